@@ -1,0 +1,1 @@
+"""Grading: from a submission's bytes to a grade. Guests are reached through ``vm`` only."""

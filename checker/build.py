@@ -1,0 +1,155 @@
+"""Sources -> .ko, in a sandbox, with the lab's own Kbuild and headers.
+
+Each module is built alone in a scratch folder that holds its allow-listed
+sources, the lab's Kbuild and headers, and nothing else. The compiler sees a
+read-only system and the kernel's build tree; no network, no home, no solution.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from checker.model import Build, Lab, Module, ModuleBuild, Submission
+from vm.errors import VMError
+from vm.kernel import Kernel
+from vm.sandbox import Limits, Sandbox
+
+WALL_SECONDS = 120
+OUTPUT_LIMIT = 64 << 10
+"""Bytes of the compiler's output that are kept."""
+
+LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=512)
+
+_INSIDE = "/build"
+
+
+@dataclass(frozen=True)
+class _Advice:
+    """A sentence for a compiler message that students of this lab often meet."""
+
+    pattern: re.Pattern[str]
+    sentence: str
+
+
+_ADVICE = (
+    _Advice(
+        re.compile(r"error: unterminated comment"),
+        "A comment is opened with /* and never closed: look for a TODO whose */ is missing.",
+    ),
+    _Advice(
+        re.compile(r"fatal error: (?P<name>\S+): No such file or directory"),
+        "There is no header {name} in the kernel or the lab: check its spelling and folder.",
+    ),
+    _Advice(
+        re.compile(
+            r"nf_hookfn|nf_hook_state|incompatible pointer type.*\n.*\.hook\s*=", re.MULTILINE
+        ),
+        "A hook's prototype is unsigned int (void *priv, struct sk_buff *skb, const struct "
+        "nf_hook_state *state); the one with hooknum and net_device is from before Linux 4.4.",
+    ),
+    _Advice(
+        re.compile(r"(too many arguments to function|passing argument 3 of)\W*[^\n]*accept"),
+        "From Linux 6.10 on, ops->accept takes (sock, newsock, struct proto_accept_arg *); "
+        "kernel_accept(sock, &newsock, 0) is the same on every kernel.",
+    ),
+    _Advice(
+        re.compile(r"implicit declaration of function .(?P<name>\w+)"),
+        "The compiler does not know {name}(): is it misspelled, or is its #include missing?",
+    ),
+)
+
+
+def advise(output: str) -> str:
+    """Return a sentence on the compiler messages in *output*, empty if none is known."""
+    for advice in _ADVICE:
+        if match := advice.pattern.search(output):
+            return advice.sentence.format(**match.groupdict())
+    return ""
+
+
+def build(lab: Lab, submission: Submission, kernel: Kernel, jobs: int = 2) -> Build:
+    """Build every module of *submission* against *kernel*; never raises for a student's code."""
+    with ThreadPoolExecutor(jobs) as pool:
+        done = pool.map(lambda module: build_module(lab, module, submission, kernel), lab.modules)
+        return Build(modules=tuple(done))
+
+
+def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kernel) -> ModuleBuild:
+    """Build one module; what went wrong stands in the record."""
+    wanted = {f"{module.folder}/{name}" for name in module.sources}
+    sources = [f for f in submission.files if f.path in wanted]
+    if problems := " ".join(f.problem for f in sources if f.problem):
+        return ModuleBuild(module=module.name, ko=None, message=problems)
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
+            root = Path(scratch) / "build"
+            for source in sources:
+                assert source.content is not None
+                _write(root / source.path, source.content)
+            own = [*module.headers, f"{module.folder}/Kbuild"]
+            for name in own:
+                _write(root / name, (lab.solution / name).read_bytes())
+            made = _compile(root, module, kernel)
+    except (OSError, VMError) as error:
+        return ModuleBuild(module=module.name, ko=None, message=str(error), grader_error=True)
+    return made.model_copy(update={"seconds": time.monotonic() - started})
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
+    sandbox = Sandbox(
+        read_only=dict(kernel.build_mounts),
+        writable={root: _INSIDE},
+        limits=LIMITS,
+    )
+    for path in (root, *root.rglob("*")):
+        sandbox.own(path)
+    make = ["make", "-s", "-C", kernel.build, f"M={_INSIDE}/{module.folder}", "modules"]
+    log = root.parent / "output"
+    with log.open("wb") as out:
+        try:
+            done = subprocess.run(
+                sandbox.argv(make),
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=WALL_SECONDS,
+            )
+            late = False
+        except subprocess.TimeoutExpired:
+            late = True
+    output = _tidy(log)
+    ko = root / module.folder / f"{module.name}.ko"
+    if late:
+        message = (
+            f"The compiler was stopped after {WALL_SECONDS} s: what in the source keeps it so long?"
+        )
+        return ModuleBuild(module=module.name, ko=None, message=message, output=output)
+    if done.returncode or not ko.is_file() or ko.is_symlink():
+        message = advise(output) or "The module does not compile; the compiler's words are below."
+        return ModuleBuild(module=module.name, ko=None, message=message, output=output)
+    return ModuleBuild(module=module.name, ko=ko.read_bytes(), warnings=output)
+
+
+def _tidy(log: Path) -> str:
+    """Return the compiler's words with the student's own paths, and make's chatter left out."""
+    with log.open("rb") as f:
+        text = f.read(OUTPUT_LIMIT).decode(errors="replace")
+    lines = text.replace(f"{_INSIDE}/", "").splitlines()
+    chatter = re.compile(r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs")
+    chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
+    return "\n".join(
+        line for line in lines if not chatter.search(line) and not chatter_tail.match(line)
+    )

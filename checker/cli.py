@@ -1,0 +1,199 @@
+"""The command knetlab: parses, calls, prints. The only module that exits.
+
+Exit status of check: 0 full marks, 1 not full marks, 2 bad usage or bad
+input, 3 the grader itself failed, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from checker import doctor, grading, lab, skeleton, submission
+from checker.errors import InputError
+from checker.export import junit
+from checker.model import Grade
+from checker.report import html, terminal
+from vm import kernel as kernels
+from vm.errors import MissingTool, VMError
+from vm.kernel import Kernel
+
+FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
+
+SKELS = Path("skels")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="knetlab", description=__doc__.split("\n")[0])
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="grade one submission (default: skels/LAB)")
+    check.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
+    check.add_argument(
+        "--submission", type=Path, metavar="PATH", help="a folder laid out like skels/LAB"
+    )
+    check.add_argument(
+        "--exercise",
+        type=int,
+        action="append",
+        metavar="N",
+        help="only this one; may be given again",
+    )
+    _kernel_options(check)
+    check.add_argument(
+        "--seed", type=int, metavar="N", help="repeat a run: its seed stands in the result"
+    )
+    check.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the grade as knetlab/grade/v1"
+    )
+    check.add_argument("--junit", type=Path, metavar="FILE", help="write the grade as JUnit XML")
+    check.add_argument("--html", type=Path, metavar="FILE", help="write the grade as one HTML page")
+    check.add_argument("-v", "--verbose", action="store_true", help="show every failure in full")
+    check.set_defaults(run=_check)
+
+    skel = commands.add_parser("skeleton", help="write what a student starts from to skels/LAB")
+    skel.add_argument("lab", metavar="LAB")
+    skel.add_argument(
+        "--step", type=int, default=1, metavar="N", help="solve the exercises before N"
+    )
+    skel.add_argument("--force", action="store_true", help="replace edited files, keeping a backup")
+    skel.add_argument("--output", type=Path, metavar="DIR", help="default: skels/LAB")
+    skel.set_defaults(run=_skeleton)
+
+    fetch = commands.add_parser("kernel", help="fetch a kernel into the cache and say what it is")
+    fetch.add_argument(
+        "name", choices=["stock"], metavar="NAME", help="stock: the distribution's cloud kernel"
+    )
+    fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
+    fetch.set_defaults(run=_kernel)
+
+    host = commands.add_parser("doctor", help="say what this host has and what it lacks")
+    host.set_defaults(run=_doctor)
+    return top
+
+
+def _kernel_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--kernel", choices=["stock", "auto"], default="auto", help="auto is stock"
+    )
+    command.add_argument(
+        "--kernel-image", type=Path, metavar="FILE", help="a bzImage or vmlinux of your own"
+    )
+    command.add_argument(
+        "--kernel-build", type=Path, metavar="DIR", help="the build tree that belongs to it"
+    )
+    command.add_argument(
+        "--accel", choices=["tcg", "kvm"], default="tcg", help="kvm: guest time is real time"
+    )
+
+
+def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
+    if bool(arguments.kernel_image) != bool(arguments.kernel_build):
+        raise InputError("--kernel-image and --kernel-build go together: give both or neither.")
+    if arguments.kernel_image:
+        try:
+            return kernels.custom(arguments.kernel_image, arguments.kernel_build)
+        except VMError as error:
+            raise InputError(str(error)) from error
+    return kernels.stock()
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    name = arguments.lab or _only_lab()
+    the_lab = lab.load(name)
+    for number in arguments.exercise or ():
+        if number not in [e.number for e in the_lab.exercises]:
+            raise InputError(f"The lab {name} has no exercise {number}.")
+    for target in (arguments.json, arguments.junit, arguments.html):
+        if target is not None and not target.resolve().parent.is_dir():
+            raise InputError(
+                f"{target} cannot be written: there is no folder {target.resolve().parent}."
+            )
+    given = submission.read(the_lab, arguments.submission or SKELS / name)
+    console = Console(highlight=False)
+    with terminal.Progress(Console(stderr=True, highlight=False)) as progress:
+        progress.stage("looking for the kernel and the guest's files")
+        grade = grading.grade_submission(
+            the_lab,
+            given,
+            _chosen_kernel(arguments),
+            grading.Options(
+                exercises=frozenset(arguments.exercise or ()),
+                seed=arguments.seed,
+                accel=arguments.accel,
+                on_stage=progress.stage,
+                on_result=progress.check_done,
+            ),
+        )
+    terminal.render(grade, console, verbose=arguments.verbose)
+    _write(arguments, grade)
+    if grade.status == "error":
+        return GRADER_FAILED
+    return FULL if grade.score == grade.max_score else PARTIAL
+
+
+def _write(arguments: argparse.Namespace, grade: Grade) -> None:
+    if arguments.json:
+        arguments.json.write_text(grade.to_json(), encoding="utf-8")
+    if arguments.junit:
+        arguments.junit.write_text(junit.render([grade]), encoding="utf-8")
+    if arguments.html:
+        arguments.html.write_text(html.render(grade), encoding="utf-8")
+
+
+def _only_lab() -> str:
+    names = lab.names()
+    if len(names) != 1:
+        raise InputError(f"Say which lab: {', '.join(names)}.")
+    return names[0]
+
+
+def _skeleton(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    files = skeleton.generate(the_lab.solution, arguments.step)
+    target = arguments.output or SKELS / arguments.lab
+    report = skeleton.write(files, target, force=arguments.force)
+    for old, new in report.backups:
+        print(f"kept your {old} as {new}")
+    print(f"{target}: {len(report.written)} files written, {len(report.unchanged)} left as they are")
+    return FULL
+
+
+def _kernel(arguments: argparse.Namespace) -> int:
+    found = kernels.stock(update=arguments.update)
+    print(f"{found.name}: Linux {found.release}, {found.image}")
+    return FULL
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    return FULL if doctor.report(Console(highlight=False)) else BAD_INPUT
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its status; errors are one sentence on stderr."""
+    arguments = parser().parse_args(argv)
+    try:
+        status = arguments.run(arguments)
+    except (InputError, skeleton.SkeletonError, MissingTool) as error:
+        status = _say(error, BAD_INPUT)
+    except VMError as error:
+        status = _say(error, GRADER_FAILED)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = f"{error.filename}: " if error.filename else ""
+        said = "no space is left on the disk; make room and run again" if full else error.strerror
+        status = _say(f"{what}{said}.", BAD_INPUT if full else GRADER_FAILED)
+    except KeyboardInterrupt:
+        status = _say("stopped.", STOPPED)
+    sys.exit(status)
+
+
+def _say(error: object, status: int) -> int:
+    print(f"knetlab: {error}", file=sys.stderr)
+    return status

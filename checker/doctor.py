@@ -1,0 +1,81 @@
+"""knetlab doctor: what this host has, what it lacks, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vm import cache, tools
+from vm.errors import VMError
+from vm.sandbox import Sandbox
+
+ROOM = 1 << 30
+"""Bytes the cache and a run need."""
+
+
+def report(console: Console) -> bool:
+    """Print one table of what is there; tell whether nothing that is needed is missing."""
+    rows = [*(_tool(name) for name in tools.PACKAGES), _static_libc(), _sandbox(), _room(), _kvm()]
+    table = Table("", "what", "found", box=None, pad_edge=False)
+    for good, what, found in rows:
+        table.add_row({True: "ok", False: "MISSING", None: "note"}[good], what, found)
+    console.print(table)
+    return all(good is not False for good, _, _ in rows)
+
+
+Row = tuple[bool | None, str, str]
+
+
+def _tool(name: str) -> Row:
+    try:
+        return True, name, tools.find(name)
+    except VMError:
+        return False, name, f"run: apt install {tools.PACKAGES[name]}"
+
+
+def _static_libc() -> Row:
+    found = (
+        subprocess.run(
+            ["gcc", "-print-file-name=libc.a"], check=False, capture_output=True, text=True
+        )
+        if shutil.which("gcc")
+        else None
+    )
+    path = found.stdout.strip() if found else ""
+    if Path(path).is_absolute():
+        return True, "static C library", path
+    return False, "static C library", "run: apt install libc6-dev"
+
+
+def _sandbox() -> Row:
+    try:
+        done = subprocess.run(Sandbox().argv(["true"]), check=False, capture_output=True, text=True)
+    except VMError as error:
+        return False, "sandbox", str(error)
+    if done.returncode == 0:
+        return True, "sandbox", "bubblewrap works"
+    return (
+        False,
+        "sandbox",
+        (
+            f"bubblewrap fails ({done.stderr.strip()}); it needs user namespaces: "
+            "sysctl kernel.unprivileged_userns_clone=1, or run as root"
+        ),
+    )
+
+
+def _room() -> Row:
+    folder = cache.root()
+    free = shutil.disk_usage(folder).free
+    return free > ROOM, "room for the cache", f"{folder}: {free >> 20} MiB free, 1024 needed"
+
+
+def _kvm() -> Row:
+    there = os.access("/dev/kvm", os.R_OK | os.W_OK) and Path("/dev/kvm").exists()
+    word = "usable, and not needed" if there else "not usable, and not needed"
+    return None, "/dev/kvm", f"{word}: guests run under TCG with virtual time"

@@ -1,0 +1,124 @@
+"""The straight line: submission -> build -> guest -> checks -> grade."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from checker import build as building
+from checker import plugin as checking
+from checker.errors import LabError
+from checker.grade import grade
+from checker.model import CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
+from checker.testbed import Testbed
+from vm import cache, image
+from vm.image import PayloadFile
+from vm.kernel import Kernel
+from vm.machine import Accel, Config
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to grade: which exercises (none: all), with which seed, on what."""
+
+    exercises: frozenset[int] = frozenset()
+    seed: int | None = None
+    accel: Accel = "tcg"
+    jobs: int = 2
+    select: str = ""
+    on_stage: Callable[[str], None] = field(default=_nothing)
+    on_result: Callable[[CheckResult], None] = field(default=_nothing)
+
+
+def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: Options) -> Grade:
+    """Build, boot, check and grade one submission.
+
+    Raises LabError when the lab's own checks are broken, VMError when the
+    host lacks what a guest needs. Whatever else is ours ends in a Grade whose
+    status is ``error``.
+    """
+    started = time.monotonic()
+    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+    numbers = options.exercises or frozenset(e.number for e in lab.exercises)
+    config = Config(kernel, image.initramfs(kernel), image.root(), accel=options.accel)
+    files = guest_files(lab)
+    options.on_stage("building the modules")
+    build = building.build(lab, submission, kernel, options.jobs)
+    options.on_stage(f"booting Linux {kernel.release} in QEMU")
+    testbed = Testbed(lab, build, config, files, options.jobs)
+    run = checking.Plugin(lab, testbed, seed, numbers, options.on_result)
+    try:
+        for exercise in lab.exercises:
+            if exercise.number in numbers and build.module(exercise.module).ko is not None:
+                testbed.prepare(exercise.module)
+        checking.run(run, lab.root / "checks", options.select)
+    finally:
+        testbed.close()
+    _prove_checks(lab, run)
+    results = {
+        n: [r for i, r in run.results.items() if run.specs[i].exercise.number == n] for n in numbers
+    }
+    return grade(
+        lab,
+        submission,
+        results,
+        kernel=KernelInfo(name=kernel.name, release=kernel.release),
+        provenance=Provenance(
+            seed=seed,
+            lab=tree_hash(lab.root),
+            checker=tree_hash(Path(__file__).parent, Path(image.__file__).parent),
+            image=config.image.key,
+            accel=options.accel,
+            seconds=round(time.monotonic() - started, 3),
+        ),
+        findings=run.findings,
+        message=next((r.message for r in run.results.values() if r.status == "error"), ""),
+    )
+
+
+def _prove_checks(lab: Lab, run: checking.Plugin) -> None:
+    """Refuse a lab whose checks could not be read or are not worth what lab.toml says."""
+    if run.broken:
+        raise LabError(f"The checks of the lab {lab.name} do not run: {run.broken[0]}")
+    for exercise in lab.exercises:
+        worth = sum(s.points for s in run.specs.values() if s.exercise.number == exercise.number)
+        if worth != exercise.points:
+            raise LabError(
+                f"{lab.root / 'lab.toml'}: exercise {exercise.number} is worth {exercise.points:g} "
+                f"points, but its checks are worth {worth:g}."
+            )
+
+
+def guest_files(lab: Lab) -> dict[str, PayloadFile]:
+    """Return what every guest of *lab* finds below /lab: its scripts and its programs, built."""
+    files = {
+        name: PayloadFile((lab.solution / name).read_bytes(), executable=True)
+        for name in lab.scripts
+    }
+    for program in lab.programs:
+        source = lab.root / program.source
+        headers = sorted(lab.solution.rglob("*.h"))
+
+        def make(folder: Path, source: Path = source) -> None:
+            image.compile_static(source, folder / "program")
+
+        entry = cache.entry("program", cache.digest(program.path, source, *headers), make)
+        files[program.path] = PayloadFile((entry / "program").read_bytes(), executable=True)
+    return files
+
+
+def tree_hash(*folders: Path) -> str:
+    """Return a hash of all files below *folders*, compiled Python left out."""
+    parts: list[str | bytes | Path] = []
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                parts += [str(path.relative_to(folder)), path]
+    return cache.digest(*parts)

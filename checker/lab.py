@@ -1,0 +1,61 @@
+"""lab.toml -> Lab, or an error that names the file and the key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from checker.errors import InputError, LabError
+from checker.model import Lab
+
+LABS = Path(__file__).parent.parent / "labs"
+
+
+def names(folder: Path = LABS) -> list[str]:
+    """Return the names of the labs in *folder*."""
+    return sorted(p.parent.name for p in folder.glob("*/lab.toml"))
+
+
+def load(name: str, folder: Path = LABS) -> Lab:
+    """Read the lab called *name*.
+
+    Raises InputError when there is no such lab, LabError naming file and key
+    when its lab.toml is wrong.
+    """
+    path = folder / name / "lab.toml"
+    if name not in names(folder):
+        raise InputError(f"There is no lab {name!r}; there is: {', '.join(names(folder))}.")
+    try:
+        data = tomllib.loads(path.read_text())
+        lab = Lab.model_validate({**data, "name": name, "root": path.parent})
+    except tomllib.TOMLDecodeError as error:
+        raise LabError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise LabError(f"{path}: the key {key!r} is wrong: {first['msg']}.") from error
+    _check(lab, path)
+    return lab
+
+
+def _check(lab: Lab, path: Path) -> None:
+    modules = [m.name for m in lab.modules]
+    for index, exercise in enumerate(lab.exercises):
+        if exercise.module not in modules:
+            raise LabError(
+                f"{path}: exercises.{index}.module is {exercise.module!r}, which is none of "
+                f"the modules: {', '.join(modules)}."
+            )
+    numbers = [e.number for e in lab.exercises]
+    if len(set(numbers)) != len(numbers):
+        raise LabError(f"{path}: two of the exercises have the same number: {numbers}.")
+    own = [lab.solution / name for m in lab.modules for name in m.headers]
+    own += [lab.solution / m.folder / "Kbuild" for m in lab.modules]
+    own += [lab.solution / name for name in lab.scripts] + [
+        lab.root / p.source for p in lab.programs
+    ]
+    for file in own:
+        if not file.is_file():
+            raise LabError(f"{path} speaks of {file}, which is not there.")

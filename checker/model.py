@@ -1,0 +1,206 @@
+"""The frozen records every stage speaks: Lab, Submission, Build, CheckResult, Grade.
+
+They are pydantic models, so that what is read from outside (lab.toml, a stored
+grade) is checked field by field and an error names the key that is wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["pass", "fail", "skip", "crash", "timeout", "error"]
+"""What became of a check. ``error`` is the grader's own trouble, never the student's."""
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, and unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- a lab ---------------------------------------------------------------------------
+
+
+class Module(Record):
+    """A kernel module that a submission's sources make."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="the module's name, without .ko")
+    folder: str = Field(description="where its sources lie, relative to the submission")
+    sources: tuple[str, ...] = Field(min_length=1, description="files a student hands in")
+    headers: tuple[str, ...] = Field(
+        default=(), description="the lab's own headers it may include, relative to the solution"
+    )
+
+
+class Program(Record):
+    """A user program of the lab's own, built static and put into the guest."""
+
+    path: str = Field(description="where it lies in the guest, below /lab")
+    source: str = Field(description="its C file, relative to the lab's folder")
+
+
+class Exercise(Record):
+    """One exercise: a number, the module it is about, and what it is worth."""
+
+    number: int = Field(ge=1)
+    title: str
+    module: str
+    points: float = Field(gt=0)
+    hint: str = Field(description="what to read or try first; shown when something is missing")
+
+
+class Lab(Record):
+    """All that lab.toml says, with the folder it stands in."""
+
+    name: str
+    title: str
+    modules: tuple[Module, ...] = Field(min_length=1)
+    programs: tuple[Program, ...] = ()
+    scripts: tuple[str, ...] = Field(
+        default=(), description="files of the solution put into the guest as they are"
+    )
+    exercises: tuple[Exercise, ...] = Field(min_length=1)
+    root: Path = Field(exclude=True)
+
+    def module(self, name: str) -> Module:
+        """Return the module called *name*; KeyError if the lab has none."""
+        for module in self.modules:
+            if module.name == name:
+                return module
+        raise KeyError(name)
+
+    @property
+    def solution(self) -> Path:
+        """The folder of the reference solution."""
+        return self.root / "solution"
+
+    @property
+    def max_score(self) -> float:
+        """Sum of the exercises' points."""
+        return sum(e.points for e in self.exercises)
+
+
+# --- a submission and its build ------------------------------------------------------
+
+
+class SourceFile(Record):
+    """One allow-listed file as it was read: its bytes, or why it could not be taken."""
+
+    path: str = Field(description="relative to the submission")
+    content: bytes | None
+    problem: str = Field(default="", description="a sentence; empty when content is there")
+
+
+class Submission(Record):
+    """The allow-listed files of one student, read once and never again."""
+
+    name: str
+    path: Path = Field(exclude=True)
+    files: tuple[SourceFile, ...]
+
+
+class ModuleBuild(Record):
+    """What became of one module's sources."""
+
+    module: str
+    ko: bytes | None = Field(description="the .ko; None if it could not be built")
+    message: str = Field(default="", description="a sentence for the student when it failed")
+    output: str = Field(default="", description="what the compiler said, student's own paths")
+    warnings: str = ""
+    seconds: float = 0.0
+    grader_error: bool = Field(default=False, description="our trouble, not the student's")
+
+
+class Build(Record):
+    """The modules of one submission, built or not."""
+
+    modules: tuple[ModuleBuild, ...]
+
+    def module(self, name: str) -> ModuleBuild:
+        """Return the build of module *name*; KeyError if there is none."""
+        for module in self.modules:
+            if module.module == name:
+                return module
+        raise KeyError(name)
+
+
+# --- a grade -------------------------------------------------------------------------
+
+
+class CheckResult(Record):
+    """One check's outcome, with all a report needs to explain it."""
+
+    id: str = Field(description="exercise number, a dot, the check's name: 1.outgoing-syn")
+    title: str = Field(description="the check's docstring: the sentence a student reads")
+    status: Status
+    points: float
+    max_points: float
+    message: str = ""
+    seconds: float = 0.0
+    expected: str = ""
+    actual: str = ""
+    log: str = Field(default="", description="the kernel's lines around the failure, trimmed")
+
+
+class ExerciseResult(Record):
+    """One exercise's checks, summed up."""
+
+    number: int
+    title: str
+    score: float
+    max_score: float
+    checks: tuple[CheckResult, ...]
+    hint: str = ""
+
+
+class Finding(Record):
+    """Something the kernel reported while a check ran."""
+
+    kind: str
+    summary: str
+    location: str = ""
+    check: str = ""
+    report: str = ""
+
+
+class KernelInfo(Record):
+    """Which kernel graded."""
+
+    name: str
+    release: str
+
+
+class Provenance(Record):
+    """How a result was made: the same inputs give the same grade."""
+
+    seed: int
+    lab: str = Field(description="hash of the lab's files")
+    checker: str = Field(description="hash of the grader's own code")
+    image: str = Field(description="hash of the guest's root file system")
+    accel: str = "tcg"
+    seconds: float = Field(description="wall seconds of the whole run")
+
+
+class Grade(Record):
+    """The record of one graded submission: knetlab/grade/v1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_: Literal["knetlab/grade/v1"] = Field(default="knetlab/grade/v1", alias="schema")
+    lab: str
+    submission: str
+    status: Literal["graded", "error"]
+    message: str = Field(default="", description="why the status is error")
+    kernel: KernelInfo
+    score: float
+    max_score: float
+    exercises: tuple[ExerciseResult, ...]
+    findings: tuple[Finding, ...] = ()
+    provenance: Provenance
+
+    def to_json(self) -> str:
+        """Return the record as knetlab/grade/v1 JSON text, one newline at the end."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""A grade told to people: on the terminal and as a page."""

@@ -1,0 +1,157 @@
+"""What a grade has to say, in which order: the part all reports share. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from checker.model import CheckResult, ExerciseResult, Grade, Status
+from checker.report.text import count, one_line, points
+
+WORDS: dict[Status, str] = {
+    "pass": "passed",
+    "fail": "failed",
+    "crash": "crashed the kernel",
+    "timeout": "timed out",
+    "error": "grader error (costs you nothing)",
+    "skip": "not tried",
+}
+"""What a student reads for each status, in the order in which they are told."""
+
+
+def checks(grade: Grade) -> list[CheckResult]:
+    """Return all checks of all exercises, in order."""
+    return [check for exercise in grade.exercises for check in exercise.checks]
+
+
+def troubles(exercise: ExerciseResult) -> list[CheckResult]:
+    """Return the checks that were tried and did not pass, in order."""
+    return [check for check in exercise.checks if check.status not in ("pass", "skip")]
+
+
+def mistakes(exercise: ExerciseResult) -> list[CheckResult]:
+    """Return the checks in trouble that are the student's to mend, in order."""
+    return [check for check in troubles(exercise) if check.status != "error"]
+
+
+def numbers(exercises: Iterable[ExerciseResult]) -> str:
+    """Return "exercise 1", "exercises 1, 2 and 3"."""
+    *most, last = [str(exercise.number) for exercise in exercises]
+    return f"exercises {', '.join(most)} and {last}" if most else f"exercise {last}"
+
+
+def tally(results: Iterable[CheckResult]) -> str:
+    """Return "4 passed, 1 failed, 2 not tried"."""
+    found = Counter(check.status for check in results)
+    return ", ".join(
+        count(found[status], "grader error") if status == "error" else f"{found[status]} {word}"
+        for status, word in WORDS.items()
+        if found[status]
+    )
+
+
+def score(record: Grade | ExerciseResult) -> str:
+    """Return "0 of 20"."""
+    return f"{points(record.score)} of {points(record.max_score)}"
+
+
+def reasons(grade: Grade) -> list[list[CheckResult]]:
+    """Return the checks in trouble, those with word for word the same reason together.
+
+    A module that does not compile fails all its checks so: it is told once.
+    """
+    groups: dict[tuple[str, ...], list[CheckResult]] = {}
+    for exercise in grade.exercises:
+        for check in troubles(exercise):
+            said = (check.message, check.expected, check.actual, check.log)
+            # With nothing said there is no reason that could be the same.
+            key = (check.status, *said) if any(said) else (check.status, check.id)
+            groups.setdefault(key, []).append(check)
+    return list(groups.values())
+
+
+def stops(group: list[CheckResult], exercise: ExerciseResult) -> bool:
+    """Say whether the one reason of *group* stops every check of *exercise*."""
+    return len(group) > 1 and all(check in group for check in exercise.checks)
+
+
+def waiting(grade: Grade) -> dict[str, str]:
+    """Return, for a check that was not tried, the id of the check in trouble it waits for.
+
+    A skipped check's message names the other's id. One that waits for a skipped check
+    waits for what that one waits for; one that names none is not in the result.
+    """
+    status = {check.id: check.status for check in checks(grade)}
+    waits: dict[str, str] = {}
+    for check in checks(grade):
+        if check.status != "skip":
+            continue
+        for other in status:
+            if re.search(rf"(?<![\w.-]){re.escape(other)}(?![\w-])", check.message):
+                root = waits.get(other, other)
+                if status[root] not in ("pass", "skip"):
+                    waits[check.id] = root
+                    break
+    return waits
+
+
+def untried(exercise: ExerciseResult, waits: dict[str, str]) -> dict[str, int]:
+    """Return reason -> number of the exercise's checks not tried for it.
+
+    *waits* is what waiting() returned. A check that waits for one of this exercise is left
+    out, as it is counted there.
+    """
+    own = {check.id for check in exercise.checks}
+    found: Counter[str] = Counter()
+    for check in exercise.checks:
+        if check.status == "skip" and waits.get(check.id) not in own:
+            cause = waits.get(check.id)
+            reason = f"{cause} did not pass" if cause else one_line(check.message)
+            found[reason.removeprefix("not tried because ").rstrip(".")] += 1
+    return dict(found)
+
+
+def next_step(grade: Grade) -> str:
+    """Return the one thing to do now, as a sentence or two."""
+    again = "Run it again; if it fails again, tell your instructor."
+    if grade.status == "error":
+        return f"Nothing to mend for you: the grader itself failed. {again}"
+    for exercise in grade.exercises:
+        for check in mistakes(exercise)[:1]:
+            return _mend(grade, exercise, check)
+    if any(check.status == "error" for check in checks(grade)):
+        return f"Nothing to mend for you: what went wrong is the grader's fault. {again}"
+    if grade.score < grade.max_score:
+        return "Nothing failed, but not everything was tried: each exercise says why."
+    return f"Full marks, {score(grade)} points: nothing left to do."
+
+
+def _mend(grade: Grade, exercise: ExerciseResult, check: CheckResult) -> str:
+    title = one_line(check.title).rstrip(".")
+    stopped = [
+        numbers(e for e in grade.exercises if stops(group, e))
+        for group in reasons(grade)
+        if check in group and stops(group, exercise)
+    ]
+    if stopped:
+        what = f"mend what stops every check of {stopped[0]}."
+    elif check.status == "crash":
+        what = f'find what crashes the kernel in exercise {exercise.number}, check "{title}".'
+    elif check.status == "timeout":
+        what = f'find what never ends in exercise {exercise.number}, check "{title}".'
+    else:
+        what = f'make this true in exercise {exercise.number}: "{title}".'
+    where = _where(grade, check)
+    begin = f" Begin at {where}." if where else ""
+    then = f"Then check again; --exercise {exercise.number} tries only this exercise."
+    return f"What to do first: {what}{begin} {then}"
+
+
+def _where(grade: Grade, check: CheckResult) -> str:
+    """Return the file and line to look at first, if the kernel or the compiler named one."""
+    for finding in grade.findings:
+        if finding.check == check.id and finding.location:
+            return one_line(finding.location)
+    error = re.search(r"^([^\s:]+:\d+):(?:\d+:)? (?:fatal )?error:", check.log, re.MULTILINE)
+    return error[1] if error else ""

@@ -1,0 +1,289 @@
+"""A grade on the terminal, and the progress on the way to it.
+
+Every string from outside is put into a ``Text``: a plain str would be read as rich markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.status import Status as Spinner
+from rich.table import Table
+from rich.text import Text
+
+from checker.model import CheckResult, ExerciseResult, Finding, Grade, Status
+from checker.report import story
+from checker.report.text import clean, count, fold, one_line, plain, points
+
+STYLES: dict[Status, str] = {
+    "pass": "green",
+    "fail": "bold red",
+    "crash": "bold red",
+    "timeout": "bold red",
+    "error": "bold yellow",
+    "skip": "dim",
+}
+LINES, WIDTH = 20, 400  # of a log, unless everything is asked for
+FINDINGS = 5
+
+
+def render(grade: Grade, console: Console, *, verbose: bool = False) -> None:
+    """Print *grade*: the table, what is missing and why, and the one thing to do first.
+
+    An exercise at which nothing is earned yet shows only its first failure, and only the
+    first such exercise shows it in full; *verbose* shows every failure and every line.
+    """
+    encoding = console.encoding if console.options.ascii_only else "utf-8"
+    for part in _report(clean(grade, encoding), verbose):
+        console.print(part)
+
+
+def _report(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
+    yield Text.assemble((one_line(grade.lab), "bold"), ", submission ", one_line(grade.submission))
+    if grade.status == "error":
+        yield _grader_error(grade)
+    if grade.exercises:
+        yield _table(grade)
+    yield Text(_made(grade), "dim")
+    told = _Told(grade, verbose)
+    for exercise in grade.exercises:
+        yield from told.exercise(exercise)
+    yield from _findings(grade, verbose)
+    yield Text()
+    yield Text(story.next_step(grade), "bold")
+
+
+def _grader_error(grade: Grade) -> Text:
+    said = grade.message or "it did not say why"
+    return Text.assemble((story.WORDS["error"], STYLES["error"]), ": ", said)
+
+
+def _made(grade: Grade) -> str:
+    made = grade.provenance
+    kernel = one_line(f"kernel {grade.kernel.name} {grade.kernel.release}")
+    return f"{kernel}, seed {made.seed}, {made.seconds:.1f} seconds"
+
+
+def _table(grade: Grade) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right")
+    table.add_column("Exercise", overflow="fold")
+    table.add_column("Points", justify="right", no_wrap=True)
+    table.add_column("Checks")
+    for exercise in grade.exercises:
+        table.add_row(
+            str(exercise.number),
+            Text(one_line(exercise.title)),
+            _score(exercise),
+            Text(story.tally(exercise.checks)),
+        )
+    table.add_section()
+    table.add_row("", "Total", _score(grade), "", style="bold")
+    return table
+
+
+def _score(record: Grade | ExerciseResult) -> Text:
+    if not record.max_score:
+        style = "dim"
+    elif record.score == record.max_score:
+        style = "green"
+    else:
+        style = "yellow" if record.score else "red"
+    return Text(story.score(record), style)
+
+
+class _Told:
+    """What was told already: a reason is given once, however many checks and exercises it stops."""
+
+    def __init__(self, grade: Grade, verbose: bool) -> None:
+        self.reasons = story.reasons(grade)
+        self.waits = story.waiting(grade)
+        self.exercises = grade.exercises
+        self.verbose = verbose
+        self.nothing_earned_yet = False
+        self.last_was_short = False
+
+    def exercise(self, exercise: ExerciseResult) -> Iterator[RenderableType]:
+        """Yield what is missing in *exercise*; nothing when nothing is."""
+        own = [group for group in self.reasons if group[0] in exercise.checks]
+        mistakes = story.mistakes(exercise)
+        brief = bool(mistakes) and not (exercise.score or self.verbose)
+        rest = self._rest(exercise)
+        number = (f"Exercise {exercise.number}", "bold")
+        if own and not (brief and self.nothing_earned_yet):
+            yield Text()
+            yield Text.assemble(
+                number, f", {one_line(exercise.title)}: {story.score(exercise)} points"
+            )
+            yield from self._failures(own, exercise, brief)
+            yield from (_indented(Text(line, "dim"), 2) for line in rest)
+            if exercise.hint and mistakes:
+                hint = _fields({"hint": Text(exercise.hint.strip(), "italic")})
+                yield Padding(hint, (1, 0, 0, 2))
+            self.nothing_earned_yet |= brief
+            self.last_was_short = False
+        elif own or rest:
+            if not self.last_was_short:
+                yield Text()
+            short = _headline(own[0][0], with_id=False) if own else Text(rest[0])
+            yield Text.assemble(number, ": ", short)
+            self.last_was_short = True
+
+    def _rest(self, exercise: ExerciseResult) -> list[str]:
+        """Return a line for each reason of *exercise* that is told elsewhere or needs no more."""
+        lines = []
+        for group in self.reasons:
+            here = [check for check in group if check in exercise.checks]
+            if here and group[0] not in here:
+                origin = next(e for e in self.exercises if group[0] in e.checks)
+                lines.append(
+                    f"{story.tally(here)} for the reason given for {story.numbers([origin])}"
+                )
+        for why, number in story.untried(exercise, self.waits).items():
+            lines.append(f"{count(number, 'check')} not tried because {why}")
+        return lines
+
+    def _failures(
+        self, groups: list[list[CheckResult]], exercise: ExerciseResult, brief: bool
+    ) -> Iterator[RenderableType]:
+        yield _indented(self._failure(groups[0], exercise), 2)
+        for group in groups[1:]:
+            if brief:
+                yield _indented(_headline(group[0]), 2)
+            else:
+                yield Text()
+                yield _indented(self._failure(group, exercise), 2)
+
+    def _failure(self, group: list[CheckResult], exercise: ExerciseResult) -> RenderableType:
+        check = group[0]
+        lines, width = (None, None) if self.verbose else (LINES, WIDTH)
+        if story.stops(group, exercise):
+            stopped = story.numbers(e for e in self.exercises if story.stops(group, e))
+            head = Text.assemble(
+                (story.WORDS[check.status], STYLES[check.status]), f": every check of {stopped}"
+            )
+        else:
+            head = _headline(check)
+        parts: list[RenderableType] = []
+        if check.message:
+            parts.append(Text(fold(check.message, lines, width)))
+        said = {"expected": check.expected, "actual": check.actual}
+        fields = {key: Text(fold(text, lines, width)) for key, text in said.items() if text}
+        if fields:
+            parts.append(_fields(fields))
+        if check.log:
+            # Not a field: log lines are long, and want all the width there is.
+            parts += [Text("log", "dim"), _indented(Text(fold(check.log, lines, width)), 2)]
+        if len(group) > 1 and not story.stops(group, exercise):
+            parts.append(Text(f"The same holds for {count(len(group) - 1, 'more check')}.", "dim"))
+        waiting = [c for c in self._all() if self.waits.get(c.id) == check.id]
+        if waiting:
+            wait = "waits" if len(waiting) == 1 else "wait"
+            parts.append(Text(f"{count(len(waiting), 'check')} {wait} for this one.", "dim"))
+        if self.verbose:
+            parts += [_indented(Text(f"{c.id}: {one_line(c.title)}", "dim"), 2) for c in waiting]
+        return Group(head, *(_indented(part, 2) for part in parts))
+
+    def _all(self) -> Iterator[CheckResult]:
+        for exercise in self.exercises:
+            yield from exercise.checks
+
+
+def _headline(check: CheckResult, *, with_id: bool = True) -> Text:
+    head = Text.assemble(
+        (story.WORDS[check.status], STYLES[check.status]), f": {one_line(check.title)}"
+    )
+    if with_id:
+        worth = f"{points(check.points)}/{points(check.max_points)}"
+        head.append(f" ({one_line(check.id)}, {worth})", "dim")
+    return head
+
+
+def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
+    # The same one, met by several checks, is told once.
+    found: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in grade.findings:
+        found.setdefault((finding.kind, finding.summary, finding.location), []).append(finding)
+    if not found:
+        return
+    yield Text()
+    yield Text("What the kernel reported", "bold")
+    shown = list(found.values()) if verbose else list(found.values())[:FINDINGS]
+    for same in shown:
+        first = same[0]
+        where = f" at {one_line(first.location)}" if first.location else ""
+        checks = ", ".join(one_line(finding.check) for finding in same if finding.check)
+        line = Text.assemble((one_line(first.kind), "bold red"), ": ", one_line(first.summary))
+        yield _indented(line.append(where + (f", during {checks}" if checks else "")), 2)
+        if verbose and first.report:
+            yield _indented(Text(fold(first.report)), 4)
+    if len(shown) < len(found):
+        yield _indented(Text(f"and {len(found) - len(shown)} more"), 2)
+
+
+def _fields(fields: dict[str, Text]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in fields.items():
+        grid.add_row(name, text)
+    return grid
+
+
+def _indented(part: RenderableType, by: int) -> Padding:
+    return Padding(part, (0, 0, 0, by))
+
+
+class Progress:
+    """Says what is going on: a spinner with a count on a terminal, else one line a stage.
+
+    ::
+
+        with Progress(console) as progress:
+            progress.stage("Building the modules")
+            progress.check_done(result)
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        live = console.is_terminal and not console.is_dumb_terminal
+        self._spinner = Spinner("", console=console, spinner="line") if live else None
+        self._stage = ""
+        self._done: list[CheckResult] = []
+
+    def __enter__(self) -> Self:
+        if self._spinner:
+            self._spinner.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._spinner:
+            self._spinner.stop()
+
+    def stage(self, text: str) -> None:
+        """Say that the stage *text* begins."""
+        self._stage = plain(text)
+        if self._spinner:
+            self._show()
+        else:
+            self._console.print(Text(self._stage))
+
+    def check_done(self, result: CheckResult) -> None:
+        """Count *result*; only a terminal shows it."""
+        self._done.append(result)
+        self._show()
+
+    def _show(self) -> None:
+        if self._spinner:
+            done = f" ({story.tally(self._done)})" if self._done else ""
+            self._spinner.update(Text(one_line(self._stage) + done))

@@ -1,0 +1,182 @@
+"""Exercise 1: outgoing TCP connections, and nothing else, are logged with their source."""
+
+from __future__ import annotations
+
+import pytest
+from networking import Filter, Route, connect, logged
+
+from checker.testbed import Picks, Unmet
+from vm.guest import Guest
+from vm.pcap import tcp_segments
+
+
+@pytest.mark.points(5)
+def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """A connection that this host opens is logged once, with its own address and port."""
+    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
+    syn_filter.aim(route.address)
+    mark = syn_filter.module.mark()
+    connect(guest, route, picks.token())
+    lines = logged(syn_filter.module, mark)
+    # a line for the listener's answer is the business of only-syn
+    if [line for line in lines if line != route.server] != [route.client]:
+        syn_filter.require_lines(
+            [route.client],
+            f"netcat connected from {route.client} to {route.server}, and the log does not say so.",
+            mark,
+        )
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("1.outgoing-syn")
+def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """Several connections in a row give one line each."""
+    address = picks.loopback()
+    routes = [Route(picks.loopback(), picks.port(), address, picks.port()) for _ in range(4)]
+    syn_filter.aim(address)
+    mark = syn_filter.module.mark()
+    for route in routes:
+        connect(guest, route, picks.token())
+    answers = {route.server for route in routes}
+    if [line for line in logged(syn_filter.module, mark) if line not in answers] != [
+        route.client for route in routes
+    ]:
+        syn_filter.require_lines(
+            [route.client for route in routes],
+            "netcat connected four times, and the log does not have one line for each.",
+            mark,
+        )
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("1.outgoing-syn")
+def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """A connection to another host is logged: one line for each SYN on the wire."""
+    address = f"198.51.100.{picks.number(1, 254)}"  # TEST-NET-2 of RFC 5737: nobody answers
+    route = Route("10.0.2.15", picks.port(), address, picks.port())
+    syn_filter.aim(address)
+    mark = syn_filter.module.mark()
+    source = ["-s", route.source, "-p", str(route.source_port)]
+    guest.run(["/bin/nc", "-n", "-w", "2", *source, address, str(route.port)])
+    seen = [
+        segment
+        for segment in tcp_segments(guest.machine.capture())
+        if (segment.source, segment.source_port, segment.address, segment.port) == route
+        and segment.syn
+    ]
+    if not seen:
+        raise RuntimeError("the capture on the host's side has no SYN of the guest's")
+    syn_filter.require_lines(
+        [route.client] * len(seen),
+        f"{len(seen)} SYN from {route.client} to {route.server} left this host.",
+        mark,
+    )
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("1.outgoing-syn")
+def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """The listener's answer (SYN with ACK), data and FIN are not logged."""
+    address = picks.loopback()  # both ends have it, so that the answer goes there, too
+    route = Route(address, picks.port(), address, picks.port())
+    syn_filter.aim(address)
+    mark = syn_filter.module.mark()
+    connect(guest, route, picks.token())
+    syn_filter.require_lines(
+        [route.client], "Of a whole connection only the packet that opens it is to be logged.", mark
+    )
+
+
+@pytest.mark.points(2)
+@pytest.mark.after("1.outgoing-syn")
+def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """A UDP datagram is not logged, even if its bytes look like a SYN."""
+    address = picks.loopback()
+    syn_filter.aim(address)
+    mark = syn_filter.module.mark()
+    # behind the UDP header's 8 bytes: where TCP has its flags, 0x50 0x02 says SYN
+    bytes_like_syn = r"\000\000\000\000\120\002\377\377\000\000\000\000\000\000\000\000"
+    source = f"-s {address} -p {picks.port()}"
+    script = f"printf '{bytes_like_syn}' | /bin/nc -n -u -q 0 {source} {address} {picks.port()}"
+    guest.run(["/bin/sh", "-c", script])
+    syn_filter.require_lines([], "A UDP datagram was taken for a TCP connection.", mark)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+def check_not_received(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """A connection that another host opens to this one is not logged."""
+    net = picks.number(16, 250)
+    _add_neighbour(guest, "peer", net)
+    route = Route(f"10.{net}.0.2", picks.port(), f"10.{net}.0.1", picks.port())
+    for address in (route.source, route.address):
+        syn_filter.aim(address)
+        mark = syn_filter.module.mark()
+        arrived = connect(guest, route, picks.token(), client_in="peer")
+        _require_arrival(arrived)
+        syn_filter.require_lines([], "A connection that only arrives here was logged.", mark)
+        route = route._replace(source_port=picks.port())
+    guest.run(["/bin/ip", "netns", "del", "peer"])
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """A connection that this host only forwards is not logged."""
+    first, second = picks.number(16, 120), picks.number(121, 250)
+    _add_neighbour(guest, "left", first)
+    _add_neighbour(guest, "right", second)
+    guest.run(["/bin/sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    route = Route(f"10.{first}.0.2", picks.port(), f"10.{second}.0.2", picks.port())
+    syn_filter.aim(route.address)
+    mark = syn_filter.module.mark()
+    arrived = connect(guest, route, picks.token(), client_in="left", server_in="right")
+    _require_arrival(arrived)
+    syn_filter.require_lines([], "A connection that is only forwarded was logged.", mark)
+    for name in ("left", "right"):
+        guest.run(["/bin/ip", "netns", "del", name])
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+def check_traffic_passes(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """What a connection carries arrives while the module is loaded."""
+    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
+    syn_filter.aim(route.address)
+    token = picks.token()
+    _require_arrival(connect(guest, route, token), token)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """After rmmod nothing is logged, and connections work as before."""
+    syn_filter.module.unload()
+    mark = syn_filter.module.mark()
+    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
+    token = picks.token()
+    _require_arrival(connect(guest, route, token), token)
+    syn_filter.require_lines([], "The module is gone, and it still logs.", mark)
+
+
+def _require_arrival(arrived: str, token: str = "") -> None:
+    if not arrived or (token and arrived != token):
+        raise Unmet(
+            "A connection does not work: does the hook return NF_ACCEPT for every packet?",
+            expected=token or "what the client sent",
+            actual=arrived or "nothing arrived",
+        )
+
+
+def _add_neighbour(guest: Guest, name: str, net: int) -> None:
+    """Make another host: a network namespace 10.NET.0.2 behind a veth pair, this end 10.NET.0.1."""
+    script = f"""set -e
+        cd /bin; ip netns add {name}
+        ip link add {name}0 type veth peer name eth0 netns {name}
+        ip addr add 10.{net}.0.1/24 dev {name}0; ip link set {name}0 up
+        ip -n {name} addr add 10.{net}.0.2/24 dev eth0; ip -n {name} link set eth0 up
+        ip -n {name} route add default via 10.{net}.0.1
+    """
+    made = guest.run(["/bin/sh", "-c", script])
+    if not made.ok:
+        raise RuntimeError(f"the network namespace {name} cannot be made: {made.err.decode()}")

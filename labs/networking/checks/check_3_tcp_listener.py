@@ -1,0 +1,111 @@
+"""Exercise 3: a kernel socket listens on 127.0.0.1:60000, and is released."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+import pytest
+from networking import LISTEN, NC, Server, Socket, listed, listeners
+
+from checker.testbed import Module, Unmet, errno_name
+from vm.guest import Guest
+
+RIGHT = Socket("127.0.0.1", 60000, LISTEN)
+
+
+@pytest.mark.points(8)
+def check_listening(server: Server, guest: Guest) -> None:
+    """The module listens on 127.0.0.1, port 60000."""
+    found = listeners(guest)
+    if RIGHT not in found:
+        raise Unmet(
+            "After insmod nothing listens where it should.",
+            expected=f"a listening socket on {RIGHT}",
+            actual=f"listening: {listed(found)}",
+            log=server.module.kernel_says(),
+        )
+    client = guest.run([NC, "-n", "-z", "-w", "3", RIGHT.address, str(RIGHT.port)])
+    if not client.ok:
+        raise Unmet(f"{RIGHT} is said to listen, and netcat cannot connect to it.")
+    server.require_loaded()
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("3.listening")
+def check_nowhere_else(server: Server, guest: Guest) -> None:
+    """It listens there and nowhere else."""
+    server.finish_load()
+    found = listeners(guest)
+    if found != [RIGHT]:
+        raise Unmet(
+            "The module listens where nobody asked it to.",
+            expected=f"listening: {RIGHT}",
+            actual=f"listening: {listed(found)}",
+        )
+
+
+@pytest.mark.points(2)
+@pytest.mark.after("3.listening")
+def check_backlog(server: Server, guest: Guest) -> None:
+    """Its backlog is LISTEN_BACKLOG, 5."""
+    text = guest.run(["/bin/ss", "-Hltn", "sport = :60000"]).text
+    # State Recv-Q Send-Q Local:Port; of a listening socket Send-Q is the backlog (ss(8))
+    backlogs = re.findall(r"^LISTEN\s+\d+\s+(\d+)", text, re.MULTILINE)
+    server.finish_load()
+    if backlogs != ["5"]:
+        raise Unmet(
+            "The listening socket's backlog is wrong.",
+            expected="5",
+            actual=", ".join(backlogs) or "none",
+        )
+
+
+@pytest.mark.points(4)
+@pytest.mark.after("3.listening")
+def check_released(server: Server, guest: Guest) -> None:
+    """After rmmod nothing listens any more."""
+    server.finish_load()
+    server.module.unload()
+    found = listeners(guest)
+    if found:
+        raise Unmet(
+            "The module is gone, and its socket is not: release it in the exit function.",
+            expected="listening: nothing",
+            actual=f"listening: {listed(found)}",
+        )
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("3.listening")
+def check_port_taken(module: Module, guest: Guest) -> None:
+    """With the port already taken, insmod fails with EADDRINUSE and leaves nothing behind."""
+    before = _tcp_sockets(guest)
+    holder = guest.start([NC, "-n", "-d", "-l", RIGHT.address, str(RIGHT.port)])
+    guest.run(["/sbin/tool", "await", "tcp", RIGHT.address, str(RIGHT.port)])
+    result = module.try_load()
+    loaded = module.loaded
+    holder.kill()
+    if result.value != errno.EADDRINUSE or loaded:
+        raise Unmet(
+            "netcat had the port before the module was loaded.",
+            expected=f"insmod fails with {errno_name(errno.EADDRINUSE)}",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.value
+            else "insmod succeeds",
+            log=module.kernel_says(),
+        )
+    after = _tcp_sockets(guest)
+    if after > before:
+        raise Unmet(
+            "When bind fails, the socket that was created before is not released.",
+            expected=f"{before} TCP sockets, as before insmod",
+            actual=f"{after} TCP sockets",
+        )
+
+
+def _tcp_sockets(guest: Guest) -> int:
+    """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
+    text = guest.run(["/bin/cat", "/proc/net/sockstat"]).text
+    match = re.search(r"^TCP:.* alloc (\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else 0

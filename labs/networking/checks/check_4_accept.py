@@ -1,0 +1,102 @@
+"""Exercise 4: init accepts one connection, says who came, and everything is released."""
+
+from __future__ import annotations
+
+import pytest
+from networking import LISTEN, NC, PEER_LINE, Server, listed, sockets
+
+from checker.testbed import Picks, Unmet
+from vm.guest import Guest, Process
+
+
+def _client(server: Server, picks: Picks) -> tuple[str, Process]:
+    """Connect a netcat that keeps its connection open; return its address:port and itself."""
+    assert server.socket is not None
+    guest = server.module.guest
+    source, port = picks.loopback(), str(picks.port())
+    argv = [
+        NC,
+        "-n",
+        "-N",
+        "-s",
+        source,
+        "-p",
+        port,
+        server.socket.address,
+        str(server.socket.port),
+    ]
+    client = guest.start(argv, stdin=True)
+    guest.run(["/sbin/tool", "await", "connection", source, port], deadline=5)
+    return f"{source}:{port}", client
+
+
+@pytest.mark.points(5)
+def check_waits(listening_server: Server, guest: Guest, picks: Picks) -> None:
+    """Insmod comes back when a client has connected, and not before."""
+    server = listening_server
+    guest.run(["/bin/sleep", "2"])
+    if server.insmod.result is not None:
+        raise Unmet(
+            "insmod came back before any client had connected.",
+            expected="init waits in accept",
+            actual="init returned at once",
+            log=server.module.kernel_says(),
+        )
+    _client(server, picks)
+    server.require_loaded()
+
+
+@pytest.mark.points(7)
+@pytest.mark.after("4.waits")
+def check_peer_logged(listening_server: Server, picks: Picks) -> None:
+    """The log says which client came: its own address and port."""
+    server = listening_server
+    peer, _ = _client(server, picks)
+    server.require_loaded()
+    lines = server.module.lines(PEER_LINE)
+    if [line.split(PEER_LINE, 1)[1].strip() for line in lines] != [peer]:
+        raise Unmet(
+            f"netcat connected from {peer}, and the log does not say so.",
+            expected=f"{PEER_LINE} {peer}",
+            actual="\n".join(lines[:8]) or "no such line",
+            log=server.module.kernel_says(),
+        )
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("4.waits")
+def check_client_served(listening_server: Server, picks: Picks) -> None:
+    """The client is not left hanging: its connection is closed at the latest by rmmod."""
+    server = listening_server
+    peer, client = _client(server, picks)
+    server.require_loaded()
+    server.module.unload()
+    client.write(b"")
+    if client.wait(10).how == "timeout":
+        raise Unmet(
+            f"The module is gone, and the client {peer} still waits for its end of the connection.",
+            expected="the connection is closed when the module is unloaded",
+            actual="it stays open",
+        )
+
+
+@pytest.mark.points(5)
+@pytest.mark.after("4.waits")
+def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None:
+    """After rmmod nothing is left of the connection."""
+    server = listening_server
+    assert server.socket is not None
+    _, client = _client(server, picks)
+    server.require_loaded()
+    client.write(b"")
+    server.module.unload()
+    client.kill()
+    # TIME_WAIT is no leak and lasts 60 seconds (TCP_TIMEWAIT_LEN): guest time, so it costs nothing
+    guest.run(["/bin/sleep", "65"], deadline=70)
+    left = [s for s in sockets(guest) if s.port == server.socket.port and s.state != LISTEN]
+    if left:
+        raise Unmet(
+            "The module is gone, and the connection it accepted is not: release both sockets.",
+            expected="no connection in /proc/net/tcp",
+            actual=listed(left),
+        )

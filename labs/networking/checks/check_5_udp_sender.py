@@ -1,0 +1,76 @@
+"""Exercise 5: loading the module sends one datagram, and nothing is left of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from networking import MESSAGE, NC, Receiver, listed, out_datagrams, sockets
+
+from checker.testbed import Module, Unmet
+from vm.guest import Guest
+
+
+@pytest.mark.points(8)
+def check_datagram(module: Module, guest: Guest) -> None:
+    """A netcat on 127.0.0.1, port 60001, gets the message, byte for byte."""
+    netcat = guest.start([NC, "-n", "-u", "-d", "-l", "127.0.0.1", "60001"])
+    guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60001"])
+    module.load()
+    got = netcat.kill().out
+    # how often it comes is the business of exactly-one
+    if not re.fullmatch(rb"(%s\0?)+" % re.escape(MESSAGE), got):
+        raise Unmet(
+            "netcat did not get the message.",
+            expected=repr(MESSAGE.decode()),
+            actual=repr(got[:200].decode(errors="replace")) if got else "nothing",
+            log=module.kernel_says(),
+        )
+
+
+@pytest.mark.points(4)
+@pytest.mark.after("5.datagram")
+def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
+    """It is exactly one datagram, with nothing sent anywhere else."""
+    before = out_datagrams(guest)
+    module.load()
+    sent = out_datagrams(guest) - before
+    got = receiver.datagrams()
+    if sent != 1 or len(got) != 1:
+        raise Unmet(
+            "Loading the module sends one datagram.",
+            expected="1 sent, 1 received",
+            actual=f"{sent} sent, {len(got)} received",
+        )
+
+
+@pytest.mark.points(5)
+@pytest.mark.after("5.datagram")
+def check_released(module: Module, guest: Guest) -> None:
+    """After rmmod no UDP socket is left."""
+    before = sockets(guest, "udp")
+    module.load()
+    module.unload()
+    left = [s for s in sockets(guest, "udp") if s not in before]
+    if left:
+        raise Unmet(
+            "The module is gone, and its socket is not: release it in the exit function.",
+            expected="no socket in /proc/net/udp",
+            actual=listed(left),
+        )
+
+
+@pytest.mark.points(3)
+@pytest.mark.after("5.datagram")
+def check_twice(module: Module, receiver: Receiver) -> None:
+    """Loading it twice sends two datagrams."""
+    module.load()
+    module.unload()
+    module.load()
+    got = receiver.datagrams()
+    if len(got) != 2:
+        raise Unmet(
+            "The module was loaded, unloaded and loaded again.",
+            expected="2 datagrams",
+            actual=f"{len(got)} received",
+        )

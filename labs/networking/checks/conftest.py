@@ -1,0 +1,70 @@
+"""Fixtures of the networking lab: each module loaded and ready, and a receiver of datagrams."""
+
+from __future__ import annotations
+
+import pytest
+from networking import (
+    DEVICE,
+    PROBE,
+    Filter,
+    Receiver,
+    Route,
+    Server,
+    connect,
+    listeners,
+    logged,
+    sockets,
+)
+
+from checker.testbed import Module, Picks
+from vm.guest import Guest
+
+
+@pytest.fixture(scope="session")
+def readings() -> dict[int, bool]:
+    """Whether the module needs an address before it logs, by guest: asked once each."""
+    return {}
+
+
+@pytest.fixture
+def syn_filter(module: Module, readings: dict[int, bool], picks: Picks) -> Filter:
+    """The filter module, loaded, with its device node made."""
+    guest = module.guest
+    guest.run(["/bin/mknod", DEVICE, "c", "42", "0"])
+    module.load()
+    the_filter = Filter(module)
+    if id(guest) not in readings:
+        mark = module.mark()
+        connect(guest, Route("127.0.0.1", picks.port(), "127.0.0.1", picks.port()), picks.token())
+        readings[id(guest)] = not logged(module, mark)
+    the_filter.needs_address = readings[id(guest)]
+    return the_filter
+
+
+@pytest.fixture
+def server(module: Module) -> Server:
+    """The tcp_sock module with insmod started, and its listening socket awaited."""
+    guest = module.guest
+    if sockets(guest):  # a TIME_WAIT of the check before would keep the port for 60 seconds
+        guest.run(["/bin/sleep", "65"], deadline=70)
+    insmod = module.start_load()
+    guest.run(["/sbin/tool", "await", "tcp", "any", "0"], deadline=3)
+    found = listeners(guest)
+    right = [s for s in found if s.port == 60000]
+    return Server(module, insmod, next(iter(right or found), None))
+
+
+@pytest.fixture
+def listening_server(server: Server) -> Server:
+    """The same, for checks that need a client to get in."""
+    if server.socket is None:
+        pytest.skip("nothing listens, so no client can connect: see 3.listening")
+    return server
+
+
+@pytest.fixture
+def receiver(guest: Guest) -> Receiver:
+    """A receiver that is ready."""
+    process = guest.start([PROBE, "receive", "127.0.0.1", "60001"])
+    guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60001"])
+    return Receiver(guest, process)

@@ -1,0 +1,190 @@
+"""What the checks of the networking lab share: connections in the guest, sockets, datagrams."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from checker.testbed import Module, Unmet, errno_name
+from vm.guest import Guest, Process
+
+NC = "/bin/nc"
+PROBE = "/lab/checks/probe"
+DEVICE = "/dev/filter"
+SYN_LINE = "TCP connection initiated from"
+PEER_LINE = "connection established to"
+
+LISTEN, TIME_WAIT = 0x0A, 0x06
+"""Socket states as /proc/net/tcp writes them (include/net/tcp_states.h)."""
+
+
+class Route(NamedTuple):
+    """A TCP connection to make: from where to where."""
+
+    source: str
+    source_port: int
+    address: str
+    port: int
+
+    @property
+    def client(self) -> str:
+        """The client's address and port as the lab's log lines write them."""
+        return f"{self.source}:{self.source_port}"
+
+    @property
+    def server(self) -> str:
+        """The listener's address and port, written likewise."""
+        return f"{self.address}:{self.port}"
+
+
+def connect(
+    guest: Guest, route: Route, message: str, *, client_in: str = "", server_in: str = ""
+) -> str:
+    """Let netcat send *message* over *route* to a netcat that listens; return what arrived.
+
+    *client_in* and *server_in* name network namespaces of the guest.
+    """
+    inside = {True: "", False: "/bin/ip netns exec "}
+    server = inside[not server_in] + server_in
+    client = inside[not client_in] + client_in
+    script = f"""
+        {server} {NC} -d -n -l {route.address} {route.port} & server=$!
+        {server} /sbin/tool await tcp {route.address} {route.port}
+        echo {message} | {client} {NC} -n -N -w 5 -s {route.source} -p {route.source_port} \
+            {route.address} {route.port} || kill $server
+        wait $server
+    """
+    return guest.run(["/bin/sh", "-c", script], deadline=20).text.strip()
+
+
+def logged(module: Module, since: int | None = None) -> list[str]:
+    """Return what the module logged as sources of connections: A.B.C.D:PORT each."""
+    lines = module.lines(SYN_LINE, since)
+    return [line.split(SYN_LINE, 1)[1].strip() for line in lines]
+
+
+@dataclass
+class Filter:
+    """The filter module, loaded. *needs_address*: it logs nothing before an address is set."""
+
+    module: Module
+    needs_address: bool = False
+
+    def set_address(self, address: str) -> int:
+        """Send MY_IOCTL_FILTER_ADDRESS; return the errno, 0 if the module took it."""
+        return self.module.guest.run([PROBE, "set", DEVICE, address]).value
+
+    def aim(self, address: str) -> None:
+        """Make sure that connections to *address* are to be logged, whichever way it was read."""
+        if self.needs_address:
+            self.set_address(address)
+
+    def require_lines(self, expected: list[str], message: str, since: int) -> None:
+        """Compare what was logged since the mark *since* with *expected*; Unmet if it differs."""
+        actual = logged(self.module, since)
+        if actual != expected:
+            raise Unmet(
+                message,
+                expected=_as_lines(expected),
+                actual=_as_lines(actual),
+                log=self.module.kernel_says(),
+            )
+
+
+def _as_lines(sources: list[str]) -> str:
+    shown = [f"{SYN_LINE} {source}" for source in sources[:8]]
+    if len(sources) > 8:
+        shown.append(f"… and {len(sources) - 8} lines more")
+    return "\n".join(shown) or "no line"
+
+
+# --- sockets as the guest's kernel lists them ----------------------------------------
+
+
+class Socket(NamedTuple):
+    """A local socket of /proc/net/tcp or udp."""
+
+    address: str
+    port: int
+    state: int
+
+    def __str__(self) -> str:
+        """Write it as address:port."""
+        return f"{self.address}:{self.port}"
+
+
+def sockets(guest: Guest, protocol: str = "tcp") -> list[Socket]:
+    """Return the sockets that /proc/net/*protocol* lists."""
+    found = []
+    for line in guest.run(["/bin/cat", f"/proc/net/{protocol}"]).text.splitlines()[1:]:
+        fields = line.split()
+        address, port = fields[1].split(":")
+        octets = reversed(bytes.fromhex(address))
+        found.append(Socket(".".join(map(str, octets)), int(port, 16), int(fields[3], 16)))
+    return found
+
+
+def listeners(guest: Guest) -> list[Socket]:
+    """Return the listening TCP sockets."""
+    return [s for s in sockets(guest) if s.state == LISTEN]
+
+
+def listed(found: list[Socket]) -> str:
+    """Write sockets for a student to read."""
+    return ", ".join(map(str, found)) or "nothing"
+
+
+@dataclass
+class Server:
+    """The tcp_sock module, whose insmod was started; *socket* is where it listens, if it does."""
+
+    module: Module
+    insmod: Process
+    socket: Socket | None
+
+    def finish_load(self) -> None:
+        """Let a blocking accept go by connecting; Unmet when insmod does not end well."""
+        if self.insmod.result is None and self.socket:
+            target = [self.socket.address, str(self.socket.port)]
+            self.module.guest.run([NC, "-n", "-N", "-d", "-w", "3", *target])
+        self.require_loaded()
+
+    def require_loaded(self) -> None:
+        """Wait for insmod; Unmet when it does not end, or fails."""
+        result = self.insmod.wait(5)
+        if not result.ok:
+            late = result.how == "timeout"
+            raise Unmet(
+                "insmod does not succeed after a client has connected."
+                if late
+                else "The module cannot be loaded.",
+                expected="insmod succeeds",
+                actual="it still waits" if late else f"it fails with {errno_name(result.value)}",
+                log=self.module.kernel_says(),
+            )
+
+
+# --- datagrams -----------------------------------------------------------------------
+
+MESSAGE = b"kernelsocket\n"
+
+
+@dataclass
+class Receiver:
+    """A program of the lab's that takes datagrams on 127.0.0.1:60001."""
+
+    guest: Guest
+    process: Process
+
+    def datagrams(self) -> list[bytes]:
+        """End the receiver and return the datagrams it got."""
+        text = self.process.kill().text
+        return [bytes.fromhex(m[1]) for m in re.finditer(r"^\S+ ([0-9a-f]*)$", text, re.MULTILINE)]
+
+
+def out_datagrams(guest: Guest) -> int:
+    """Return how many UDP datagrams the guest has sent (OutDatagrams of /proc/net/snmp)."""
+    lines = [x.split() for x in guest.run(["/bin/cat", "/proc/net/snmp"]).text.splitlines()]
+    names, values = [x for x in lines if x[0] == "Udp:"]
+    return int(values[names.index("OutDatagrams")])

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A TCP server that lives in the kernel.
+ *
+ * Loading the module opens a socket that listens on 127.0.0.1:60000, which
+ * netstat -ltn shows, and then waits for one client: insmod returns when it
+ * has come, and the kernel log (dmesg) says who it is:
+ *
+ *   connection established to 127.0.0.1:44716
+ *
+ * Unloading closes both the connection and the listening socket. A signal to
+ * the waiting insmod (Ctrl-C) ends the wait, and the module is not loaded.
+ */
+
+#include <linux/in.h>
+#include <linux/init.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <net/net_namespace.h>
+
+#define MY_TCP_PORT	60000
+#define LISTEN_BACKLOG	5
+
+/*
+ * TODO 3: declare sock, a static pointer to a struct socket, for the
+ * socket that listens. Init creates the socket and exit releases it, so the
+ * pointer has to live outside both functions.
+ */
+
+/*
+ * TODO 4: declare new_sock in the same way, for the connection that was
+ * accepted.
+ */
+
+static inline void print_sock_address(const struct sockaddr_in *addr)
+{
+	pr_info("connection established to %pI4:%u\n",
+		&addr->sin_addr, ntohs(addr->sin_port));
+}
+
+/* Make the socket listen on 127.0.0.1:MY_TCP_PORT. */
+static int __init my_listen(void)
+{
+	/*
+	 * TODO 3: bind the socket to the address 127.0.0.1
+	 * (INADDR_LOOPBACK) and the port MY_TCP_PORT, then let it listen with a
+	 * backlog of LISTEN_BACKLOG. Look up struct sockaddr_in, htons() and
+	 * htonl(), kernel_bind() and kernel_listen(). Each of the two calls can
+	 * fail: return its error.
+	 */
+	return 0;
+}
+
+/* Wait for a client and say who it is. */
+static int __init my_accept(void)
+{
+	/*
+	 * TODO 4: accept a connection into new_sock, and get the address
+	 * of the other side into a struct sockaddr_in. Look up kernel_accept(),
+	 * with 0 for its flags, and kernel_getpeername(), which returns the
+	 * length of the address when it works, and a negative error when it
+	 * does not: then new_sock is yours to release. Log the address with
+	 * print_sock_address().
+	 */
+	return 0;
+}
+
+static int __init my_tcp_sock_init(void)
+{
+	int err;
+
+	/*
+	 * TODO 3: create a TCP socket of the namespace init_net in sock.
+	 * Look up sock_create_kern(), PF_INET, SOCK_STREAM and IPPROTO_TCP. If
+	 * it fails, there is nothing to undo: return the error.
+	 */
+
+	err = my_listen();
+	if (err)
+		goto out_release;
+
+	err = my_accept();
+	if (err)
+		goto out_release;
+
+	return 0;
+
+out_release:
+	/* TODO 3: release the listening socket. Look up sock_release(). */
+	return err;
+}
+
+static void __exit my_tcp_sock_exit(void)
+{
+	/* TODO 4: release the connection that was accepted. */
+	/* TODO 3: release the listening socket. */
+}
+
+module_init(my_tcp_sock_init);
+module_exit(my_tcp_sock_exit);
+
+MODULE_DESCRIPTION("A TCP server that lives in the kernel");
+MODULE_AUTHOR("knetlab");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,204 @@
+"""The networking lab's wrong and other right solutions: their files, without building them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from checker import mutants
+from checker.errors import LabError
+from checker.mutants import Mutant
+
+LAB = Path(__file__).parent.parent / "labs" / "networking"
+SOLUTION = LAB / "solution"
+WRONG = mutants.load(LAB / "mutants")
+RIGHT = mutants.load(LAB / "idioms")
+DIFF = """--- a/file
++++ b/file
+@@ -1,2 +1,2 @@
+ one
+-two
++2
+"""
+
+
+def names(found: list[Mutant]) -> list[str]:
+    """Return the names, for pytest's own."""
+    return [mutant.name for mutant in found]
+
+
+def write(folder: Path, preamble: str, diff: str = DIFF) -> Path:
+    """Write the one patch x.patch into *folder*."""
+    path = folder / "x.patch"
+    path.write_text(preamble + diff, encoding="utf-8")
+    return path
+
+
+def sources(folder: Path) -> dict[str, str]:
+    """Return the files below *folder* by relative path."""
+    return {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("mutant", WRONG + RIGHT, ids=names(WRONG + RIGHT))
+def test_every_patch_applies(mutant: Mutant, tmp_path: Path) -> None:
+    """Each patch fits the solution as it is now, and changes C sources only."""
+    mutants.apply(mutant, SOLUTION, tmp_path / "copy")
+    before, after = sources(SOLUTION), sources(tmp_path / "copy")
+    assert before.keys() == after.keys()
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed
+    assert all(name.endswith(".c") and "/user/" not in name for name in changed)
+
+
+@pytest.mark.parametrize("mutant", WRONG, ids=names(WRONG))
+def test_wrong_ones_say_what_they_break(mutant: Mutant) -> None:
+    """A mutant names an exercise of the lab and checks of it, and is named for it."""
+    assert mutant.exercises
+    assert set(mutant.exercises) <= {1, 2, 3, 4, 5}
+    assert mutant.checks
+    assert not mutant.earns
+    assert mutant.name.startswith(f"{mutant.checks[0].split('.')[0]}-")
+
+
+@pytest.mark.parametrize("mutant", WRONG, ids=names(WRONG))
+def test_checks_are_the_labs_own(mutant: Mutant) -> None:
+    """Each check that a mutant names is a function in the lab's checks of that exercise."""
+    for check in mutant.checks:
+        number, name = check.split(".")
+        (file,) = (LAB / "checks").glob(f"check_{number}_*.py")
+        function = f"check_{name.replace('-', '_')}"
+        assert re.search(rf"^def {function}\(", file.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("mutant", RIGHT, ids=names(RIGHT))
+def test_right_ones_break_nothing(mutant: Mutant) -> None:
+    """An idiom names no check; what it earns, if not everything, is said for each exercise."""
+    assert not mutant.exercises
+    assert not mutant.checks
+    assert not mutant.earns or set(mutant.earns) == {1, 2, 3, 4, 5}
+
+
+def test_there_are_enough() -> None:
+    """At least 25 mutants, some for each exercise, and at least 5 idioms at full marks."""
+    assert len(WRONG) >= 25
+    for number in range(1, 6):
+        assert sum(mutant.exercises == (number,) for mutant in WRONG) >= 5
+    assert sum(not mutant.earns for mutant in RIGHT) >= 5
+
+
+def test_every_check_has_a_mutant() -> None:
+    """No check of the lab is without a mutant that it must catch."""
+    wanted = {check for mutant in WRONG for check in mutant.checks}
+    for file in (LAB / "checks").glob("check_*.py"):
+        number = file.name.split("_")[1]
+        text = file.read_text(encoding="utf-8")
+        for name in re.findall(r"^def check_(\w+)\(", text, re.MULTILINE):
+            assert f"{number}.{name.replace('_', '-')}" in wanted
+
+
+def test_preamble_is_read(tmp_path: Path) -> None:
+    """Every key of a preamble ends up in the record, and the diff begins at its first file."""
+    write(tmp_path, "Exercise: 1, 2\nCheck: 1.a, 2.b-c\nWhy: because: so\nKernel: <6.10\n")
+    (mutant,) = mutants.load(tmp_path)
+    assert (mutant.name, mutant.exercises, mutant.checks) == ("x", (1, 2), ("1.a", "2.b-c"))
+    assert (mutant.why, mutant.kernel, mutant.patch) == ("because: so", "< 6.10", DIFF)
+
+
+def test_earnings_are_read(tmp_path: Path) -> None:
+    """Earns gives points for each exercise."""
+    write(tmp_path, "Why: half of it\nEarns: 1=20 4=2.5\n")
+    (mutant,) = mutants.load(tmp_path)
+    assert mutant.earns == {1: 20, 4: 2.5}
+
+
+@pytest.mark.parametrize(
+    ("bound", "release", "fits"),
+    [
+        ("< 6.10", "6.1.0-13-cloud-amd64", True),
+        ("< 6.10", "6.9.12", True),
+        ("< 6.10", "6.10.0", False),
+        (">= 6.10", "6.12.5+bpo-amd64", True),
+        (">= 6.10", "6.1.0", False),
+    ],
+)
+def test_kernel_bound(tmp_path: Path, bound: str, release: str, *, fits: bool) -> None:
+    """A bound is compared as numbers, not as text; without one every kernel fits."""
+    write(tmp_path, f"Why: so\nKernel: {bound}\n")
+    (mutant,) = mutants.load(tmp_path)
+    assert mutant.fits(release) is fits
+    assert mutant.model_copy(update={"kernel": ""}).fits(release)
+
+
+@pytest.mark.parametrize(
+    ("preamble", "line", "words"),
+    [
+        ("Exercise: 1\nCheck: 1.a\n", 1, "no line Why"),
+        ("Why: so\nExercise: 1\n", 2, "Exercise needs a line Check"),
+        ("Why: so\nCheck: 1.a\n", 2, "Check needs a line Exercise"),
+        ("Why: so\nWhat: 1\n", 2, "not 'What: 1'"),
+        ("Why: so\n\n", 2, "a preamble line is one of"),
+        ("Why: so\nWhy: so\n", 2, "for the second time"),
+        ("Why:\n", 1, "Why is empty"),
+        ("Why: so\nExercise: one\nCheck: 1.a\n", 2, "not 'one'"),
+        ("Why: so\nExercise: 1,\nCheck: 1.a\n", 2, "not ''"),
+        ("Why: so\nExercise: 1\nCheck: outgoing\n", 3, "not 'outgoing'"),
+        ("Why: so\nExercise: 1\nCheck: 2.a\n", 3, "2.a belongs to none"),
+        ("Why: so\nKernel: 6.10\n", 2, "not '6.10'"),
+        ("Why: so\nKernel: < 6.10, >= 6.1\n", 2, "one bound"),
+        ("Why: so\nEarns: 1:20\n", 2, "not '1:20'"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nEarns: 1=20\n", 4, "Earns is for right solutions"),
+    ],
+)
+def test_bad_preamble_names_file_and_line(
+    tmp_path: Path, preamble: str, line: int, words: str
+) -> None:
+    """A preamble that is wrong is an error with the file, the line and what is wrong."""
+    path = write(tmp_path, preamble)
+    with pytest.raises(LabError) as error:
+        mutants.load(tmp_path)
+    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert words in str(error.value)
+
+
+def test_preamble_without_a_diff(tmp_path: Path) -> None:
+    """A file that changes nothing is an error that names it."""
+    path = write(tmp_path, "Why: so\n", diff="")
+    with pytest.raises(LabError, match="the diff is missing") as error:
+        mutants.load(tmp_path)
+    assert str(path) in str(error.value)
+
+
+def test_folder_that_is_not_there(tmp_path: Path) -> None:
+    """A lab without the folder is an error that names it."""
+    with pytest.raises(LabError, match="nothing-here cannot be read"):
+        mutants.load(tmp_path / "nothing-here")
+
+
+def test_patch_that_does_not_fit(tmp_path: Path) -> None:
+    """Context that differs, or a change that is there already, is an error that names the patch."""
+    write(tmp_path, "Why: so\n")
+    (mutant,) = mutants.load(tmp_path)
+    for number, text in enumerate(("uno\ntwo\n", "one\n2\n")):
+        solution = tmp_path / f"solution-{number}"
+        solution.mkdir()
+        (solution / "file").write_text(text)
+        with pytest.raises(LabError, match=r"x\.patch does not apply"):
+            mutants.apply(mutant, solution, tmp_path / f"copy-{number}")
+
+
+def test_patch_that_fits_further_down(tmp_path: Path) -> None:
+    """Lines that moved are found; the solution itself stays as it is, and nothing else is left."""
+    write(tmp_path, "Why: so\n")
+    (mutant,) = mutants.load(tmp_path)
+    solution = tmp_path / "solution"
+    solution.mkdir()
+    (solution / "file").write_text("zero\none\ntwo\n")
+    mutants.apply(mutant, solution, tmp_path / "copy")
+    assert sources(tmp_path / "copy") == {"file": "zero\none\n2\n"}
+    assert sources(solution) == {"file": "zero\none\ntwo\n"}

@@ -1,0 +1,59 @@
+"""Packages of the distribution, fetched as .deb and unpacked without being installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from vm import tools
+from vm.errors import VMError
+
+
+def depends(package: str) -> list[str]:
+    """Return the names of the packages that *package* depends on directly."""
+    text = tools.run(["apt-cache", "depends", "--important", package])
+    return re.findall(r"^ [ |]Depends: ([^<\s]+)$", text, re.MULTILINE)
+
+
+def libraries(packages: Iterable[str]) -> list[str]:
+    """Return the shared-library packages (lib…, zlib…) that *packages* need, in turn."""
+    names = list(packages)
+    text = tools.run(["apt-cache", "depends", "--recurse", "--important", *names])
+    tree: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line and not line[0].isspace():
+            children = tree.setdefault(line, [])
+        elif match := re.match(r"[ |]+Depends: (z?lib\S+)", line):
+            children.append(match[1])
+    found: set[str] = set()
+    while names:
+        new = [name for name in tree.get(names.pop(), []) if name not in found]
+        found.update(new)
+        names += new
+    return sorted(found)
+
+
+def unpack(packages: Iterable[str], folder: Path) -> dict[str, str]:
+    """Fetch *packages* and unpack them into *folder*; return name -> version.
+
+    Raises VMError when apt does not know a package or cannot fetch it.
+    """
+    debs = folder / ".debs"
+    debs.mkdir()
+    names = list(packages)
+    try:
+        tools.run(["apt-get", "-q", "download", *names], cwd=debs, timeout=1800)
+    except VMError as error:
+        raise VMError(
+            f"The packages {', '.join(names)} could not be fetched; `apt-get update` "
+            f"(as root) may help. {error}"
+        ) from error
+    versions: dict[str, str] = {}
+    for deb in sorted(debs.glob("*.deb")):
+        tools.run(["dpkg-deb", "--extract", str(deb), str(folder)])
+        name, version = deb.stem.split("_")[:2]
+        versions[name] = version.replace("%3a", ":")
+        deb.unlink()
+    debs.rmdir()
+    return versions

@@ -1,0 +1,125 @@
+"""The cache under $XDG_CACHE_HOME/knetlab: entries are whole and verified, or rebuilt.
+
+An entry is a folder, made under another name, listed in a manifest and then
+renamed into place. Before it is used every file's size and time are compared
+with the manifest, and where the time differs its hash too; an entry that does
+not match is thrown away and made again. A lock keeps two runs from making the
+same entry at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from vm.errors import VMError
+
+MANIFEST = "manifest.json"
+
+
+def root() -> Path:
+    """Return the cache's folder, made if need be."""
+    path = platformdirs.user_cache_path("knetlab")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VMError(
+            f"The cache folder {path} cannot be made: {error.strerror}. "
+            "Set XDG_CACHE_HOME to a folder that you can write to."
+        ) from error
+    return path
+
+
+def digest(*parts: str | bytes | Path) -> str:
+    """Return a short hash of texts, bytes and the contents of files."""
+    h = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part
+        data = data.encode() if isinstance(data, str) else data
+        h.update(len(data).to_bytes(8, "big") + data)
+    return h.hexdigest()[:16]
+
+
+def _files(folder: Path) -> dict[str, os.stat_result]:
+    found: dict[str, os.stat_result] = {}
+    stack = [""]
+    while stack:
+        relative = stack.pop()
+        with os.scandir(folder / relative) as entries:
+            for entry in entries:
+                name = f"{relative}/{entry.name}" if relative else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(name)
+                elif name != MANIFEST:
+                    found[name] = entry.stat(follow_symlinks=False)
+    return found
+
+
+def _hash(path: Path) -> str:
+    if path.is_symlink():
+        return "-> " + str(path.readlink())
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _write_manifest(folder: Path) -> None:
+    listing = {
+        name: [st.st_size, st.st_mtime_ns, _hash(folder / name)]
+        for name, st in _files(folder).items()
+    }
+    (folder / MANIFEST).write_text(json.dumps(listing))
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether the entry in *folder* is just as it was made."""
+    try:
+        listing = json.loads((folder / MANIFEST).read_text())
+        found = _files(folder)
+        if found.keys() != listing.keys():
+            return False
+        return all(
+            st.st_size == listing[name][0]
+            and (st.st_mtime_ns == listing[name][1] or _hash(folder / name) == listing[name][2])
+            for name, st in found.items()
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder of the entry *kind*/*key*, calling ``make(folder)`` if it is not there.
+
+    *make* fills an empty folder. Raises VMError when the disk is full.
+    """
+    folder = root() / kind / key
+    if is_whole(folder):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{key}.lock"):
+        if is_whole(folder):
+            return folder
+        scratch = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder.parent))
+        scratch.chmod(0o755)
+        try:
+            make(scratch)
+            _write_manifest(scratch)
+            if folder.exists():
+                folder.rename(scratch.with_name(scratch.name + ".broken"))
+            scratch.rename(folder)
+        except OSError as error:
+            raise VMError(
+                f"The cache entry {folder} cannot be written: {error.strerror or error}. "
+                "Make room on that disk, or set XDG_CACHE_HOME to another one."
+            ) from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(scratch.with_name(scratch.name + ".broken"), ignore_errors=True)
+    return folder

@@ -1,0 +1,21 @@
+"""The errors of this package. Each one's text is a sentence that says what to do next."""
+
+
+class VMError(Exception):
+    """Something of ours went wrong: a download, a tool, QEMU itself."""
+
+
+class MissingTool(VMError):
+    """A program this host needs is not there; the text names its package."""
+
+
+class GuestError(VMError):
+    """The guest could not do what was asked; see the subclasses for how it ended."""
+
+
+class GuestCrashed(GuestError):
+    """The guest's kernel panicked, reset itself, or broke its command channel."""
+
+
+class GuestTimeout(GuestError):
+    """The guest did not answer within the wall-clock backstop."""

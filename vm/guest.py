@@ -1,0 +1,327 @@
+"""A running guest: commands with deadlines in guest seconds, files in, the kernel's log.
+
+The agent in the guest (vm/init/agent.c) is spoken to in frames. Between
+commands the guest is stopped, so that its clock stands still while the host
+thinks. Whatever a guest says may be forged by the module under test: results
+are evidence for the caller to compare with what it chose, never verdicts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from vm.errors import GuestCrashed, GuestError, GuestTimeout, VMError
+from vm.image import PayloadFile
+from vm.machine import Config, Machine
+
+BOOT_WALL_SECONDS = 120.0
+"""Wall seconds a cold boot may take on a slow and busy host."""
+
+BACKSTOP_WALL_SECONDS = 20.0
+"""Wall seconds a command may take beyond what its guest seconds can cost."""
+
+WALL_PER_GUEST_SECOND = 6.0
+"""Wall seconds that one busy guest second may cost under TCG with -icount shift=0."""
+
+MAX_FRAME = 8 << 20
+MAX_BYTES_PER_COMMAND = 16 << 20
+
+How = Literal["exited", "signalled", "timeout"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command in the guest ended: *value* is its exit status or its signal."""
+
+    argv: tuple[str, ...]
+    how: How
+    value: int
+    out: bytes
+    err: bytes
+    guest_seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it exited with status 0."""
+        return self.how == "exited" and self.value == 0
+
+    @property
+    def text(self) -> str:
+        """What it printed on standard output, as text."""
+        return self.out.decode(errors="replace")
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it was killed at its deadline and did not even die of that."""
+        return self.how == "timeout" and self.value == 1
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """One record of the kernel log (Documentation/ABI/testing/dev-kmsg); seconds since boot."""
+
+    level: int
+    sequence: int
+    seconds: float
+    text: str
+
+
+def parse_kmsg(record: str) -> LogRecord | None:
+    """Read one /dev/kmsg record; None if it is not one."""
+    head, _, rest = record.partition(";")
+    fields = head.split(",")
+    try:
+        priority, sequence, microseconds = (int(f) for f in fields[:3])
+    except ValueError:
+        return None
+    text = rest.split("\n", 1)[0]
+    text = re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), text)
+    return LogRecord(priority & 7, sequence, microseconds / 1e6, text)
+
+
+@dataclass
+class Process:
+    """A command that was started and not waited for."""
+
+    guest: Guest
+    id: int
+    argv: tuple[str, ...]
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+    result: Result | None = None
+
+    def wait(self, deadline: float = 10.0) -> Result:
+        """Let the guest run until this process ends, for at most *deadline* guest seconds."""
+        return self.guest._wait(self, deadline)
+
+    def write(self, data: bytes) -> None:
+        """Send *data* to its standard input; no data closes it."""
+        self.guest._send("stdin", self.id, data)
+
+    def kill(self, deadline: float = 5.0) -> Result:
+        """Kill it and return how it ended."""
+        self.guest._send("kill", self.id, b"9")
+        return self.wait(deadline)
+
+
+class Guest:
+    """A guest that answers. Use it as a context manager: ``with Guest.boot(config) as guest:``."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.records: list[LogRecord] = []
+        self.lost_log = False
+        self.dead: GuestError | None = None
+        self._nonce = "0"
+        self._buffer = bytearray()
+        self._next_id = 1
+        self._processes: dict[int, Process] = {}
+        self._clock_ms = 0
+        self._running = False
+
+    @classmethod
+    @contextlib.contextmanager
+    def boot(cls, config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Self]:
+        """Boot a guest cold, with *payload* mounted read-only at /lab, and yield it stopped.
+
+        Raises VMError when QEMU or the guest does not come up.
+        """
+        with Machine(config, payload) as machine:
+            guest = cls(machine)
+            guest.hello()
+            mounted = guest.run(["/bin/mount", "-o", "ro", "/dev/vdb", "/lab"])
+            if not mounted.ok:
+                raise VMError(f"The payload disk cannot be mounted: {mounted.err.decode()}")
+            yield guest
+
+    def hello(self) -> None:
+        """Give the guest its nonce, clock and entropy, before any code of a submission runs."""
+        self._nonce = secrets.token_hex(16)
+        payload = str(int(time.time())).encode() + b"\0" + os.urandom(64)
+        try:
+            self._send("hello", 0, payload)
+            self._ask("ready", 0, BOOT_WALL_SECONDS)
+        except GuestError as error:
+            tail = "\n".join(self.machine.console().splitlines()[-15:])
+            raise VMError(f"The guest did not come up: {error}\n{tail}") from error
+
+    # -- frames -----------------------------------------------------------------------
+
+    def _send(self, kind: str, number: int, data: bytes) -> None:
+        if self.dead:
+            raise self.dead
+        try:
+            self.machine.agent.sendall(
+                f"{self._nonce} {kind} {number} {len(data)}\n".encode() + data
+            )
+        except OSError as error:
+            raise self._crashed() from error
+
+    def _crashed(self, why: str = "") -> GuestError:
+        self.machine.wait_end(5)
+        events = self.machine.events
+        if "GUEST_PANICKED" in events:
+            why = "the guest's kernel panicked"
+        elif "SHUTDOWN" in events or "RESET" in events:
+            why = "the guest was reset or shut down"
+        self.dead = GuestCrashed(why or "the guest's QEMU process ended")
+        return self.dead
+
+    def _frames(self, until: float) -> Iterator[tuple[str, int, bytes]]:
+        """Yield frames as they come; GuestTimeout at wall time *until*, GuestCrashed at the end."""
+        taken = 0
+        while True:
+            while (eol := self._buffer.find(b"\n", 0, 128)) >= 0:
+                head = bytes(self._buffer[:eol]).split(b" ")
+                whole = self._length(head)
+                if whole is None:
+                    raise self._crashed("the module wrote on the host's command channel")
+                if len(self._buffer) < eol + 1 + whole:
+                    break
+                data = bytes(self._buffer[eol + 1 : eol + 1 + whole])
+                del self._buffer[: eol + 1 + whole]
+                yield head[1].decode(), int(head[2]), data
+            if len(self._buffer) > 128 and eol < 0:
+                raise self._crashed("the module wrote on the host's command channel")
+            ready, _, _ = select.select(
+                [self.machine.agent], [], [], max(0.0, min(0.2, until - time.monotonic()))
+            )
+            if ready:
+                try:
+                    data = self.machine.agent.recv(1 << 16)
+                except OSError:
+                    data = b""
+                if not data:
+                    raise self._crashed()
+                taken += len(data)
+                if taken > MAX_BYTES_PER_COMMAND:
+                    raise self._crashed("the guest sent more than a command can answer")
+                self._buffer += data
+            elif time.monotonic() >= until:
+                raise self._hung()
+            elif "GUEST_PANICKED" in self.machine.events and self.machine.wait_end(5):
+                raise self._crashed()
+
+    def _length(self, head: list[bytes]) -> int | None:
+        """Return the payload length that a frame's head announces, None if it is not a head."""
+        right = len(head) == 4 and head[0] == self._nonce.encode()
+        if not right or not head[2].isdigit() or not head[3].isdigit():
+            return None
+        length = int(head[3])
+        return length if length <= MAX_FRAME else None
+
+    def _hung(self) -> GuestError:
+        """Ask by NMI where the guest's processor is, then give the guest up."""
+        with contextlib.suppress(VMError):
+            self.machine.execute("inject-nmi")
+            self.machine.wait_end(10)
+        self.dead = GuestTimeout("the guest's kernel hangs and answers nothing")
+        return self.dead
+
+    def _ask(self, answer: str, number: int, wall_seconds: float) -> bytes:
+        """Let the guest run until the frame *answer* for *number* comes, and return it."""
+        if self.dead:
+            raise self.dead
+        try:
+            self.machine.cont()
+            for kind, ident, data in self._frames(time.monotonic() + wall_seconds):
+                self._note(kind, ident, data)
+                if kind == answer and ident == number:
+                    break
+            self.machine.stop()
+        except VMError as error:
+            if isinstance(error, GuestError):
+                raise
+            raise self._crashed() from error
+        return data
+
+    def _note(self, kind: str, number: int, data: bytes) -> None:
+        process = self._processes.get(number)
+        if kind == "log":
+            for text in data.split(b"\0"):
+                if record := parse_kmsg(text.decode(errors="replace")):
+                    self.records.append(record)
+        elif kind == "lost":
+            self.lost_log = True
+        elif process and kind == "out":
+            process.out += data
+        elif process and kind == "err":
+            process.err += data
+        elif process and kind == "exit":
+            self._finish(process, data)
+
+    def _finish(self, process: Process, data: bytes) -> None:
+        fields = data.decode(errors="replace").split()
+        how: How = "timeout"
+        if fields[:1] == ["exited"]:
+            how = "exited"
+        elif fields[:1] == ["signalled"]:
+            how = "signalled"
+        try:
+            value, milliseconds = int(fields[1]), int(fields[2])
+        except (IndexError, ValueError) as error:
+            raise self._crashed("the module wrote on the host's command channel") from error
+        out, err = bytes(process.out), bytes(process.err)
+        process.result = Result(process.argv, how, value, out, err, milliseconds / 1000)
+        del self._processes[process.id]
+
+    # -- commands ---------------------------------------------------------------------
+
+    def _spawn(self, argv: Sequence[str], flags: str, deadline: float, netns: str) -> Process:
+        process = Process(self, self._next_id, tuple(argv))
+        self._next_id += 1
+        parts = [str(int(deadline * 1000)), netns, flags, *argv]
+        self._processes[process.id] = process
+        self._send("spawn", process.id, b"".join(p.encode() + b"\0" for p in parts))
+        return process
+
+    def run(self, argv: Sequence[str], *, deadline: float = 10.0, netns: str = "") -> Result:
+        """Run a command for at most *deadline* guest seconds and return how it ended.
+
+        *netns* names a network namespace of the guest. Raises GuestCrashed or
+        GuestTimeout when the guest itself goes.
+        """
+        process = self._spawn(argv, "w", deadline, netns)
+        return self._result(process, deadline)
+
+    def start(self, argv: Sequence[str], *, netns: str = "", stdin: bool = False) -> Process:
+        """Start a command and return at once; *stdin* keeps its standard input open."""
+        process = self._spawn(argv, "i" if stdin else "", 0, netns)
+        self._ask("done", process.id, BACKSTOP_WALL_SECONDS)
+        return process
+
+    def _wait(self, process: Process, deadline: float) -> Result:
+        if process.result is None:
+            self._send("wait", process.id, str(int(deadline * 1000)).encode())
+            return self._result(process, deadline)
+        return process.result
+
+    def _result(self, process: Process, deadline: float) -> Result:
+        self._ask("exit", process.id, BACKSTOP_WALL_SECONDS + WALL_PER_GUEST_SECOND * deadline)
+        assert process.result is not None
+        return process.result
+
+    def end_processes(self) -> None:
+        """Kill what was started and never waited for."""
+        for process in list(self._processes.values()):
+            process.kill()
+
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Write a small file (at most 64 KiB) in the guest."""
+        self._send("put", 0, f"{mode:o}".encode() + b"\0" + path.encode() + b"\0" + content)
+        errno = int(self._ask("done", 0, BACKSTOP_WALL_SECONDS))
+        if errno:
+            raise GuestError(f"{path} cannot be written in the guest: {os.strerror(errno)}")
+
+    def sync(self) -> None:
+        """Fetch what the kernel has logged up to now."""
+        self._send("sync", 0, b"")
+        self._ask("done", 0, BACKSTOP_WALL_SECONDS)

@@ -1,0 +1,194 @@
+"""What a guest boots besides its kernel: the initramfs, the root file system, the payload disk.
+
+Everything is made without root: packages are unpacked, ``mke2fs -d`` makes the
+file systems, qemu-img keeps the root file system as qcow2.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+
+from vm import apt, cache, qemu_img, tools
+from vm.errors import VMError
+from vm.kernel import Kernel
+
+PACKAGES = ("busybox-static", "dash", "netcat-openbsd", "iproute2", "tcpdump")
+PROGRAMS = ("bin/busybox", "bin/dash", "bin/nc.openbsd", "bin/ip", "bin/ss", "usr/bin/tcpdump")
+"""What the root file system holds of PACKAGES, with the libraries each needs."""
+
+_INIT = Path(__file__).parent / "init"
+_LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64")
+_LOADER = "lib64/ld-linux-x86-64.so.2"
+_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib", "lib", "lib64", "dev", "proc", "sys")
+_MOUNT_POINTS = ("tmp", "run", "root", "lab", "etc", "var/tmp", "mnt")
+
+PAYLOAD_SIZE = 16 << 20
+"""Bytes of the payload disk: always the same, so that a frozen guest fits any payload."""
+
+
+@dataclass(frozen=True)
+class PayloadFile:
+    """A file of the payload disk."""
+
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """A root file system: the qcow2 file and the hash of what it was made from."""
+
+    root: Path
+    key: str
+
+
+# --- programs of ours ----------------------------------------------------------------
+
+
+def compile_static(source: Path, target: Path, include: tuple[Path, ...] = ()) -> None:
+    """Compile the C file *source* of ours into a static program for the guest."""
+    flags = [f"-I{folder}" for folder in include]
+    tools.run(
+        [
+            "gcc",
+            "-std=gnu11",
+            "-O2",
+            "-Wall",
+            "-static",
+            "-s",
+            *flags,
+            "-o",
+            str(target),
+            str(source),
+        ]
+    )
+
+
+# --- the initramfs -------------------------------------------------------------------
+
+
+def _cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
+    """Pack name -> (mode, content) as a newc archive (initramfs buffer format of the kernel)."""
+    out = bytearray()
+    for number, (name, (mode, content)) in enumerate([*files.items(), ("TRAILER!!!", (0, b""))]):
+        path = name.encode() + b"\0"
+        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
+        out += b"070701" + b"".join(b"%08x" % value for value in fields) + path
+        out += b"\0" * (-len(out) % 4) + content
+        out += b"\0" * (-len(out) % 4)
+    return bytes(out)
+
+
+def initramfs(kernel: Kernel) -> Path:
+    """Return the initramfs for *kernel*: its drivers and the agent."""
+
+    def make(folder: Path) -> None:
+        agent = folder / "agent"
+        compile_static(_INIT / "agent.c", agent)
+        files: dict[str, tuple[int, bytes]] = {"modules": (stat.S_IFDIR | 0o755, b"")}
+        files["dev"] = (stat.S_IFDIR | 0o755, b"")
+        for driver in kernel.drivers:
+            files[f"modules/{driver.name}"] = (stat.S_IFREG | 0o644, driver.read_bytes())
+        listing = "".join(f"{driver.name}\n" for driver in kernel.drivers)
+        files["modules/list"] = (stat.S_IFREG | 0o644, listing.encode())
+        files["init"] = (stat.S_IFREG | 0o755, agent.read_bytes())
+        (folder / "initramfs").write_bytes(_cpio(files))
+
+    key = cache.digest(Path(__file__), _INIT / "agent.c", kernel.release, *kernel.drivers)
+    return cache.entry("initramfs", key, make) / "initramfs"
+
+
+# --- the root file system ------------------------------------------------------------
+
+
+def _needed(path: Path) -> list[str]:
+    with path.open("rb") as f:
+        section = ELFFile(f).get_section_by_name(".dynamic")
+        if not isinstance(section, DynamicSection):
+            return []
+        return [tag.needed for tag in section.iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
+
+
+def _copy_with_libraries(program: str, source: Path, target: Path) -> None:
+    place = target / program
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / program, place)
+    queue = _needed(place)
+    while queue:
+        name = queue.pop()
+        copy = target / "usr/lib" / name
+        if copy.exists():
+            continue
+        found = next((p for d in _LIBRARY_FOLDERS if (p := source / d / name).exists()), None)
+        if found is None:
+            raise VMError(f"The library {name}, which {program} needs, is in none of its packages.")
+        shutil.copy(found, copy)
+        queue += _needed(copy)
+
+
+def _make_root(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch_name:
+        scratch = Path(scratch_name)
+        source, target = scratch / "packages", scratch / "root"
+        source.mkdir()
+        versions = apt.unpack([*PACKAGES, *apt.libraries(PACKAGES)], source)
+        for name in (*_FOLDERS, *_MOUNT_POINTS):
+            (target / name).mkdir(parents=True, exist_ok=True)
+        for program in PROGRAMS:
+            _copy_with_libraries(program, source, target)
+        shutil.copy(source / _LOADER, target / _LOADER)
+        # dash, since busybox's shell prefers its own nc and ip to those on the PATH
+        (target / "bin/sh").symlink_to("dash")
+        (target / "bin/nc").symlink_to("nc.openbsd")
+        (target / "bin/netcat").symlink_to("nc.openbsd")
+        for folder_of_ip in ("sbin", "usr/sbin"):
+            (target / folder_of_ip / "ip").symlink_to("/bin/ip")
+        for applet in tools.run([str(source / "bin/busybox"), "--list"]).split():
+            link = target / "bin" / applet
+            if not link.exists() and not link.is_symlink():
+                link.symlink_to("busybox")
+        compile_static(_INIT / "agent.c", target / "sbin/agent")
+        compile_static(_INIT / "tool.c", target / "sbin/tool")
+        shutil.copy(_INIT / "rc", target / "etc/rc")
+        (target / "etc/passwd").write_text("root::0:0:root:/root:/bin/sh\n")
+        (target / "etc/group").write_text("root:x:0:\n")
+        (target / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        (target / "etc/ld.so.conf").write_text("")
+        raw = scratch / "root.img"
+        make_ext4(target, raw, 64 << 20)
+        qemu_img.convert(raw, folder / "root.qcow2")
+    (folder / "packages.txt").write_text("".join(f"{n} {v}\n" for n, v in sorted(versions.items())))
+
+
+def make_ext4(source: Path, target: Path, size: int) -> None:
+    """Make *target*, a raw ext4 file system of *size* bytes, with what *source* holds."""
+    with target.open("wb") as f:
+        f.truncate(size)
+    options = ["-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", "-O", "^has_journal"]
+    tools.run(["mke2fs", "-q", "-F", "-t", "ext4", *options, "-d", str(source), str(target)])
+
+
+def root() -> Image:
+    """Return the guests' root file system, made the first time."""
+    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()))
+    return Image(cache.entry("image", key, _make_root) / "root.qcow2", key)
+
+
+def write_payload(files: Mapping[str, PayloadFile], target: Path) -> None:
+    """Make the raw disk *target* that a guest mounts at /lab: path -> file."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        for name, file in files.items():
+            path = Path(scratch) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
+            path.chmod(0o755 if file.executable else 0o644)
+        Path(scratch).chmod(0o755)
+        make_ext4(Path(scratch), target, PAYLOAD_SIZE)

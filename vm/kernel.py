@@ -1,0 +1,278 @@
+"""Where a guest's kernel comes from: ``stock`` (distribution packages) or custom files.
+
+A kernel is an image QEMU can start, the drivers its guest needs, and the build
+tree that modules are compiled against.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lz4.block
+import zstandard
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import NoteSegment
+
+from vm import apt, cache
+from vm.errors import VMError
+
+STOCK_IMAGE = "linux-image-cloud-amd64"
+STOCK_HEADERS = "linux-headers-cloud-amd64"
+
+DRIVERS = (
+    *("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "pvpanic-pci", "ext4"),
+    *("veth", "tcp_diag", "udp_diag"),
+)
+"""What a guest needs, its other hosts (veth) and ss (the two diag modules) included.
+
+Those that are built into the kernel have no file.
+"""
+
+_RECIPE = cache.digest(Path(__file__))
+"""What entries of this module's making are keyed by, besides what they are made of."""
+
+_XEN_PVH_NOTE = 18
+"""XEN_ELFNOTE_PHYS32_ENTRY of include/xen/interface/elfnote.h: QEMU can start it by PVH."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel to boot and to build against.
+
+    *image* is an uncompressed vmlinux with a PVH note where that can be had,
+    else a bzImage. *build* is the build tree's path inside a sandbox that shows
+    *build_mounts* (host path -> path inside).
+    """
+
+    name: str
+    release: str
+    image: Path
+    build: str
+    build_mounts: Mapping[Path, str]
+    drivers: tuple[Path, ...]
+    features: frozenset[str] = field(default_factory=frozenset)
+
+
+# --- the image -----------------------------------------------------------------------
+
+
+def _lz4_legacy(data: bytes) -> bytes:
+    """Unpack the legacy LZ4 frame that kernels use: blocks of at most 8 MiB each."""
+    out = []
+    at = 4
+    while at + 4 <= len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        at += 4
+        if size == 0 or at + size > len(data):
+            break  # the length of the whole, which the kernel's build appends
+        out.append(lz4.block.decompress(data[at : at + size], uncompressed_size=8 << 20))
+        at += size
+    return b"".join(out)
+
+
+def _unpack(data: bytes) -> bytes:
+    """Decompress a kernel's payload, or a module's, by its magic number."""
+    if data.startswith(b"\x02\x21\x4c\x18"):
+        return _lz4_legacy(data)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+    if data.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data)
+    if data.startswith(b"\x5d\0\0"):
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
+    if data.startswith(b"BZh"):
+        return bz2.BZ2Decompressor().decompress(data)
+    return data
+
+
+def pvh_image(image: bytes) -> bytes | None:
+    """Return the ELF kernel in *image* (a bzImage or a vmlinux) if QEMU can start it by PVH.
+
+    The payload's place stands in the setup header (Documentation/arch/x86/boot.rst,
+    payload_offset and payload_length). None means: start the image as it is.
+    Raises VMError when it is no x86 kernel at all.
+    """
+    if image[0x202:0x206] == b"HdrS":
+        setup_sectors = image[0x1F1] or 4
+        offset, length = struct.unpack_from("<II", image, 0x248)
+        start = (setup_sectors + 1) * 512 + offset
+        elf = _unpack(image[start : start + length])
+    elif image.startswith(b"\x7fELF"):
+        elf = image
+    else:
+        raise VMError("it is neither a bzImage nor a vmlinux")
+    return elf if elf.startswith(b"\x7fELF") and _has_pvh_note(elf) else None
+
+
+def _has_pvh_note(elf: bytes) -> bool:
+    notes = (
+        note
+        for segment in ELFFile(io.BytesIO(elf)).iter_segments("PT_NOTE")
+        if isinstance(segment, NoteSegment)
+        for note in segment.iter_notes()
+    )
+    return any(n["n_name"] == "Xen" and n["n_type"] == _XEN_PVH_NOTE for n in notes)
+
+
+def _write_image(source: Path, target: Path) -> None:
+    try:
+        image = source.read_bytes()
+        target.write_bytes(pvh_image(image) or image)
+    except (VMError, OSError, struct.error, ValueError) as error:
+        raise VMError(f"{source} cannot be used as a kernel image: {error}.") from error
+
+
+# --- drivers -------------------------------------------------------------------------
+
+
+def _module_files(folder: Path) -> dict[str, Path]:
+    return {p.name.split(".ko")[0].replace("-", "_"): p for p in folder.rglob("*.ko*")}
+
+
+def _depends(ko: bytes) -> list[str]:
+    section = ELFFile(io.BytesIO(ko)).get_section_by_name(".modinfo")
+    for item in section.data().split(b"\0") if section is not None else ():
+        if item.startswith(b"depends="):
+            return [name for name in item[8:].decode().split(",") if name]
+    return []
+
+
+def _collect_drivers(modules: Path, target: Path) -> None:
+    """Copy DRIVERS and what they depend on, uncompressed, into *target*; ``list`` has the order."""
+    files = _module_files(modules) if modules.is_dir() else {}
+    order: list[str] = []
+
+    def add(name: str) -> None:
+        name = name.replace("-", "_")
+        if name in order or name not in files:
+            return
+        ko = _unpack(files[name].read_bytes())
+        for other in _depends(ko):
+            add(other)
+        (target / f"{name}.ko").write_bytes(ko)
+        order.append(name)
+
+    target.mkdir()
+    for driver in DRIVERS:
+        add(driver)
+    (target / "list").write_text("".join(f"{name}.ko\n" for name in order))
+
+
+def _drivers(folder: Path) -> tuple[Path, ...]:
+    return tuple(folder / name for name in (folder / "list").read_text().split())
+
+
+# --- where kernels come from ---------------------------------------------------------
+
+
+def stock(*, update: bool = False) -> Kernel:
+    """Return the distribution's cloud kernel, fetched into the cache the first time.
+
+    With *update* the packages' lists are asked for a newer one. Raises VMError
+    when the packages cannot be had.
+    """
+    newest = cache.root() / "kernel" / "stock"
+    key = newest.read_text().strip() if newest.is_file() and not update else ""
+    if not key.endswith(f"+{_RECIPE}") or not cache.is_whole(cache.root() / "kernel" / key):
+        try:
+            (image,) = (n for n in apt.depends(STOCK_IMAGE) if n.startswith("linux-image-"))
+            (headers,) = (n for n in apt.depends(STOCK_HEADERS) if n.startswith("linux-headers-"))
+        except ValueError as error:
+            raise VMError(
+                f"apt does not know {STOCK_IMAGE}: run `apt-get update` as root, or give "
+                "--kernel-image and --kernel-build."
+            ) from error
+        key = f"{image.removeprefix('linux-image-')}+{_RECIPE}"
+        cache.entry("kernel", key, lambda folder: _make_stock(folder, image, headers))
+        scratch = newest.with_suffix(f".{os.getpid()}")
+        scratch.write_text(key + "\n")
+        scratch.replace(newest)
+    folder = cache.root() / "kernel" / key
+    release = key.removesuffix(f"+{_RECIPE}")
+    return Kernel(
+        name="stock",
+        release=release,
+        image=folder / "image",
+        build=f"/kernel/usr/src/linux-headers-{release}",
+        build_mounts={folder / "root": "/kernel"},
+        drivers=_drivers(folder / "drivers"),
+    )
+
+
+def _make_stock(folder: Path, image: str, headers: str) -> None:
+    root = folder / "root"
+    root.mkdir()
+    parts = [n for n in apt.depends(headers) if n.startswith(("linux-headers-", "linux-kbuild-"))]
+    apt.unpack([image, headers, *parts], root)
+    release = image.removeprefix("linux-image-")
+    _write_image(root / "boot" / f"vmlinuz-{release}", folder / "image")
+    _collect_drivers(root / "lib/modules" / release, folder / "drivers")
+    makefile = root / "usr/src" / headers / "Makefile"
+    makefile.write_text(_moved(makefile.read_text()))
+    for spent in ("boot", "lib", "etc", "usr/share"):
+        shutil.rmtree(root / spent, ignore_errors=True)
+
+
+def _moved(makefile: str) -> str:
+    """Let a packaged build tree's Makefile, one include line, find its other half in a sandbox."""
+    return makefile.replace("include /usr/src/", "include /kernel/usr/src/")
+
+
+def custom(image: Path, build: Path) -> Kernel:
+    """Return a kernel made of a bzImage or vmlinux and the build tree that belongs to it.
+
+    Its drivers are looked for in lib/modules beside the image's boot folder,
+    and in the build tree itself. Raises VMError naming the path that is wrong.
+    """
+    if not image.is_file():
+        raise VMError(f"--kernel-image {image} is not a file.")
+    release_file = build / "include/config/kernel.release"
+    if not release_file.is_file():
+        raise VMError(
+            f"--kernel-build {build} is not a kernel's build tree: it has no "
+            "include/config/kernel.release."
+        )
+    release = release_file.read_text().strip()
+    places = (
+        image.resolve().parent.parent / "lib/modules" / release,
+        Path("/lib/modules") / release,
+    )
+    modules = next((p for p in places if p.is_dir()), build)
+
+    build = build.resolve()
+    makefile = build / "Makefile"
+
+    def make(folder: Path) -> None:
+        _write_image(image, folder / "image")
+        _collect_drivers(modules, folder / "drivers")
+        (folder / "Makefile").write_text(_moved(makefile.read_text()))
+
+    key = cache.digest(_RECIPE, image, makefile, release, str(modules))
+    folder = cache.entry("custom-kernel", key, make)
+    inside, mounts = str(build), {build: str(build)}
+    if build.parent.parts[-2:] == ("usr", "src"):  # a packaged tree, wherever it was unpacked
+        inside = f"/kernel/usr/src/{build.name}"
+        mounts = {
+            build.parent: "/kernel/usr/src",
+            build.parent.parent / "lib": "/kernel/usr/lib",
+            folder / "Makefile": f"{inside}/Makefile",
+        }
+    return Kernel(
+        name="custom",
+        release=release,
+        image=folder / "image",
+        build=inside,
+        build_mounts=mounts,
+        drivers=_drivers(folder / "drivers"),
+    )

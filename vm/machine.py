@@ -1,0 +1,291 @@
+"""One QEMU process: its command line, QMP, console, life and death.
+
+A machine is a context manager. Everything it writes lies in one run folder
+that goes with it. QEMU runs in the sandbox (vm/sandbox.py), under its own
+seccomp filter, and connects to sockets that this side listens on, so that
+nothing is polled. A machine starts stopped: ``cont`` lets it run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from qemu.qmp import QMPClient, QMPError
+
+from vm import qemu_img
+from vm.errors import VMError
+from vm.image import Image, PayloadFile, write_payload
+from vm.kernel import Kernel
+from vm.sandbox import Sandbox
+
+T = TypeVar("T")
+
+Accel = Literal["tcg", "kvm"]
+
+CONSOLE_LIMIT = 4 << 20
+"""Bytes of console output that are kept; what a module floods beyond is dropped."""
+
+CONNECT_SECONDS = 30
+"""Wall seconds QEMU has to start and to connect its sockets."""
+
+INSIDE = "/run/knetlab"
+"""Where QEMU sees the run folder."""
+
+# console= comes last so that /dev/console is the serial port; a panic resets at
+# once, which -no-reboot turns into an end that QMP announces.
+COMMAND_LINE = (
+    "root=/dev/vda ro panic=-1 oops=panic unknown_nmi_panic=1 softlockup_panic=1 "
+    "loglevel=4 net.ifnames=0 ipv6.disable=1 no_timer_check tsc=reliable console=ttyS0"
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a machine is made of; memory in MiB."""
+
+    kernel: Kernel
+    initramfs: Path
+    image: Image
+    accel: Accel = "tcg"
+    memory: int = 256
+
+
+def command_line(config: Config) -> list[str]:
+    """Return QEMU's arguments; paths are those inside the sandbox.
+
+    Guest time is virtual under TCG: -icount counts instructions, and sleep=off
+    lets an idle guest jump to its next timer (docs/devel/icount in QEMU).
+    """
+    accel = ["-accel", "kvm", "-cpu", "host"]
+    if config.accel == "tcg":
+        accel = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-cpu", "max"]
+    sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+    disk = "if=none,cache=unsafe"
+    return [
+        *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
+        *("-sandbox", sandbox, "-S", "-no-reboot", "-action", "panic=none"),
+        *("-machine", "q35,usb=off,vmport=off,hpet=off", *accel),
+        *("-m", str(config.memory), "-smp", "1"),
+        *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", COMMAND_LINE),
+        *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"socket,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=agent,path={INSIDE}/agent"),
+        *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=knetlab"),
+        *("-drive", f"{disk},id=root,format=qcow2,file={INSIDE}/root.qcow2"),
+        *("-device", "virtio-blk-pci,drive=root"),
+        *("-drive", f"{disk},id=payload,format=raw,file={INSIDE}/payload.img"),
+        *("-device", "virtio-blk-pci,drive=payload"),
+        *("-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-object", f"filter-dump,id=capture,netdev=net,file={INSIDE}/capture.pcap"),
+        *("-device", "pvpanic-pci"),
+    ]
+
+
+class Machine:
+    """A QEMU process and the sockets to it.
+
+    Attributes after start: *agent* (the virtio-serial stream), *folder* (the
+    run folder), *events* (QMP events seen so far, by name).
+    """
+
+    def __init__(self, config: Config, payload: Mapping[str, PayloadFile]) -> None:
+        self.config = config
+        self.folder = Path(tempfile.mkdtemp(prefix="knetlab-"))
+        self.events: list[str] = []
+        self._console = bytearray()
+        self._console_dropped = False
+        self._payload = payload
+        self._process: subprocess.Popen[bytes] | None = None
+        self._qmp = QMPClient("knetlab")
+        self._loop = asyncio.new_event_loop()
+        self._tasks: list[asyncio.Task[None]] = []  # the loop itself holds them but weakly
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._started = time.monotonic()
+        self.agent: socket.socket
+
+    # -- life and death ---------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self._thread.start()
+        run = self.folder / "run"
+        run.mkdir()
+        devices = (Path("/dev/kvm"),) if self.config.accel == "kvm" else ()
+        sandbox = Sandbox(
+            read_only={
+                self.config.kernel.image: "/vm/kernel",
+                self.config.initramfs: "/vm/initramfs",
+                self.config.image.root: "/vm/root.qcow2",
+            },
+            writable={run: INSIDE},
+            devices=devices,
+        )
+        size = qemu_img.info(self.config.image.root).virtual_size
+        qemu_img.overlay(run / "root.qcow2", backing="/vm/root.qcow2", size=size)
+        write_payload(self._payload, run / "payload.img")
+        qmp, console, agent = (self._listen(run / n) for n in ("qmp", "console", "agent"))
+        for path in (run, *run.iterdir()):
+            sandbox.own(path)
+        self._started = time.monotonic()
+        log = (self.folder / "qemu.log").open("wb")
+        with log:
+            self._process = subprocess.Popen(
+                sandbox.argv(command_line(self.config)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.agent = self._accept(agent)
+        self._await(self._watch_console(self._accept(console)))
+        self._await(self._open_qmp(self._accept(qmp)))
+
+    @staticmethod
+    def _listen(path: Path) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.settimeout(0.1)
+        return listener
+
+    def _accept(self, listener: socket.socket) -> socket.socket:
+        """Wait for QEMU to connect; VMError with its own words if it ended instead."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        with listener:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    connection = listener.accept()[0]
+                    connection.setblocking(True)
+                    return connection
+                if not self.alive:
+                    break
+        raise VMError(f"QEMU did not start: {self.qemu_log() or 'it said nothing'}.")
+
+    def close(self) -> None:
+        """End QEMU and remove the run folder; harmless when called twice."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()  # bwrap's end takes QEMU's whole process namespace with it
+        if self._process is not None:
+            self._process.wait()
+        if self._thread.is_alive():
+            with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
+                self._await(self._qmp.disconnect(), timeout=5)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.run_until_complete(self._cancel_tasks())
+            self._loop.close()
+        if hasattr(self, "agent"):
+            self.agent.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @staticmethod
+    async def _cancel_tasks() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the QEMU process is still there."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait_end(self, seconds: float) -> bool:
+        """Wait up to *seconds* of wall time for QEMU to end; tell whether it did."""
+        assert self._process is not None
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    # -- QMP --------------------------------------------------------------------------
+
+    def _await(self, work: Coroutine[Any, Any, T], timeout: float = CONNECT_SECONDS) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    async def _open_qmp(self, connection: socket.socket) -> None:
+        await self._qmp.connect(connection)
+        self._tasks.append(self._loop.create_task(self._watch_events()))
+
+    async def _watch_events(self) -> None:
+        async for event in self._qmp.events:
+            self.events.append(str(event["event"]))
+
+    def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
+        """Run one QMP command and return what it returns; VMError if QEMU is gone or refuses."""
+        try:
+            return self._await(self._qmp.execute(command, arguments))
+        except (QMPError, OSError, EOFError, TimeoutError) as error:
+            raise VMError(f"QMP {command}: {error or type(error).__name__}.") from error
+
+    def cont(self) -> None:
+        """Let the guest run."""
+        self.execute("cont")
+
+    def stop(self) -> None:
+        """Stop the guest, and with it its clock."""
+        self.execute("stop")
+
+    # -- what is seen from outside ----------------------------------------------------
+
+    async def _watch_console(self, connection: socket.socket) -> None:
+        reader, _ = await asyncio.open_unix_connection(sock=connection)
+        self._tasks.append(self._loop.create_task(self._copy_console(reader)))
+
+    async def _copy_console(self, reader: asyncio.StreamReader) -> None:
+        at_start = True
+        while data := await reader.read(65536):
+            stamp = b"[%9.3f] " % (time.monotonic() - self._started)
+            for line in data.replace(b"\r", b"").splitlines(keepends=True):
+                if len(self._console) > CONSOLE_LIMIT:
+                    self._console_dropped = True
+                    break
+                self._console += stamp + line if at_start else line
+                at_start = line.endswith(b"\n")
+
+    def console(self) -> str:
+        """Return the console's text so far; each line begins with host seconds since start."""
+        text = self._console.decode(errors="replace")
+        return text + ("\n[the rest was dropped]\n" if self._console_dropped else "")
+
+    def capture(self) -> bytes:
+        """Return the packets that left or reached the guest, as QEMU wrote them (pcap)."""
+        path = self.folder / "run" / "capture.pcap"
+        return path.read_bytes() if path.exists() else b""
+
+    def qemu_log(self) -> str:
+        """Return what QEMU and the sandbox themselves printed."""
+        path = self.folder / "qemu.log"
+        return path.read_text(errors="replace").strip() if path.exists() else ""

@@ -1,0 +1,65 @@
+"""Programs of the host that vm uses: which package has them, and how they are run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from vm.errors import MissingTool, VMError
+
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "bwrap": "bubblewrap",
+    "setpriv": "util-linux",
+    "prlimit": "util-linux",
+    "gcc": "gcc",
+    "make": "make",
+    "mke2fs": "e2fsprogs",
+    "apt-get": "apt",
+    "apt-cache": "apt",
+    "dpkg-deb": "dpkg",
+    "patch": "patch",
+}
+"""Program -> the Debian package that has it."""
+
+
+def find(program: str) -> str:
+    """Return the path of *program*, looked for in PATH and the sbin folders.
+
+    Raises MissingTool with the package's name when it is not there.
+    """
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    if path is None:
+        package = PACKAGES.get(program, program)
+        raise MissingTool(f"{program} is not on this host: run `apt install {package}`.")
+    return path
+
+
+def run(argv: Sequence[str], *, cwd: Path | None = None, timeout: float = 600) -> str:
+    """Run a program of the host and return what it printed.
+
+    Raises VMError with the command line and its last words when it fails.
+    """
+    command = [find(argv[0]), *argv[1:]]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            check=False,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise VMError(f"`{' '.join(argv)}` did not end within {timeout:.0f} s.") from error
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-4:]
+        raise VMError(
+            f"`{' '.join(argv)}` failed with exit status {done.returncode}: {' / '.join(words)}"
+        )
+    return done.stdout
