@@ -161,7 +161,9 @@ def _skeleton(arguments: argparse.Namespace) -> int:
     report = skeleton.write(files, target, force=arguments.force)
     for old, new in report.backups:
         print(f"kept your {old} as {new}")
-    print(f"{target}: {len(report.written)} files written, {len(report.unchanged)} left as they are")
+    print(
+        f"{target}: {len(report.written)} files written, {len(report.unchanged)} left as they are"
+    )
     return FULL
 
 

@@ -51,13 +51,13 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     files = guest_files(lab)
     options.on_stage("building the modules")
     build = building.build(lab, submission, kernel, options.jobs)
-    options.on_stage(f"booting Linux {kernel.release} in QEMU")
+    options.on_stage(f"starting Linux {kernel.release} in QEMU")
     testbed = Testbed(lab, build, config, files, options.jobs)
     run = checking.Plugin(lab, testbed, seed, numbers, options.on_result)
     try:
         for exercise in lab.exercises:
             if exercise.number in numbers and build.module(exercise.module).ko is not None:
-                testbed.prepare(exercise.module)
+                testbed.prepare(exercise)
         checking.run(run, lab.root / "checks", options.select)
     finally:
         testbed.close()

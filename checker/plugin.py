@@ -126,10 +126,9 @@ class Plugin:
     def module(self, request: pytest.FixtureRequest) -> Iterator[Module]:
         """The exercise's module in a guest, not loaded yet; unloaded afterwards."""
         spec = self._by_node[request.node.nodeid]
-        name = spec.exercise.module
         self._require(spec)
         try:
-            self._module = module = self.testbed.module(name)
+            self._module = module = self.testbed.module(spec.exercise)
         except GuestError as error:
             raise _GraderError(str(error)) from error
         yield module
@@ -237,7 +236,7 @@ class Plugin:
             self._crashes[module.name] = self._crashes.get(module.name, 0) + 1
         spoilt = self._spoilt or module.guest.lost_log or "teardown" in self._errors
         if module.guest.dead or spoilt:
-            self.testbed.spoil(module.name)
+            self.testbed.spoil(spec.exercise.number)
 
 
 def _classify(error: BaseException | None) -> Status:

@@ -13,7 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NoReturn, Self
 
-from checker.model import Build, Lab
+from checker.model import Build, Exercise, Lab
+from vm import snapshot
 from vm.errors import GuestError, VMError
 from vm.guest import Guest, LogRecord, Process, Result
 from vm.image import PayloadFile
@@ -216,7 +217,7 @@ def errno_name(number: int) -> str:
 
 
 class Testbed:
-    """Guests for the modules of one submission: one each, replaced when it is spoilt."""
+    """Guests for the exercises of one submission: one each, replaced when it is spoilt."""
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
@@ -232,17 +233,17 @@ class Testbed:
         self.build = build
         self.config = config
         self._files = files
-        self._guests: dict[str, Future[tuple[Guest, contextlib.ExitStack]]] = {}
+        self._guests: dict[int, Future[tuple[Guest, contextlib.ExitStack]]] = {}
         # its threads live as long as the guests: bubblewrap dies with the thread that made it
         self._pool = ThreadPoolExecutor(jobs)
         self._closed = threading.Event()
 
-    def prepare(self, module: str) -> None:
-        """Begin to boot a guest for *module* in the background."""
-        if module not in self._guests:
-            self._guests[module] = self._pool.submit(self._boot, module)
+    def prepare(self, exercise: Exercise) -> None:
+        """Begin to start a guest for *exercise* in the background."""
+        if exercise.number not in self._guests:
+            self._guests[exercise.number] = self._pool.submit(self._start, exercise.module)
 
-    def _boot(self, name: str) -> tuple[Guest, contextlib.ExitStack]:
+    def _start(self, name: str) -> tuple[Guest, contextlib.ExitStack]:
         module = self.lab.module(name)
         ko = self.build.module(name).ko
         assert ko is not None
@@ -250,18 +251,19 @@ class Testbed:
         with contextlib.ExitStack() as stack:
             if self._closed.is_set():
                 raise VMError("The run was stopped.")
-            guest = stack.enter_context(Guest.boot(self.config, payload))
+            guest = stack.enter_context(snapshot.guest(self.config, payload))
             return guest, stack.pop_all()
 
-    def module(self, name: str) -> Module:
-        """Return the module *name* in a living guest; VMError when none can be had."""
-        self.prepare(name)
-        guest, _ = self._guests[name].result()
-        return Module(guest, name, f"/lab/{self.lab.module(name).folder}/{name}.ko")
+    def module(self, exercise: Exercise) -> Module:
+        """Return the module of *exercise* in a living guest; VMError when none can be had."""
+        self.prepare(exercise)
+        guest, _ = self._guests[exercise.number].result()
+        module = self.lab.module(exercise.module)
+        return Module(guest, module.name, f"/lab/{module.folder}/{module.name}.ko")
 
-    def spoil(self, name: str) -> None:
-        """Throw the guest of *name* away; the next check gets a fresh one."""
-        future = self._guests.pop(name, None)
+    def spoil(self, number: int) -> None:
+        """Throw the guest of exercise *number* away; the next check gets a fresh one."""
+        future = self._guests.pop(number, None)
         if future is not None and not future.cancel():
             with contextlib.suppress(VMError):
                 future.result()[1].close()
@@ -269,6 +271,6 @@ class Testbed:
     def close(self) -> None:
         """End all guests."""
         self._closed.set()
-        for name in list(self._guests):
-            self.spoil(name)
+        for number in list(self._guests):
+            self.spoil(number)
         self._pool.shutdown()

@@ -102,7 +102,7 @@ def initramfs(kernel: Kernel) -> Path:
         files["init"] = (stat.S_IFREG | 0o755, agent.read_bytes())
         (folder / "initramfs").write_bytes(_cpio(files))
 
-    key = cache.digest(Path(__file__), _INIT / "agent.c", kernel.release, *kernel.drivers)
+    key = cache.digest(Path(__file__), _INIT / "agent.c", kernel.key)
     return cache.entry("initramfs", key, make) / "initramfs"
 
 

@@ -50,11 +50,13 @@ class Kernel:
 
     *image* is an uncompressed vmlinux with a PVH note where that can be had,
     else a bzImage. *build* is the build tree's path inside a sandbox that shows
-    *build_mounts* (host path -> path inside).
+    *build_mounts* (host path -> path inside). *key* stands for the content of
+    image and drivers.
     """
 
     name: str
     release: str
+    key: str
     image: Path
     build: str
     build_mounts: Mapping[Path, str]
@@ -203,6 +205,7 @@ def stock(*, update: bool = False) -> Kernel:
     return Kernel(
         name="stock",
         release=release,
+        key=key,
         image=folder / "image",
         build=f"/kernel/usr/src/linux-headers-{release}",
         build_mounts={folder / "root": "/kernel"},
@@ -271,6 +274,7 @@ def custom(image: Path, build: Path) -> Kernel:
     return Kernel(
         name="custom",
         release=release,
+        key=key,
         image=folder / "image",
         build=inside,
         build_mounts=mounts,

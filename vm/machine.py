@@ -62,7 +62,19 @@ class Config:
     memory: int = 256
 
 
-def command_line(config: Config) -> list[str]:
+@dataclass(frozen=True)
+class Frozen:
+    """A guest that was frozen: the file that holds its RAM, and its devices' state.
+
+    With *state* None the machine boots and leaves its RAM in the file; with a
+    state it goes on from there, and what it writes to the RAM stays its own.
+    """
+
+    ram: Path
+    state: Path | None = None
+
+
+def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
     """Return QEMU's arguments; paths are those inside the sandbox.
 
     Guest time is virtual under TCG: -icount counts instructions, and sleep=off
@@ -73,10 +85,18 @@ def command_line(config: Config) -> list[str]:
         accel = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-cpu", "max"]
     sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
     disk = "if=none,cache=unsafe"
+    machine = "q35,usb=off,vmport=off,hpet=off"
+    memory: list[str] = []
+    if frozen:
+        share = "on" if frozen.state is None else "off"
+        size = f"size={config.memory}M,share={share}"
+        memory = ["-object", f"memory-backend-file,id=ram,mem-path=/vm/ram,{size}"]
+        memory += [] if frozen.state is None else ["-incoming", "defer"]
+        machine += ",memory-backend=ram"
     return [
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
         *("-sandbox", sandbox, "-S", "-no-reboot", "-action", "panic=none"),
-        *("-machine", "q35,usb=off,vmport=off,hpet=off", *accel),
+        *("-machine", machine, *accel, *memory),
         *("-m", str(config.memory), "-smp", "1"),
         *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", COMMAND_LINE),
         *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
@@ -100,8 +120,14 @@ class Machine:
     run folder), *events* (QMP events seen so far, by name).
     """
 
-    def __init__(self, config: Config, payload: Mapping[str, PayloadFile]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        payload: Mapping[str, PayloadFile],
+        frozen: Frozen | None = None,
+    ) -> None:
         self.config = config
+        self.frozen = frozen
         self.folder = Path(tempfile.mkdtemp(prefix="knetlab-"))
         self.events: list[str] = []
         self._console = bytearray()
@@ -144,7 +170,7 @@ class Machine:
                 self.config.initramfs: "/vm/initramfs",
                 self.config.image.root: "/vm/root.qcow2",
             },
-            writable={run: INSIDE},
+            writable={run: INSIDE} | ({self.frozen.ram: "/vm/ram"} if self.frozen else {}),
             devices=devices,
         )
         size = qemu_img.info(self.config.image.root).virtual_size
@@ -157,7 +183,7 @@ class Machine:
         log = (self.folder / "qemu.log").open("wb")
         with log:
             self._process = subprocess.Popen(
-                sandbox.argv(command_line(self.config)),
+                sandbox.argv(command_line(self.config, self.frozen)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -165,6 +191,8 @@ class Machine:
         self.agent = self._accept(agent)
         self._await(self._watch_console(self._accept(console)))
         self._await(self._open_qmp(self._accept(qmp)))
+        if self.frozen and self.frozen.state:
+            self._await(self._restore(self.frozen.state.read_bytes()))
 
     @staticmethod
     def _listen(path: Path) -> socket.socket:
@@ -242,6 +270,61 @@ class Machine:
     async def _watch_events(self) -> None:
         async for event in self._qmp.events:
             self.events.append(str(event["event"]))
+
+    # -- freezing and going on --------------------------------------------------------
+
+    async def _migrated(self, command: str, stream: Coroutine[Any, Any, T]) -> T:
+        """Run a migration over the socket of that name, with RAM left where it is."""
+        names = ("x-ignore-shared", "events")
+        wanted = [{"capability": name, "state": True} for name in names]
+        await self._qmp.execute("migrate-set-capabilities", {"capabilities": wanted})
+        with self._qmp.listener("MIGRATION") as listener:
+            await self._qmp.execute(command, {"uri": f"unix:{INSIDE}/migration"})
+            result = await stream
+            async for event in listener:
+                data = event["data"]
+                assert isinstance(data, dict)
+                if data["status"] == "completed":
+                    return result
+                if data["status"] == "failed":
+                    break
+        raise VMError(f"QEMU's {command} failed: {self.qemu_log()}")
+
+    def freeze(self, target: Path) -> None:
+        """Write the state of the stopped guest's devices to *target*; its RAM is in its file."""
+        path = self.folder / "run" / "migration"
+        received = asyncio.run_coroutine_threadsafe(self._receive(path), self._loop)
+        listening, data = received.result(CONNECT_SECONDS)
+        Sandbox().own(path)
+        self._await(self._migrated("migrate", self._closed(listening)))
+        target.write_bytes(data)
+
+    async def _receive(self, path: Path) -> tuple[asyncio.Server, bytearray]:
+        data = bytearray()
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while part := await reader.read(1 << 20):
+                data.extend(part)
+            writer.close()
+            self._stream_done.set()
+
+        self._stream_done = asyncio.Event()
+        return await asyncio.start_unix_server(take, str(path)), data
+
+    async def _closed(self, server: asyncio.Server) -> None:
+        await self._stream_done.wait()
+        server.close()
+
+    async def _restore(self, state: bytes) -> None:
+        async def send() -> None:
+            path = str(self.folder / "run" / "migration")
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.write(state)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        await self._migrated("migrate-incoming", send())
 
     def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
         """Run one QMP command and return what it returns; VMError if QEMU is gone or refuses."""

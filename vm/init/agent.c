@@ -2,14 +2,15 @@
 /*
  * agent.c - what the guest runs as process 1: it starts commands for the host.
  *
- * Started from the initramfs it loads the modules a root file system needs,
- * mounts /dev/vda read-only and goes on there as /sbin/agent. There it runs
+ * Started from the initramfs it loads the drivers, copies the root file system
+ * from /dev/vda into memory and goes on there as /sbin/agent. There it runs
  * /etc/rc, opens the virtio-serial port called "knetlab" and serves frames:
  *
  *     NONCE TYPE ID LENGTH\n  followed by LENGTH bytes
  *
  * host to guest:  hello  "SECONDS\0" + entropy     set clock, nonce, random pool
  *                 spawn  "MS\0NETNS\0FLAGS\0ARGV0\0ARGV1\0..."
+ *                        flags: w wait for it, d it reads a disk, i keep its stdin open
  *                 stdin  bytes (none: end of file)
  *                 wait   let the guest sleep until process ID ends
  *                 kill   "SIGNAL"
@@ -17,9 +18,12 @@
  *                 sync   send the kernel log up to now
  * guest to host:  ready, out, err, exit "exited|signalled|timeout N MS", log, done "ERRNO"
  *
- * Guest time is virtual: an idle guest jumps to its next timer. So while the
- * host has nothing outstanding the agent spins instead of sleeping, and time
- * stands nearly still; it sleeps only while a process is waited for.
+ * Guest time is virtual: an idle guest jumps to its next timer, and a guest that
+ * waits for the host (for a command, or for a disk) is idle. So while the host
+ * has nothing outstanding the agent spins instead of sleeping, and time stands
+ * nearly still; it sleeps only while a process is waited for, and not even then
+ * if the process was marked as one that reads a disk. For the same reason the
+ * root file system lies in memory.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -56,7 +60,7 @@ struct proc {
 	long long deadline;	/* guest milliseconds, 0: none */
 	long long killed;	/* when the deadline killed it, 0: not */
 	size_t sent;
-	int waited;
+	int waited, reads_disk;
 	int exited, status;
 };
 
@@ -221,6 +225,7 @@ static void spawn(unsigned int id, char *data, size_t len)
 		die("pipe");
 	p->id = id;
 	p->waited = !!strchr(flags, 'w');
+	p->reads_disk = !!strchr(flags, 'd');
 	p->deadline = atoll(ms) ? now_ms() + atoll(ms) : 0;
 	p->pid = fork();
 	if (p->pid < 0) {
@@ -427,7 +432,7 @@ static void receive(void)
 static long long sleep_time(void)
 {
 	long long now = now_ms(), wake = -1;
-	int waited = 0;
+	int waited = 0, reads_disk = 0;
 
 	for (int i = 0; i < MAX_PROCS; i++) {
 		struct proc *p = &procs[i];
@@ -436,11 +441,12 @@ static long long sleep_time(void)
 		if (!p->pid)
 			continue;
 		waited |= p->waited;
+		reads_disk |= p->reads_disk;
 		at = p->killed ? p->killed + REAP_MS : p->deadline;
 		if (at && (wake < 0 || at < wake))
 			wake = at;
 	}
-	if (!waited)
+	if (!waited || reads_disk)
 		return 0;	/* spin: see the top of this file */
 	if (wake < 0)
 		return -1;
@@ -518,9 +524,37 @@ static void mkdir_mount(const char *fs, const char *where, unsigned long flags)
 		die(where);
 }
 
-/* In the initramfs: modules, the root file system, and on to it. */
+/* Keep the guest from being idle, see the top of this file, until killed. */
+static pid_t spinner(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			sched_yield();
+	return pid;
+}
+
+static void must_run(char *const argv[])
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+		errno = EIO;
+		die(argv[1]);
+	}
+}
+
+/* In the initramfs: drivers, the root file system into memory, and on to it. */
 static void stage_one(void)
 {
+	static char *const copy[] = { "/disk/bin/busybox", "cp", "-a", "/disk/.", "/new/", NULL };
+	pid_t spinning;
 	FILE *list = fopen("/modules/list", "re");
 	char line[256];
 
@@ -538,9 +572,15 @@ static void stage_one(void)
 	}
 	if (list)
 		fclose(list);
-	mkdir("/new", 0755);
-	if (mount("/dev/vda", "/new", "ext4", MS_RDONLY, NULL))
+	mkdir("/disk", 0755);
+	mkdir_mount("tmpfs", "/new", 0);
+	spinning = spinner();
+	if (mount("/dev/vda", "/disk", "ext4", MS_RDONLY, NULL))
 		die("mount /dev/vda");
+	must_run(copy);
+	kill(spinning, SIGKILL);
+	waitpid(spinning, NULL, 0);
+	umount("/disk");
 	umount("/dev");
 	if (chdir("/new") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
 		die("switch to the root file system");
@@ -550,8 +590,7 @@ static void stage_one(void)
 
 int main(void)
 {
-	int status;
-	pid_t rc;
+	static char *const rc[] = { "/bin/sh", "/etc/rc", NULL };
 
 	if (getpid() != 1) {
 		fputs("the agent is the guest's process 1 and nothing else\n", stderr);
@@ -562,15 +601,7 @@ int main(void)
 	mkdir_mount("devtmpfs", "/dev", 0);
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/root", 1);
-	rc = fork();
-	if (!rc) {
-		execl("/bin/busybox", "sh", "/etc/rc", (char *)NULL);
-		_exit(127);
-	}
-	if (rc < 0 || waitpid(rc, &status, 0) != rc || status) {
-		errno = EIO;
-		die("/etc/rc");
-	}
+	must_run(rc);
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0)
 		die("/dev/kmsg");

@@ -3,7 +3,7 @@
  * Send a UDP datagram from the kernel.
  *
  * Loading the module sends one message from 127.0.0.1:60000 to port 60001 of
- * the same host. A netcat that waits there (nc -u -l 127.0.0.1 60001) prints
+ * the same host. A netcat that waits there (/bin/nc -u -l 127.0.0.1 60001) prints
  *
  *   kernelsocket
  *

@@ -39,8 +39,9 @@ wait_for() {
 	done
 }
 
+# netstat complains where the kernel has no IPv6.
 listening() {
-	netstat -ltn | grep -F " $address:$port "
+	netstat -ltn 2>/dev/null | grep -F " $address:$port "
 }
 
 loaded() {

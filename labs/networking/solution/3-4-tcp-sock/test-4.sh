@@ -43,8 +43,9 @@ wait_for() {
 	done
 }
 
+# netstat complains where the kernel has no IPv6.
 listening() {
-	netstat -ltn | grep -qF " $address:$port "
+	netstat -ltn 2>/dev/null | grep -qF " $address:$port "
 }
 
 loaded() {
@@ -58,7 +59,7 @@ not_loading() {
 
 # The address of the netcat: the connection as seen from its end.
 find_peer() {
-	peer=$(netstat -tn | awk -v to="$address:$port" \
+	peer=$(netstat -tn 2>/dev/null | awk -v to="$address:$port" \
 		'$5 == to && $6 == "ESTABLISHED" { print $4; exit }')
 	[ -n "$peer" ]
 }

@@ -43,8 +43,9 @@ wait_for() {
 	done
 }
 
+# netstat complains where the kernel has no IPv6.
 listening() {
-	netstat -ltn | grep -qF " $address:$port "
+	netstat -ltn 2>/dev/null | grep -qF " $address:$port "
 }
 
 log_lines() {

@@ -47,8 +47,9 @@ wait_for() {
 	done
 }
 
+# netstat complains where the kernel has no IPv6.
 listening() {
-	netstat -ltn | grep -qF " $1:$port "
+	netstat -ltn 2>/dev/null | grep -qF " $1:$port "
 }
 
 # connect TO: open a connection to TO and leave its own address in $client.
