@@ -6,7 +6,7 @@ KNETLAB := .venv/bin/knetlab
 check_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
 .DEFAULT_GOAL := check
-.PHONY: check skels kernel doctor test lint bench help setup setup-dev
+.PHONY: check console skels kernel doctor test lint bench help setup setup-dev
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -16,6 +16,9 @@ check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
 
 skels: setup ## write what students start from; STEP=2 has exercise 1 solved, FORCE=1 keeps backups
 	@$(KNETLAB) skeleton $(LAB) $(if $(STEP),--step $(STEP)) $(if $(FORCE),--force)
+
+console: setup ## a shell in a guest, with your modules and the test scripts at hand
+	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)')
 
 kernel: setup ## fetch the guest's kernel into the cache
 	@$(KNETLAB) kernel stock

@@ -14,14 +14,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from checker import doctor, grading, lab, skeleton, submission
+from checker import build, doctor, grading, lab, skeleton, submission
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade
 from checker.report import html, terminal
+from vm import image, machine
 from vm import kernel as kernels
 from vm.errors import MissingTool, VMError
 from vm.kernel import Kernel
+from vm.machine import Config
 
 FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
 
@@ -65,6 +67,14 @@ def parser() -> argparse.ArgumentParser:
     skel.add_argument("--force", action="store_true", help="replace edited files, keeping a backup")
     skel.add_argument("--output", type=Path, metavar="DIR", help="default: skels/LAB")
     skel.set_defaults(run=_skeleton)
+
+    shell = commands.add_parser(
+        "console", help="a shell in a guest, with the modules built and at hand"
+    )
+    shell.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
+    shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
+    _kernel_options(shell)
+    shell.set_defaults(run=_console)
 
     fetch = commands.add_parser("kernel", help="fetch a kernel into the cache and say what it is")
     fetch.add_argument(
@@ -152,6 +162,22 @@ def _only_lab() -> str:
     if len(names) != 1:
         raise InputError(f"Say which lab: {', '.join(names)}.")
     return names[0]
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab or _only_lab())
+    given = submission.read(the_lab, arguments.submission or SKELS / the_lab.name)
+    kernel = _chosen_kernel(arguments)
+    print("building the modules")
+    made = build.build(the_lab, given, kernel)
+    for module in made.modules:
+        if module.ko is None:
+            print(f"{module.module} is not built: {module.message}\n{module.output}")
+    print(f"booting Linux {kernel.release} in QEMU; Ctrl-A X ends it", flush=True)
+    config = Config(kernel, image.initramfs(kernel), image.root(), accel=arguments.accel)
+    return machine.console(
+        config, {**grading.guest_files(the_lab), **grading.ko_files(the_lab, made)}
+    )
 
 
 def _skeleton(arguments: argparse.Namespace) -> int:

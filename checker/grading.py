@@ -12,7 +12,7 @@ from checker import build as building
 from checker import plugin as checking
 from checker.errors import LabError
 from checker.grade import grade
-from checker.model import CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
+from checker.model import Build, CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
 from checker.testbed import Testbed
 from vm import cache, image
 from vm.image import PayloadFile
@@ -112,6 +112,15 @@ def guest_files(lab: Lab) -> dict[str, PayloadFile]:
         entry = cache.entry("program", cache.digest(program.path, source, *headers), make)
         files[program.path] = PayloadFile((entry / "program").read_bytes(), executable=True)
     return files
+
+
+def ko_files(lab: Lab, build: Build) -> dict[str, PayloadFile]:
+    """Return the modules that were built, each where its source lies."""
+    return {
+        f"{module.folder}/{module.name}.ko": PayloadFile(ko)
+        for module in lab.modules
+        if (ko := build.module(module.name).ko) is not None
+    }
 
 
 def tree_hash(*folders: Path) -> str:

@@ -20,7 +20,7 @@ import pytest
 from checker import kernel_log
 from checker.model import CheckResult, Exercise, Finding, Lab, Status
 from checker.testbed import TAINTS, Late, Module, Picks, Testbed, Traces, Unmet
-from vm.errors import GuestCrashed, GuestError, GuestTimeout
+from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout
 from vm.guest import Guest
 
 MAX_CRASHES = 3
@@ -197,6 +197,9 @@ class Plugin:
         message, expected, actual, log = "", "", "", ""
         if isinstance(error, Unmet):
             message, expected, actual, log = error.message, error.expected, error.actual, error.log
+        elif isinstance(error, GuestFlooded):
+            message = "The module floods the kernel log; nobody can find anything in it any more."
+            log = "\n".join(kernel_log.plain_lines(console)[:10])
         elif isinstance(error, GuestError):
             said = kernel_log.headline(console, spec.exercise.module)
             message = f"The module took the kernel down: {said or str(error) + '.'}"
@@ -205,8 +208,6 @@ class Plugin:
             message = getattr(error, "msg", "") or str(error)
         elif error is not None:
             message = f"{type(error).__name__}: {error}" if status == "error" else str(error)
-        if module and module.guest.lost_log and status != "pass":
-            message += " The module floods the kernel log."
         result = CheckResult(
             id=spec.id,
             title=spec.title,
@@ -248,7 +249,7 @@ def _classify(error: BaseException | None) -> Status:
         return "timeout"
     if isinstance(error, GuestCrashed):
         return "crash"
-    if isinstance(error, AssertionError):
+    if isinstance(error, AssertionError | GuestFlooded):
         return "fail"
     return "error"
 

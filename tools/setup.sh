@@ -71,7 +71,7 @@ fi
 extra=
 [ "${1:-}" != dev ] || extra='[dev]'
 stamp=.venv/.installed${extra:+-dev}
-if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml -newer "$stamp")" ]; then
 	echo "Installing the Python packages into .venv"
 	[ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$extra"

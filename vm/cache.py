@@ -90,7 +90,7 @@ def is_whole(folder: Path) -> bool:
             and (st.st_mtime_ns == listing[name][1] or _hash(folder / name) == listing[name][2])
             for name, st in found.items()
         )
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 
@@ -102,24 +102,32 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     folder = root() / kind / key
     if is_whole(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{key}.lock"):
-        if is_whole(folder):
-            return folder
-        scratch = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder.parent))
-        scratch.chmod(0o755)
-        try:
-            make(scratch)
-            _write_manifest(scratch)
-            if folder.exists():
-                folder.rename(scratch.with_name(scratch.name + ".broken"))
-            scratch.rename(folder)
-        except OSError as error:
-            raise VMError(
-                f"The cache entry {folder} cannot be written: {error.strerror or error}. "
-                "Make room on that disk, or set XDG_CACHE_HOME to another one."
-            ) from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-            shutil.rmtree(scratch.with_name(scratch.name + ".broken"), ignore_errors=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{key}.lock"):
+            if not is_whole(folder):
+                _make(folder, make)
+    except OSError as error:
+        raise VMError(
+            f"The cache entry {folder} cannot be written: {error.strerror or error}. "
+            "Make room on that disk, or set XDG_CACHE_HOME to another one."
+        ) from error
     return folder
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make the entry in *folder* anew; the caller holds its lock."""
+    for left in folder.parent.glob(f".{folder.name}.*/"):
+        shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    broken = scratch.with_name(scratch.name + ".broken")
+    scratch.chmod(0o755)
+    try:
+        make(scratch)
+        _write_manifest(scratch)
+        if folder.exists():
+            folder.rename(broken)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(broken, ignore_errors=True)

@@ -17,5 +17,9 @@ class GuestCrashed(GuestError):
     """The guest's kernel panicked, reset itself, or broke its command channel."""
 
 
+class GuestFlooded(GuestError):
+    """The guest printed more on its console than anybody will read."""
+
+
 class GuestTimeout(GuestError):
     """The guest did not answer within the wall-clock backstop."""

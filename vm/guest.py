@@ -18,12 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from vm.errors import GuestCrashed, GuestError, GuestTimeout, VMError
+from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
 from vm.image import PayloadFile
 from vm.machine import Config, Machine
 
 BOOT_WALL_SECONDS = 120.0
 """Wall seconds a cold boot may take on a slow and busy host."""
+
+KVM_BOOT_WALL_SECONDS = 20.0
+"""The same under KVM, which on nested hosts opens, runs a little, and hangs."""
 
 BACKSTOP_WALL_SECONDS = 20.0
 """Wall seconds a command may take beyond what its guest seconds can cost."""
@@ -34,9 +37,8 @@ WALL_PER_GUEST_SECOND = 6.0
 MAX_FRAME = 8 << 20
 MAX_BYTES_PER_COMMAND = 16 << 20
 
-_COPY_PAYLOAD = (
-    "mount -o ro /dev/vdb /mnt && cp -a /mnt/. /lab/ && umount /mnt && rm -rf /lab/lost+found"
-)
+MAX_CONSOLE_PER_COMMAND = 512 << 10
+"""Bytes of console output, about 8000 lines, after which a guest is given up as flooding."""
 
 How = Literal["exited", "signalled", "timeout"]
 
@@ -134,7 +136,7 @@ class Guest:
     @classmethod
     @contextlib.contextmanager
     def boot(cls, config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Self]:
-        """Boot a guest cold, with *payload* mounted read-only at /lab, and yield it stopped.
+        """Boot a guest cold, with *payload* unpacked at /lab, and yield it stopped.
 
         Raises VMError when QEMU or the guest does not come up.
         """
@@ -143,10 +145,10 @@ class Guest:
 
     @classmethod
     def greet(cls, machine: Machine) -> Self:
-        """Return the guest in *machine*, once it answers and has its payload mounted."""
+        """Return the guest in *machine*, once it answers and has its payload unpacked."""
         guest = cls(machine)
         guest.hello()
-        copied = guest.run(["/bin/sh", "-c", _COPY_PAYLOAD], reads_disk=True)
+        copied = guest.run(["/bin/tar", "-xf", "/dev/vdb", "-C", "/lab"], reads_disk=True)
         if not copied.ok:
             raise VMError(f"The payload disk cannot be read: {copied.err.decode()}")
         return guest
@@ -157,10 +159,12 @@ class Guest:
         payload = str(int(time.time())).encode() + b"\0" + os.urandom(64)
         try:
             self._send("hello", 0, payload)
-            self._ask("ready", 0, BOOT_WALL_SECONDS)
+            kvm = self.machine.config.accel == "kvm"
+            self._ask("ready", 0, KVM_BOOT_WALL_SECONDS if kvm else BOOT_WALL_SECONDS)
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
-            raise VMError(f"The guest did not come up: {error}\n{tail}") from error
+            advice = "KVM does not work on this host; leave --accel kvm away. " if kvm else ""
+            raise VMError(f"The guest did not come up: {error}. {advice}\n{tail}") from error
 
     # -- frames -----------------------------------------------------------------------
 
@@ -187,7 +191,11 @@ class Guest:
     def _frames(self, until: float) -> Iterator[tuple[str, int, bytes]]:
         """Yield frames as they come; GuestTimeout at wall time *until*, GuestCrashed at the end."""
         taken = 0
+        printed = self.machine.console_bytes
         while True:
+            if self.machine.console_bytes - printed > MAX_CONSOLE_PER_COMMAND:
+                self.dead = GuestFlooded("the kernel log is flooded")
+                raise self.dead
             while (eol := self._buffer.find(b"\n", 0, 128)) >= 0:
                 head = bytes(self._buffer[:eol]).split(b" ")
                 whole = self._length(head)

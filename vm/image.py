@@ -6,8 +6,11 @@ file systems, qemu-img keeps the root file system as qcow2.
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import stat
+import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -157,7 +160,8 @@ def _make_root(folder: Path) -> None:
                 link.symlink_to("busybox")
         compile_static(_INIT / "agent.c", target / "sbin/agent")
         compile_static(_INIT / "tool.c", target / "sbin/tool")
-        shutil.copy(_INIT / "rc", target / "etc/rc")
+        for script in ("rc", "shell"):
+            shutil.copy(_INIT / script, target / "etc" / script)
         (target / "etc/passwd").write_text("root::0:0:root:/root:/bin/sh\n")
         (target / "etc/group").write_text("root:x:0:\n")
         (target / "etc/hosts").write_text("127.0.0.1 localhost\n")
@@ -183,12 +187,17 @@ def root() -> Image:
 
 
 def write_payload(files: Mapping[str, PayloadFile], target: Path) -> None:
-    """Make the raw disk *target* that a guest mounts at /lab: path -> file."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    """Make the raw disk *target*, a tar archive that a guest unpacks below /lab: path -> file.
+
+    Raises VMError when the files are more than the disk holds.
+    """
+    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name, file in files.items():
-            path = Path(scratch) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.content)
-            path.chmod(0o755 if file.executable else 0o644)
-        Path(scratch).chmod(0o755)
-        make_ext4(Path(scratch), target, PAYLOAD_SIZE)
+            member = tarfile.TarInfo(name)
+            member.size = len(file.content)
+            member.mode = 0o755 if file.executable else 0o644
+            archive.addfile(member, io.BytesIO(file.content))
+    size = target.stat().st_size
+    if size > PAYLOAD_SIZE:
+        raise VMError(f"The guest's files are {size} bytes; its disk holds {PAYLOAD_SIZE}.")
+    os.truncate(target, PAYLOAD_SIZE)

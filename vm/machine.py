@@ -75,17 +75,12 @@ class Frozen:
 
 
 def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
-    """Return QEMU's arguments; paths are those inside the sandbox.
+    """Return the arguments of a QEMU driven from here; paths are those inside the sandbox.
 
     Guest time is virtual under TCG: -icount counts instructions, and sleep=off
     lets an idle guest jump to its next timer (docs/devel/icount in QEMU).
     """
-    accel = ["-accel", "kvm", "-cpu", "host"]
-    if config.accel == "tcg":
-        accel = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-cpu", "max"]
-    sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-    disk = "if=none,cache=unsafe"
-    machine = "q35,usb=off,vmport=off,hpet=off"
+    machine = _MACHINE
     memory: list[str] = []
     if frozen:
         share = "on" if frozen.state is None else "off"
@@ -93,24 +88,82 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         memory = ["-object", f"memory-backend-file,id=ram,mem-path=/vm/ram,{size}"]
         memory += [] if frozen.state is None else ["-incoming", "defer"]
         machine += ",memory-backend=ram"
+    icount = ["-icount", "shift=3,sleep=off"] if config.accel == "tcg" else []
     return [
-        *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
-        *("-sandbox", sandbox, "-S", "-no-reboot", "-action", "panic=none"),
-        *("-machine", machine, *accel, *memory),
-        *("-m", str(config.memory), "-smp", "1"),
-        *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", COMMAND_LINE),
+        *_start(config, machine, COMMAND_LINE),
+        *("-S", "-action", "panic=none", *icount, *memory),
         *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=agent,path={INSIDE}/agent"),
+        *_devices(),
+        *("-object", f"filter-dump,id=capture,netdev=net,file={INSIDE}/capture.pcap"),
+    ]
+
+
+def console_command_line(config: Config) -> list[str]:
+    """Return the arguments of a QEMU whose guest is a shell on this terminal, in real time."""
+    return [
+        *_start(config, _MACHINE, f"{COMMAND_LINE} knetlab.shell"),
+        *("-serial", "mon:stdio", "-chardev", "null,id=agent"),
+        *_devices(),
+    ]
+
+
+_MACHINE = "q35,usb=off,vmport=off,hpet=off"
+
+
+def _start(config: Config, machine: str, append: str) -> list[str]:
+    sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+    accel = {"tcg": "tcg,thread=single", "kvm": "kvm"}[config.accel]
+    cpu = {"tcg": "max", "kvm": "host"}[config.accel]
+    return [
+        *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
+        *("-sandbox", sandbox, "-no-reboot", "-machine", machine, "-accel", accel, "-cpu", cpu),
+        *("-m", str(config.memory), "-smp", "1"),
+        *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", append),
+    ]
+
+
+def _devices() -> list[str]:
+    disk = "if=none,cache=unsafe"
+    return [
         *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=knetlab"),
         *("-drive", f"{disk},id=root,format=qcow2,file={INSIDE}/root.qcow2"),
         *("-device", "virtio-blk-pci,drive=root"),
         *("-drive", f"{disk},id=payload,format=raw,file={INSIDE}/payload.img"),
         *("-device", "virtio-blk-pci,drive=payload"),
         *("-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="),
-        *("-object", f"filter-dump,id=capture,netdev=net,file={INSIDE}/capture.pcap"),
         *("-device", "pvpanic-pci"),
     ]
+
+
+def prepare(
+    config: Config, payload: Mapping[str, PayloadFile], run: Path, frozen: Frozen | None = None
+) -> Sandbox:
+    """Fill the run folder *run* with a machine's disks and return the sandbox for its QEMU."""
+    run.mkdir()
+    sandbox = Sandbox(
+        read_only={
+            config.kernel.image: "/vm/kernel",
+            config.initramfs: "/vm/initramfs",
+            config.image.root: "/vm/root.qcow2",
+        },
+        writable={run: INSIDE} | ({frozen.ram: "/vm/ram"} if frozen else {}),
+        devices=(Path("/dev/kvm"),) if config.accel == "kvm" else (),
+    )
+    size = qemu_img.info(config.image.root).virtual_size
+    qemu_img.overlay(run / "root.qcow2", backing="/vm/root.qcow2", size=size)
+    write_payload(payload, run / "payload.img")
+    for path in (run, *run.iterdir()):
+        sandbox.own(path)
+    return sandbox
+
+
+def console(config: Config, payload: Mapping[str, PayloadFile]) -> int:
+    """Boot a guest with a shell on this terminal and return QEMU's exit status."""
+    with tempfile.TemporaryDirectory(prefix="knetlab-") as folder:
+        sandbox = prepare(config, payload, Path(folder) / "run")
+        return subprocess.run(sandbox.argv(console_command_line(config)), check=False).returncode
 
 
 class Machine:
@@ -130,6 +183,7 @@ class Machine:
         self.frozen = frozen
         self.folder = Path(tempfile.mkdtemp(prefix="knetlab-"))
         self.events: list[str] = []
+        self.console_bytes = 0  # printed so far, dropped ones included
         self._console = bytearray()
         self._console_dropped = False
         self._payload = payload
@@ -162,23 +216,8 @@ class Machine:
     def _start(self) -> None:
         self._thread.start()
         run = self.folder / "run"
-        run.mkdir()
-        devices = (Path("/dev/kvm"),) if self.config.accel == "kvm" else ()
-        sandbox = Sandbox(
-            read_only={
-                self.config.kernel.image: "/vm/kernel",
-                self.config.initramfs: "/vm/initramfs",
-                self.config.image.root: "/vm/root.qcow2",
-            },
-            writable={run: INSIDE} | ({self.frozen.ram: "/vm/ram"} if self.frozen else {}),
-            devices=devices,
-        )
-        size = qemu_img.info(self.config.image.root).virtual_size
-        qemu_img.overlay(run / "root.qcow2", backing="/vm/root.qcow2", size=size)
-        write_payload(self._payload, run / "payload.img")
-        qmp, console, agent = (self._listen(run / n) for n in ("qmp", "console", "agent"))
-        for path in (run, *run.iterdir()):
-            sandbox.own(path)
+        sandbox = prepare(self.config, self._payload, run, self.frozen)
+        qmp, console, agent = (self._listen(run / n, sandbox) for n in ("qmp", "console", "agent"))
         self._started = time.monotonic()
         log = (self.folder / "qemu.log").open("wb")
         with log:
@@ -195,9 +234,10 @@ class Machine:
             self._await(self._restore(self.frozen.state.read_bytes()))
 
     @staticmethod
-    def _listen(path: Path) -> socket.socket:
+    def _listen(path: Path, sandbox: Sandbox) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
+        sandbox.own(path)
         listener.listen(1)
         listener.settimeout(0.1)
         return listener
@@ -350,6 +390,7 @@ class Machine:
     async def _copy_console(self, reader: asyncio.StreamReader) -> None:
         at_start = True
         while data := await reader.read(65536):
+            self.console_bytes += len(data)
             stamp = b"[%9.3f] " % (time.monotonic() - self._started)
             for line in data.replace(b"\r", b"").splitlines(keepends=True):
                 if len(self._console) > CONSOLE_LIMIT:

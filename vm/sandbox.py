@@ -85,7 +85,9 @@ class Sandbox:
             ]
         args.append("--")
         if os.geteuid() == 0:
-            ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            groups = ",".join(str(device.stat().st_gid) for device in self.devices)
+            ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}"]
+            ids.append(f"--groups={groups}" if groups else "--clear-groups")
             args += [tools.find("setpriv"), *ids, "--bounding-set=-all", "--inh-caps=-all", "--"]
         return args + self._prlimit() + list(command)
 

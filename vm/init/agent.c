@@ -40,6 +40,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -47,9 +49,9 @@
 #include <unistd.h>
 
 #define MAX_PROCS	64
-#define MAX_FRAME	(8 << 20)
-#define MAX_OUTPUT	(1 << 20)	/* bytes of one process's output sent on */
-#define MAX_LOG		(256 << 10)	/* bytes of kernel log sent per answer */
+#define MAX_FRAME	(8 * 1024 * 1024)
+#define MAX_OUTPUT	(1024 * 1024)	/* bytes of one process's output sent on */
+#define MAX_LOG		(256 * 1024)	/* bytes of kernel log sent per answer */
 #define REAP_MS		1000		/* a killed process has this long to go */
 #define MAX_ARGS	64
 
@@ -174,6 +176,7 @@ static void close_fd(int *fd)
 static void child(char **argv, const char *netns, int in, int out, int err)
 {
 	setsid();
+	setpriority(PRIO_PROCESS, 0, 0);
 	signal(SIGPIPE, SIG_DFL);
 	dup2(in, 0);
 	dup2(out, 1);
@@ -259,17 +262,17 @@ static void drain(struct proc *p, int *fd, const char *type)
 
 	while (*fd >= 0) {
 		n = read(*fd, buf, sizeof(buf));
-		if (n > 0) {
-			if (p->sent < MAX_OUTPUT)
-				send_frame(type, p->id, buf, n);
-			p->sent += n;
-		} else if (n < 0 && errno == EINTR) {
-			continue;
-		} else if (n < 0 && errno == EAGAIN) {
+		if (n < 0 && errno == EAGAIN)
 			return;
-		} else {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
 			close_fd(fd);
+			return;
 		}
+		if (p->sent < MAX_OUTPUT)
+			send_frame(type, p->id, buf, n);
+		p->sent += n;
 	}
 }
 
@@ -529,9 +532,11 @@ static pid_t spinner(void)
 {
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		setpriority(PRIO_PROCESS, 0, 19);
 		for (;;)
-			sched_yield();
+			;
+	}
 	return pid;
 }
 
@@ -588,9 +593,23 @@ static void stage_one(void)
 	die("/sbin/agent");
 }
 
+/* Is the guest to be a shell on its console, and not served by the host? */
+static int has_shell_option(void)
+{
+	char line[4096] = "";
+	FILE *f = fopen("/proc/cmdline", "re");
+
+	if (f && !fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	if (f)
+		fclose(f);
+	return !!strstr(line, "knetlab.shell");
+}
+
 int main(void)
 {
 	static char *const rc[] = { "/bin/sh", "/etc/rc", NULL };
+	static char *const shell[] = { "/bin/sh", "/etc/shell", NULL };
 
 	if (getpid() != 1) {
 		fputs("the agent is the guest's process 1 and nothing else\n", stderr);
@@ -602,6 +621,10 @@ int main(void)
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/root", 1);
 	must_run(rc);
+	if (has_shell_option()) {
+		must_run(shell);
+		reboot(RB_POWER_OFF);
+	}
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0)
 		die("/dev/kmsg");
@@ -610,5 +633,6 @@ int main(void)
 	if (port < 0)
 		die("virtio-serial port knetlab");
 	signal(SIGPIPE, SIG_IGN);
+	setpriority(PRIO_PROCESS, 0, 19);	/* its spinning gives way to all else */
 	serve();
 }

@@ -90,5 +90,5 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
 	fprintf(stderr, "usage: tool insmod|rmmod|await ...\n");
-	return EINVAL;
+	return 2;
 }

@@ -65,7 +65,11 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
         and segment.syn
     ]
     if not seen:
-        raise RuntimeError("the capture on the host's side has no SYN of the guest's")
+        raise Unmet(
+            f"netcat connected to {address}, and no SYN left this host: every packet must go on.",
+            expected="the hook returns NF_ACCEPT",
+            actual="the packet that opens the connection is gone",
+        )
     syn_filter.require_lines(
         [route.client] * len(seen),
         f"{len(seen)} SYN from {route.client} to {route.server} left this host.",
@@ -170,13 +174,14 @@ def _require_arrival(arrived: str, token: str = "") -> None:
 
 def _add_neighbour(guest: Guest, name: str, net: int) -> None:
     """Make another host: a network namespace 10.NET.0.2 behind a veth pair, this end 10.NET.0.1."""
-    script = f"""set -e
-        cd /bin; ip netns add {name}
-        ip link add {name}0 type veth peer name eth0 netns {name}
-        ip addr add 10.{net}.0.1/24 dev {name}0; ip link set {name}0 up
-        ip -n {name} addr add 10.{net}.0.2/24 dev eth0; ip -n {name} link set eth0 up
-        ip -n {name} route add default via 10.{net}.0.1
-    """
+    here = f"""netns add {name}
+        link add {name}0 type veth peer name eth0 netns {name}
+        addr add 10.{net}.0.1/24 dev {name}0
+        link set {name}0 up"""
+    there = f"""addr add 10.{net}.0.2/24 dev eth0
+        link set eth0 up
+        route add default via 10.{net}.0.1"""
+    script = f"echo '{here}' | ip -batch - && echo '{there}' | ip -n {name} -batch -"
     made = guest.run(["/bin/sh", "-c", script])
     if not made.ok:
         raise RuntimeError(f"the network namespace {name} cannot be made: {made.err.decode()}")

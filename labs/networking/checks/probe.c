@@ -84,5 +84,5 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "receive"))
 		return receive(argv[2], argv[3]);
 	fprintf(stderr, "usage: probe set|pointer|command|receive ...\n");
-	return EINVAL;
+	return 2;
 }

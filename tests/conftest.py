@@ -1,0 +1,59 @@
+"""Fixtures of the tests: the lab, the stock kernel, a student's folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import SOLUTION, SOURCES, Student
+
+from checker import lab as labs
+from checker.model import Lab
+from vm import image, kernel
+from vm.kernel import Kernel
+from vm.machine import Config
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The networking lab."""
+    return labs.load("networking")
+
+
+@pytest.fixture(scope="session")
+def stock_kernel() -> Kernel:
+    """The distribution's kernel, from the cache that the user has."""
+    return kernel.stock()
+
+
+@pytest.fixture(scope="session")
+def config(stock_kernel: Kernel) -> Config:
+    """A machine with the stock kernel."""
+    return Config(stock_kernel, image.initramfs(stock_kernel), image.root())
+
+
+@pytest.fixture
+def student(tmp_path: Path) -> Callable[..., Student]:
+    """Make a student's folder: ``student("alice")``."""
+
+    def make(name: str = "student") -> Student:
+        for source in SOURCES:
+            target = tmp_path / name / source
+            target.parent.mkdir(parents=True)
+            shutil.copy(SOLUTION / source, target)
+        return Student(tmp_path / name)
+
+    return make
+
+
+@pytest.fixture
+def run_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the test's own for run folders; its path is short, as sockets need."""
+    folder = Path(tempfile.mkdtemp(prefix="t-"))
+    folder.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    shutil.rmtree(folder)

@@ -1,0 +1,61 @@
+"""Helpers of the tests: the lab's paths, a student's folder, an eye on processes."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOLUTION = ROOT / "labs" / "networking" / "solution"
+SOURCES = (
+    "1-2-netfilter/kernel/filter.c",
+    "3-4-tcp-sock/tcp_sock.c",
+    "5-udp-sock/udp_sock.c",
+)
+"""What a student of the networking lab hands in."""
+
+
+class Student:
+    """A folder with a copy of the solution's sources, to be spoilt by a test."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def file(self, name: str) -> Path:
+        """Return the one source file called *name*, wherever the lab keeps it."""
+        (source,) = (s for s in SOURCES if s.endswith(f"/{name}"))
+        return self.path / source
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Replace *old*, which must stand there once, in the source file *name*."""
+        path = self.file(name)
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new))
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return the processes below *pid* with the names of their programs."""
+    found: dict[int, str] = {}
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            try:
+                found[child] = Path(f"/proc/{child}/comm").read_text().strip()
+            except FileNotFoundError:
+                continue  # it has just ended
+            found |= descendants(child)
+    return found
+
+
+def all_end(pidfds: list[int], seconds: float = 20) -> bool:
+    """Wait until the processes behind *pidfds* have ended; tell whether they did in time."""
+    deadline = time.monotonic() + seconds
+    waiting = set(pidfds)
+    while waiting and (left := deadline - time.monotonic()) > 0:
+        ready, _, _ = select.select(list(waiting), [], [], left)
+        waiting -= set(ready)
+    for fd in pidfds:
+        os.close(fd)
+    return not waiting

@@ -1,0 +1,273 @@
+"""Kernels: what is found in an image, and what is said of files that are none."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import lz4.block
+import pytest
+import zstandard
+
+from vm import kernel
+from vm.errors import VMError
+from vm.kernel import Kernel
+
+
+def note(name: bytes, kind: int) -> bytes:
+    """An ELF note with four bytes in it."""
+    name += b"\0"
+    return (
+        struct.pack("<III", len(name), 4, kind)
+        + name.ljust(-(-len(name) // 4) * 4, b"\0")
+        + b"\1\0\0\0"
+    )
+
+
+def elf(notes: bytes) -> bytes:
+    """The smallest x86-64 ELF file with a segment of *notes*."""
+    head = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        *(b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0),
+    )
+    segment = struct.pack("<IIQQQQQQ", 4, 4, 64 + 56, 0, 0, len(notes), len(notes), 4)
+    return head + segment + notes
+
+
+PVH = elf(note(b"Linux", 257) + note(b"Xen", 18))
+"""An ELF kernel that QEMU can start by PVH, if not for long."""
+
+
+def bzimage(payload: bytes, *, setup_sectors: int = 3) -> bytes:
+    """A bzImage: boot sector, setup code, then protected-mode code with *payload* 64 bytes in."""
+    image = bytearray(((setup_sectors or 4) + 1) * 512)
+    image[0x1F1] = setup_sectors
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", image, 0x248, 64, len(payload))
+    return bytes(image) + b"\x90" * 64 + payload + b"\xcc" * 100
+
+
+def with_size(compressed: bytes) -> bytes:
+    """Append the length of the whole, as the kernel's build does for all formats but gzip."""
+    return compressed + struct.pack("<I", len(PVH))
+
+
+def lz4_legacy(data: bytes) -> bytes:
+    """Pack as `lz4 -l` does: a magic number, and blocks that each say how long they are."""
+    blocks = [data[:100], data[100:]]
+    packed = [lz4.block.compress(b, store_size=False) for b in blocks]
+    return b"\x02\x21\x4c\x18" + b"".join(struct.pack("<I", len(p)) + p for p in packed)
+
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "xz": lambda data: with_size(lzma.compress(data, format=lzma.FORMAT_XZ)),
+    "lzma": lambda data: with_size(lzma.compress(data, format=lzma.FORMAT_ALONE)),
+    "zstd": lambda data: with_size(zstandard.ZstdCompressor().compress(data)),
+    "lz4": lambda data: with_size(lz4_legacy(data)),
+    "nothing": lambda data: data,
+}
+
+
+@pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
+def test_the_payload_of_a_bzimage_is_unpacked(pack: Callable[[bytes], bytes]) -> None:
+    """Whatever a kernel is packed with, its ELF file comes out."""
+    assert kernel.pvh_image(bzimage(pack(PVH))) == PVH
+
+
+def test_setup_sectors_of_zero_mean_four() -> None:
+    """The boot protocol's old default is kept to."""
+    assert kernel.pvh_image(bzimage(gzip.compress(PVH), setup_sectors=0)) == PVH
+
+
+def test_a_vmlinux_is_taken_as_it_is() -> None:
+    """An uncompressed kernel with the note needs no unpacking."""
+    assert kernel.pvh_image(PVH) == PVH
+
+
+@pytest.mark.parametrize("notes", [note(b"Linux", 257), note(b"Xen", 5), note(b"GNU", 18)])
+def test_a_kernel_without_the_note_is_started_as_it_is(notes: bytes) -> None:
+    """Only XEN_ELFNOTE_PHYS32_ENTRY tells that PVH works."""
+    assert kernel.pvh_image(bzimage(gzip.compress(elf(notes)))) is None
+
+
+def test_an_unknown_packer_is_left_to_the_kernel() -> None:
+    """A payload nobody here can read (LZO, say) is for the kernel's own unpacker."""
+    assert kernel.pvh_image(bzimage(b"\x89LZO\0\r\n\x1a\n" + b"\5" * 500)) is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"#!/bin/sh\n", b"\0" * 4096], ids=["empty", "text", "zeros"]
+)
+def test_what_is_no_kernel_is_refused(data: bytes) -> None:
+    """A file that is neither a bzImage nor an ELF file says so."""
+    with pytest.raises(VMError, match="neither a bzImage nor a vmlinux"):
+        kernel.pvh_image(data)
+
+
+# --- kernels of one's own ------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an image and a build tree in it, and a cache beside it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "image").write_bytes(bzimage(gzip.compress(PVH)))
+    build = tmp_path / "build"
+    (build / "include/config").mkdir(parents=True)
+    (build / "include/config/kernel.release").write_text("9.8.7-own\n")
+    (build / "Makefile").write_text("all:\n")
+    return tmp_path
+
+
+def test_an_own_kernel_is_unpacked_and_named(own: Path) -> None:
+    """The release comes from the build tree, the image from the bzImage's payload."""
+    found = kernel.custom(own / "image", own / "build")
+    assert (found.name, found.release) == ("custom", "9.8.7-own")
+    assert found.image.read_bytes() == PVH
+    assert found.build_mounts == {own / "build": found.build}
+    assert found.drivers == ()
+
+
+def test_another_image_is_another_kernel(own: Path) -> None:
+    """The key follows the image's bytes."""
+    first = kernel.custom(own / "image", own / "build").key
+    (own / "image").write_bytes(bzimage(lzma.compress(PVH)))
+    assert kernel.custom(own / "image", own / "build").key != first
+
+
+def no_image(own: Path) -> Path:
+    """Take the image away."""
+    (own / "image").unlink()
+    return own / "image"
+
+
+def folder_for_image(own: Path) -> Path:
+    """Put a folder where the image belongs."""
+    (own / "image").unlink()
+    (own / "image").mkdir()
+    return own / "image"
+
+
+def text_for_image(own: Path) -> Path:
+    """Make the image a text."""
+    (own / "image").write_text("not a kernel")
+    return own / "image"
+
+
+def damaged_gzip(own: Path) -> Path:
+    """Break the image's gzip payload in the middle."""
+    packed = bytearray(gzip.compress(PVH))
+    packed[40:60] = b"\xff" * 20
+    (own / "image").write_bytes(bzimage(bytes(packed)))
+    return own / "image"
+
+
+def short_gzip(own: Path) -> Path:
+    """Cut the image's gzip payload short."""
+    (own / "image").write_bytes(bzimage(gzip.compress(PVH)[:-40]))
+    return own / "image"
+
+
+def damaged_xz(own: Path) -> Path:
+    """Break the image's xz payload."""
+    packed = bytearray(lzma.compress(PVH))
+    packed[20:40] = b"\xff" * 20
+    (own / "image").write_bytes(bzimage(bytes(packed)))
+    return own / "image"
+
+
+def damaged_zstd(own: Path) -> Path:
+    """Break the image's zstd payload."""
+    packed = zstandard.ZstdCompressor().compress(PVH)
+    (own / "image").write_bytes(bzimage(packed[:20] + b"\xff" * 30))
+    return own / "image"
+
+
+def damaged_lz4(own: Path) -> Path:
+    """Break the image's lz4 payload."""
+    (own / "image").write_bytes(bzimage(b"\x02\x21\x4c\x18" + b"\x10\0\0\0" + b"\xff" * 16))
+    return own / "image"
+
+
+def half_elf(own: Path) -> Path:
+    """Cut an ELF file inside its header."""
+    (own / "image").write_bytes(PVH[:40])
+    return own / "image"
+
+
+def header_only(own: Path) -> Path:
+    """Cut a bzImage behind its header."""
+    (own / "image").write_bytes(bzimage(b"")[:0x206])
+    return own / "image"
+
+
+def no_build(own: Path) -> Path:
+    """Take the build tree's release away."""
+    (own / "build/include/config/kernel.release").unlink()
+    return own / "build"
+
+
+def no_makefile(own: Path) -> Path:
+    """Take the build tree's Makefile away."""
+    (own / "build/Makefile").unlink()
+    return own / "build"
+
+
+WRONG = (
+    *(no_image, folder_for_image, text_for_image, damaged_gzip, short_gzip, damaged_xz),
+    *(damaged_zstd, damaged_lz4, half_elf, header_only, no_build, no_makefile),
+)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda f: f.__name__)
+def test_a_wrong_file_is_named(own: Path, wrong: Callable[[Path], Path]) -> None:
+    """Whatever is wrong with an own kernel, the error is a sentence with the path in it."""
+    path = wrong(own)
+    with pytest.raises(VMError) as caught:
+        kernel.custom(own / "image", own / "build")
+    assert str(path) in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+# --- the distribution's --------------------------------------------------------------
+
+
+@pytest.mark.vm
+def test_the_stock_kernel_is_whole(stock_kernel: Kernel) -> None:
+    """The stock kernel has an image for PVH, a build tree of its release, and the drivers."""
+    assert kernel.pvh_image(stock_kernel.image.read_bytes()) is not None
+    ((host, inside),) = stock_kernel.build_mounts.items()
+    tree = host / Path(stock_kernel.build).relative_to(inside)
+    assert (tree / "include/config/kernel.release").read_text().strip() == stock_kernel.release
+    drivers = [d.name for d in stock_kernel.drivers]
+    assert {"virtio_blk.ko", "virtio_console.ko", "virtio_net.ko"} <= set(drivers)
+    assert drivers.index("virtio_ring.ko") < drivers.index("virtio_blk.ko")
+    assert all(d.read_bytes().startswith(b"\x7fELF") for d in stock_kernel.drivers)
+
+
+@pytest.mark.vm
+def test_the_stock_kernel_is_not_fetched_again(
+    stock_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a whole kernel in the cache nothing is asked of apt."""
+
+    def no_apt(*_: object) -> None:
+        raise AssertionError("apt was asked")
+
+    monkeypatch.setattr(kernel.apt, "depends", no_apt)
+    monkeypatch.setattr(kernel.apt, "unpack", no_apt)
+    assert kernel.stock() == stock_kernel
+
+
+def test_without_the_packages_lists_it_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When apt knows no kernel the error names `apt-get update` and the way around."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernel.apt, "depends", lambda _: [])
+    with pytest.raises(VMError, match=r"apt-get update.*--kernel-image and --kernel-build"):
+        kernel.stock()

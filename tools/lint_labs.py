@@ -1,0 +1,97 @@
+"""Check our C as the kernel does: gcc W=1, sparse, checkpatch --strict.
+
+checkpatch.pl comes from the distribution's source package of the kernel, kept
+in the cache. Prints what is found; exit status 1 if there is anything.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from checker import lab
+from vm import apt, cache, kernel, tools
+from vm.sandbox import Sandbox
+
+SOURCE = "linux-source-6.1"
+SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
+
+
+def checkpatch() -> Path:
+    """Return checkpatch.pl, fetched the first time."""
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            apt.unpack([SOURCE], root)
+            with tarfile.open(root / f"usr/src/{SOURCE}.tar.xz") as archive:
+                wanted = {f"{SOURCE}/scripts/{name}": name for name in SCRIPTS}
+                for member in archive:
+                    if member.name in wanted:
+                        content = archive.extractfile(member)
+                        assert content is not None
+                        (folder / wanted.pop(member.name)).write_bytes(content.read())
+                    if not wanted:
+                        break
+
+    return cache.entry("checkpatch", cache.digest(SOURCE), make) / "checkpatch.pl"
+
+
+def style(files: list[Path]) -> str:
+    """Return what checkpatch --strict says of *files*; empty if nothing."""
+    argv = [
+        "perl",
+        str(checkpatch()),
+        "--strict",
+        "--no-tree",
+        "--quiet",
+        "--terse",
+        "--no-summary",
+    ]
+    done = subprocess.run(
+        [*argv, "-f", *map(str, files)], check=False, capture_output=True, text=True
+    )
+    return done.stdout + done.stderr
+
+
+def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
+    """Build the folder *kbuild* of the tree *folder* with W=1 and sparse; return what was said."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "build"
+        shutil.copytree(folder, copy)
+        sandbox = Sandbox(read_only=dict(on.build_mounts), writable={copy: "/build"})
+        for path in (copy, *copy.rglob("*")):
+            sandbox.own(path)
+        argv = ["make", "-s", "-C", on.build, f"M=/build/{kbuild.relative_to(folder)}", "modules"]
+        argv += ["W=1", "C=2", "CF=-D__CHECK_ENDIAN__", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+        done = subprocess.run(sandbox.argv(argv), check=False, capture_output=True, text=True)
+    said = [x for x in (done.stdout + done.stderr).splitlines() if "compiler differs" not in x]
+    said = [x for x in said if not x.startswith(("  The kernel was built by", "  You are using"))]
+    return "\n".join(said) + ("" if done.returncode == 0 else "\nmake failed")
+
+
+def main() -> int:
+    """Lint every lab's solution and skeletons; return the exit status."""
+    tools.find("sparse")
+    words: list[str] = []
+    stock = kernel.stock()
+    for name in lab.names():
+        the_lab = lab.load(name)
+        files = [*the_lab.root.rglob("*.[ch]"), *Path("skels", name).rglob("*.[ch]")]
+        words.append(style(sorted(files)))
+        for module in the_lab.modules:
+            folder = the_lab.solution
+            words.append(compile_strictly(folder, folder / module.folder, stock))
+    words.append(style(sorted(Path("vm").rglob("*.c"))))
+    text = "\n".join(word.strip() for word in words if word.strip())
+    if text:
+        sys.stdout.write(text + "\n")
+    return 1 if text else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
