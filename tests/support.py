@@ -24,8 +24,8 @@ class Student:
         self.path = path
 
     def file(self, name: str) -> Path:
-        """Return the one source file called *name*, wherever the lab keeps it."""
-        (source,) = (s for s in SOURCES if s.endswith(f"/{name}"))
+        """Return the one source file called *name*, with its folder or without."""
+        (source,) = (s for s in SOURCES if f"/{s}".endswith(f"/{name}"))
         return self.path / source
 
     def replace(self, name: str, old: str, new: str) -> None:

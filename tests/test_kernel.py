@@ -117,8 +117,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "image").write_bytes(bzimage(gzip.compress(PVH)))
     build = tmp_path / "build"
-    (build / "include/config").mkdir(parents=True)
-    (build / "include/config/kernel.release").write_text("9.8.7-own\n")
+    (build / "include/generated").mkdir(parents=True)
+    (build / "include/generated/utsrelease.h").write_text('#define UTS_RELEASE "9.8.7-own"\n')
     (build / "Makefile").write_text("all:\n")
     return tmp_path
 
@@ -207,7 +207,13 @@ def header_only(own: Path) -> Path:
 
 def no_build(own: Path) -> Path:
     """Take the build tree's release away."""
-    (own / "build/include/config/kernel.release").unlink()
+    (own / "build/include/generated/utsrelease.h").unlink()
+    return own / "build"
+
+
+def no_release(own: Path) -> Path:
+    """Let the build tree name no release."""
+    (own / "build/include/generated/utsrelease.h").write_text("/* empty */\n")
     return own / "build"
 
 
@@ -219,7 +225,7 @@ def no_makefile(own: Path) -> Path:
 
 WRONG = (
     *(no_image, folder_for_image, text_for_image, damaged_gzip, short_gzip, damaged_xz),
-    *(damaged_zstd, damaged_lz4, half_elf, header_only, no_build, no_makefile),
+    *(damaged_zstd, damaged_lz4, half_elf, header_only, no_build, no_release, no_makefile),
 )
 
 
@@ -233,6 +239,19 @@ def test_a_wrong_file_is_named(own: Path, wrong: Callable[[Path], Path]) -> None
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.vm
+def test_a_packaged_kernel_can_be_given_as_an_own_one(
+    stock_kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The distribution's build tree, given as one's own, has its release and its build folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ((host, inside),) = stock_kernel.build_mounts.items()
+    tree = host / Path(stock_kernel.build).relative_to(inside)
+    found = kernel.custom(stock_kernel.image, tree)
+    assert found.release == stock_kernel.release
+    assert found.build == stock_kernel.build
+
+
 # --- the distribution's --------------------------------------------------------------
 
 
@@ -242,7 +261,7 @@ def test_the_stock_kernel_is_whole(stock_kernel: Kernel) -> None:
     assert kernel.pvh_image(stock_kernel.image.read_bytes()) is not None
     ((host, inside),) = stock_kernel.build_mounts.items()
     tree = host / Path(stock_kernel.build).relative_to(inside)
-    assert (tree / "include/config/kernel.release").read_text().strip() == stock_kernel.release
+    assert f'"{stock_kernel.release}"' in (tree / "include/generated/utsrelease.h").read_text()
     drivers = [d.name for d in stock_kernel.drivers]
     assert {"virtio_blk.ko", "virtio_console.ko", "virtio_net.ko"} <= set(drivers)
     assert drivers.index("virtio_ring.ko") < drivers.index("virtio_blk.ko")

@@ -1,4 +1,4 @@
-"""Every check that can pass has a wrong solution that fails it; right solutions in other idioms pass.
+"""Wrong solutions fail the check that must catch them; right ones in other idioms pass.
 
 ``make test`` grades a sample of the wrong solutions, one or two for each check;
 ``make test ARGS='-m slow'`` grades the others.

@@ -40,6 +40,8 @@ MAX_BYTES_PER_COMMAND = 16 << 20
 MAX_CONSOLE_PER_COMMAND = 512 << 10
 """Bytes of console output, about 8000 lines, after which a guest is given up as flooding."""
 
+_FORGED = "the module wrote on the host's command channel"
+
 How = Literal["exited", "signalled", "timeout"]
 
 
@@ -81,7 +83,10 @@ class LogRecord:
 
 
 def parse_kmsg(record: str) -> LogRecord | None:
-    """Read one /dev/kmsg record; None if it is not one."""
+    """Read one /dev/kmsg record, bytes that it escapes (all but plain ASCII) as UTF-8.
+
+    None if it is not one.
+    """
     head, _, rest = record.partition(";")
     fields = head.split(",")
     try:
@@ -89,8 +94,10 @@ def parse_kmsg(record: str) -> LogRecord | None:
     except ValueError:
         return None
     text = rest.split("\n", 1)[0]
-    text = re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), text)
-    return LogRecord(priority & 7, sequence, microseconds / 1e6, text)
+    raw = re.sub(
+        rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m[1], 16)]), text.encode(errors="replace")
+    )
+    return LogRecord(priority & 7, sequence, microseconds / 1e6, raw.decode(errors="replace"))
 
 
 @dataclass
@@ -148,7 +155,9 @@ class Guest:
         """Return the guest in *machine*, once it answers and has its payload unpacked."""
         guest = cls(machine)
         guest.hello()
-        copied = guest.run(["/bin/tar", "-xf", "/dev/vdb", "-C", "/lab"], reads_disk=True)
+        # tar alone would read the disk to its end
+        unpack = f"head -c {machine.payload_bytes} /dev/vdb | tar -xf - -C /lab"
+        copied = guest.run(["/bin/sh", "-c", unpack], reads_disk=True)
         if not copied.ok:
             raise VMError(f"The payload disk cannot be read: {copied.err.decode()}")
         return guest
@@ -157,9 +166,9 @@ class Guest:
         """Give the guest its nonce, clock and entropy, before any code of a submission runs."""
         self._nonce = secrets.token_hex(16)
         payload = str(int(time.time())).encode() + b"\0" + os.urandom(64)
+        kvm = self.machine.config.accel == "kvm"
         try:
             self._send("hello", 0, payload)
-            kvm = self.machine.config.accel == "kvm"
             self._ask("ready", 0, KVM_BOOT_WALL_SECONDS if kvm else BOOT_WALL_SECONDS)
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
@@ -200,17 +209,18 @@ class Guest:
                 head = bytes(self._buffer[:eol]).split(b" ")
                 whole = self._length(head)
                 if whole is None:
-                    raise self._crashed("the module wrote on the host's command channel")
+                    raise self._crashed(_FORGED)
                 if len(self._buffer) < eol + 1 + whole:
                     break
                 data = bytes(self._buffer[eol + 1 : eol + 1 + whole])
                 del self._buffer[: eol + 1 + whole]
                 yield head[1].decode(), int(head[2]), data
             if len(self._buffer) > 128 and eol < 0:
-                raise self._crashed("the module wrote on the host's command channel")
-            ready, _, _ = select.select(
-                [self.machine.agent], [], [], max(0.0, min(0.2, until - time.monotonic()))
-            )
+                raise self._crashed(_FORGED)
+            left = until - time.monotonic()
+            if left <= 0:
+                raise self._hung()
+            ready, _, _ = select.select([self.machine.agent], [], [], min(0.2, left))
             if ready:
                 try:
                     data = self.machine.agent.recv(1 << 16)
@@ -222,14 +232,12 @@ class Guest:
                 if taken > MAX_BYTES_PER_COMMAND:
                     raise self._crashed("the guest sent more than a command can answer")
                 self._buffer += data
-            elif time.monotonic() >= until:
-                raise self._hung()
             elif "GUEST_PANICKED" in self.machine.events and self.machine.wait_end(5):
                 raise self._crashed()
 
     def _length(self, head: list[bytes]) -> int | None:
         """Return the payload length that a frame's head announces, None if it is not a head."""
-        right = len(head) == 4 and head[0] == self._nonce.encode()
+        right = len(head) == 4 and head[0] == self._nonce.encode() and head[1].isalpha()
         if not right or not head[2].isdigit() or not head[3].isdigit():
             return None
         length = int(head[3])
@@ -276,17 +284,13 @@ class Guest:
             self._finish(process, data)
 
     def _finish(self, process: Process, data: bytes) -> None:
-        fields = data.decode(errors="replace").split()
-        how: How = "timeout"
-        if fields[:1] == ["exited"]:
-            how = "exited"
-        elif fields[:1] == ["signalled"]:
-            how = "signalled"
-        try:
-            value, milliseconds = int(fields[1]), int(fields[2])
-        except (IndexError, ValueError) as error:
-            raise self._crashed("the module wrote on the host's command channel") from error
+        ended = re.fullmatch(rb"(exited|signalled|timeout) (\d{1,3}) (\d{1,15})", data)
+        if ended is None:
+            raise self._crashed(_FORGED)
+        hows: dict[bytes, How] = {b"exited": "exited", b"signalled": "signalled"}
+        value, milliseconds = int(ended[2]), int(ended[3])
         out, err = bytes(process.out), bytes(process.err)
+        how = hows.get(ended[1], "timeout")
         process.result = Result(process.argv, how, value, out, err, milliseconds / 1000)
         del self._processes[process.id]
 
@@ -342,8 +346,10 @@ class Guest:
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Write a small file (at most 64 KiB) in the guest."""
         self._send("put", 0, f"{mode:o}".encode() + b"\0" + path.encode() + b"\0" + content)
-        errno = int(self._ask("done", 0, BACKSTOP_WALL_SECONDS))
-        if errno:
+        answer = self._ask("done", 0, BACKSTOP_WALL_SECONDS)
+        if not re.fullmatch(rb"\d{1,4}", answer):
+            raise self._crashed(_FORGED)
+        if errno := int(answer):
             raise GuestError(f"{path} cannot be written in the guest: {os.strerror(errno)}")
 
     def sync(self) -> None:

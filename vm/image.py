@@ -78,7 +78,7 @@ def compile_static(source: Path, target: Path, include: tuple[Path, ...] = ()) -
 # --- the initramfs -------------------------------------------------------------------
 
 
-def _cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
+def cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
     """Pack name -> (mode, content) as a newc archive (initramfs buffer format of the kernel)."""
     out = bytearray()
     for number, (name, (mode, content)) in enumerate([*files.items(), ("TRAILER!!!", (0, b""))]):
@@ -103,7 +103,7 @@ def initramfs(kernel: Kernel) -> Path:
         listing = "".join(f"{driver.name}\n" for driver in kernel.drivers)
         files["modules/list"] = (stat.S_IFREG | 0o644, listing.encode())
         files["init"] = (stat.S_IFREG | 0o755, agent.read_bytes())
-        (folder / "initramfs").write_bytes(_cpio(files))
+        (folder / "initramfs").write_bytes(cpio(files))
 
     key = cache.digest(Path(__file__), _INIT / "agent.c", kernel.key)
     return cache.entry("initramfs", key, make) / "initramfs"
@@ -186,9 +186,10 @@ def root() -> Image:
     return Image(cache.entry("image", key, _make_root) / "root.qcow2", key)
 
 
-def write_payload(files: Mapping[str, PayloadFile], target: Path) -> None:
+def write_payload(files: Mapping[str, PayloadFile], target: Path) -> int:
     """Make the raw disk *target*, a tar archive that a guest unpacks below /lab: path -> file.
 
+    Returns the archive's size in bytes; the disk's is always PAYLOAD_SIZE.
     Raises VMError when the files are more than the disk holds.
     """
     with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
@@ -201,3 +202,4 @@ def write_payload(files: Mapping[str, PayloadFile], target: Path) -> None:
     if size > PAYLOAD_SIZE:
         raise VMError(f"The guest's files are {size} bytes; its disk holds {PAYLOAD_SIZE}.")
     os.truncate(target, PAYLOAD_SIZE)
+    return size

@@ -7,18 +7,21 @@ tree that modules are compiled against.
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import os
+import re
 import shutil
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import lz4.block
 import zstandard
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import NoteSegment
 
@@ -42,6 +45,10 @@ _RECIPE = cache.digest(Path(__file__))
 
 _XEN_PVH_NOTE = 18
 """XEN_ELFNOTE_PHYS32_ENTRY of include/xen/interface/elfnote.h: QEMU can start it by PVH."""
+
+
+_DAMAGED = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, lz4.block.LZ4BlockError)
+"""What the decompressors raise for data they cannot read."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,31 @@ def _lz4_legacy(data: bytes) -> bytes:
 
 
 def _unpack(data: bytes) -> bytes:
-    """Decompress a kernel's payload, or a module's, by its magic number."""
-    if data.startswith(b"\x02\x21\x4c\x18"):
-        return _lz4_legacy(data)
+    """Decompress a kernel's payload, or a module's, by its magic number.
+
+    What stands behind the compressed data (kernels append its size) is ignored.
+    Raises VMError when it is damaged.
+    """
+    packed: Any = None
     if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
-    if data.startswith(b"\xfd7zXZ\0"):
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data)
-    if data.startswith(b"\x5d\0\0"):
-        return lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)
-    if data.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
-    if data.startswith(b"BZh"):
-        return bz2.BZ2Decompressor().decompress(data)
-    return data
+        packed = zstandard.ZstdDecompressor().decompressobj()
+    elif data.startswith(b"\xfd7zXZ\0"):
+        packed = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    elif data.startswith(b"\x5d\0\0"):
+        packed = lzma.LZMADecompressor(lzma.FORMAT_ALONE)
+    elif data.startswith(b"\x1f\x8b"):
+        packed = zlib.decompressobj(wbits=31)
+    elif data.startswith(b"BZh"):
+        packed = bz2.BZ2Decompressor()
+    try:
+        if data.startswith(b"\x02\x21\x4c\x18"):
+            return _lz4_legacy(data)
+        whole: bytes = packed.decompress(data) if packed else data
+    except _DAMAGED as error:
+        raise VMError(f"its compressed data are damaged: {error}") from error
+    if packed and not packed.eof:
+        raise VMError("its compressed data end too early")
+    return whole
 
 
 def pvh_image(image: bytes) -> bytes | None:
@@ -131,7 +149,7 @@ def _write_image(source: Path, target: Path) -> None:
     try:
         image = source.read_bytes()
         target.write_bytes(pvh_image(image) or image)
-    except (VMError, OSError, struct.error, ValueError) as error:
+    except (VMError, ELFError, OSError, struct.error, ValueError) as error:
         raise VMError(f"{source} cannot be used as a kernel image: {error}.") from error
 
 
@@ -240,13 +258,18 @@ def custom(image: Path, build: Path) -> Kernel:
     """
     if not image.is_file():
         raise VMError(f"--kernel-image {image} is not a file.")
-    release_file = build / "include/config/kernel.release"
-    if not release_file.is_file():
-        raise VMError(
-            f"--kernel-build {build} is not a kernel's build tree: it has no "
-            "include/config/kernel.release."
-        )
-    release = release_file.read_text().strip()
+    release_file, makefile = build / "include/generated/utsrelease.h", build / "Makefile"
+    for needed in (release_file, makefile):
+        if not needed.is_file():
+            raise VMError(
+                f"--kernel-build {build} is not a kernel's build tree: it has no "
+                f"{needed.relative_to(build)}."
+            )
+    # not include/config/kernel.release, which in Debian's packages is another name
+    match = re.search(r'UTS_RELEASE "([^"/]+)"', release_file.read_text(errors="replace"))
+    if match is None:
+        raise VMError(f"--kernel-build {build}: {release_file.name} names no release.")
+    release = match[1]
     places = (
         image.resolve().parent.parent / "lib/modules" / release,
         Path("/lib/modules") / release,
@@ -254,7 +277,6 @@ def custom(image: Path, build: Path) -> Kernel:
     modules = next((p for p in places if p.is_dir()), build)
 
     build = build.resolve()
-    makefile = build / "Makefile"
 
     def make(folder: Path) -> None:
         _write_image(image, folder / "image")

@@ -139,8 +139,11 @@ def _devices() -> list[str]:
 
 def prepare(
     config: Config, payload: Mapping[str, PayloadFile], run: Path, frozen: Frozen | None = None
-) -> Sandbox:
-    """Fill the run folder *run* with a machine's disks and return the sandbox for its QEMU."""
+) -> tuple[Sandbox, int]:
+    """Fill the run folder *run* with a machine's disks.
+
+    Return the sandbox for its QEMU, and the bytes of the payload.
+    """
     run.mkdir()
     sandbox = Sandbox(
         read_only={
@@ -153,16 +156,16 @@ def prepare(
     )
     size = qemu_img.info(config.image.root).virtual_size
     qemu_img.overlay(run / "root.qcow2", backing="/vm/root.qcow2", size=size)
-    write_payload(payload, run / "payload.img")
+    payload_bytes = write_payload(payload, run / "payload.img")
     for path in (run, *run.iterdir()):
         sandbox.own(path)
-    return sandbox
+    return sandbox, payload_bytes
 
 
 def console(config: Config, payload: Mapping[str, PayloadFile]) -> int:
     """Boot a guest with a shell on this terminal and return QEMU's exit status."""
     with tempfile.TemporaryDirectory(prefix="knetlab-") as folder:
-        sandbox = prepare(config, payload, Path(folder) / "run")
+        sandbox, _ = prepare(config, payload, Path(folder) / "run")
         return subprocess.run(sandbox.argv(console_command_line(config)), check=False).returncode
 
 
@@ -183,6 +186,7 @@ class Machine:
         self.frozen = frozen
         self.folder = Path(tempfile.mkdtemp(prefix="knetlab-"))
         self.events: list[str] = []
+        self.payload_bytes = 0
         self.console_bytes = 0  # printed so far, dropped ones included
         self._console = bytearray()
         self._console_dropped = False
@@ -216,7 +220,7 @@ class Machine:
     def _start(self) -> None:
         self._thread.start()
         run = self.folder / "run"
-        sandbox = prepare(self.config, self._payload, run, self.frozen)
+        sandbox, self.payload_bytes = prepare(self.config, self._payload, run, self.frozen)
         qmp, console, agent = (self._listen(run / n, sandbox) for n in ("qmp", "console", "agent"))
         self._started = time.monotonic()
         log = (self.folder / "qemu.log").open("wb")
@@ -278,6 +282,7 @@ class Machine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # closed transports need one more turn of the loop
 
     @property
     def alive(self) -> bool:
@@ -384,20 +389,25 @@ class Machine:
     # -- what is seen from outside ----------------------------------------------------
 
     async def _watch_console(self, connection: socket.socket) -> None:
-        reader, _ = await asyncio.open_unix_connection(sock=connection)
-        self._tasks.append(self._loop.create_task(self._copy_console(reader)))
+        reader, writer = await asyncio.open_unix_connection(sock=connection)
+        self._tasks.append(self._loop.create_task(self._copy_console(reader, writer)))
 
-    async def _copy_console(self, reader: asyncio.StreamReader) -> None:
+    async def _copy_console(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         at_start = True
-        while data := await reader.read(65536):
-            self.console_bytes += len(data)
-            stamp = b"[%9.3f] " % (time.monotonic() - self._started)
-            for line in data.replace(b"\r", b"").splitlines(keepends=True):
-                if len(self._console) > CONSOLE_LIMIT:
-                    self._console_dropped = True
-                    break
-                self._console += stamp + line if at_start else line
-                at_start = line.endswith(b"\n")
+        try:
+            while data := await reader.read(65536):
+                self.console_bytes += len(data)
+                stamp = b"[%9.3f] " % (time.monotonic() - self._started)
+                for line in data.replace(b"\r", b"").splitlines(keepends=True):
+                    if len(self._console) > CONSOLE_LIMIT:
+                        self._console_dropped = True
+                        break
+                    self._console += stamp + line if at_start else line
+                    at_start = line.endswith(b"\n")
+        finally:
+            writer.close()
 
     def console(self) -> str:
         """Return the console's text so far; each line begins with host seconds since start."""

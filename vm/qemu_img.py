@@ -52,7 +52,7 @@ def info(path: Path) -> Info:
             actual_size=data["actual-size"],
             backing_file=data.get("backing-filename"),
         )
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise VMError(f"`qemu-img info {path}` answered in a form not known here.") from error
 
 

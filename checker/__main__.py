@@ -1,0 +1,5 @@
+"""``python -m checker`` is the command knetlab."""
+
+from checker.cli import main
+
+main()
