@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -128,7 +129,7 @@ def _check(arguments: argparse.Namespace) -> int:
     given = submission.read(the_lab, arguments.submission or SKELS / name)
     console = Console(highlight=False)
     with terminal.Progress(Console(stderr=True, highlight=False)) as progress:
-        progress.stage("looking for the kernel and the guest's files")
+        _announce(progress.stage)
         grade = grading.grade_submission(
             the_lab,
             given,
@@ -146,6 +147,19 @@ def _check(arguments: argparse.Namespace) -> int:
     if grade.status == "error":
         return GRADER_FAILED
     return FULL if grade.score == grade.max_score else PARTIAL
+
+
+def _announce(say: Callable[[str], None]) -> None:
+    """Let what vm says of its long work reach the user."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    logger = logging.getLogger("knetlab")
+    logger.handlers = [Handler()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def _write(arguments: argparse.Namespace, grade: Grade) -> None:
@@ -167,6 +181,7 @@ def _only_lab() -> str:
 def _console(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab or _only_lab())
     given = submission.read(the_lab, arguments.submission or SKELS / the_lab.name)
+    _announce(print)
     kernel = _chosen_kernel(arguments)
     print("building the modules")
     made = build.build(the_lab, given, kernel)
@@ -194,6 +209,7 @@ def _skeleton(arguments: argparse.Namespace) -> int:
 
 
 def _kernel(arguments: argparse.Namespace) -> int:
+    _announce(print)
     found = kernels.stock(update=arguments.update)
     print(f"{found.name}: Linux {found.release}, {found.image}")
     return FULL

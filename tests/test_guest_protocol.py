@@ -393,8 +393,6 @@ def test_a_flooded_console_is_told_apart(
 ) -> None:
     """A guest that prints without end is given up as flooding."""
     monkeypatch.setattr(guests, "MAX_CONSOLE_PER_COMMAND", 1000)
-
-    machine.console_bytes = 5000  # of the commands before, which count no more
     agent = machine.agent
 
     class Flooding(Pieces):
@@ -406,6 +404,16 @@ def test_a_flooded_console_is_told_apart(
     machine.answers = [frame("out", 1, b"x") + EXIT]
     with pytest.raises(GuestFlooded):
         guest.run(["x"])
+
+
+def test_what_was_printed_before_is_no_flood(
+    machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound on the console is one for each command."""
+    monkeypatch.setattr(guests, "MAX_CONSOLE_PER_COMMAND", 1000)
+    machine.console_bytes = 5000
+    machine.answers = [EXIT]
+    assert guest.run(["x"]).value == 3
 
 
 # --- the kernel log ------------------------------------------------------------------

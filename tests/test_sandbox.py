@@ -92,9 +92,8 @@ def test_the_environment_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_no_other_process_is_seen() -> None:
     """/proc lists the sandbox's own processes and none of the host's."""
-    done = run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls -d /proc/[0-9]* | wc -l")
-    assert "pytest" not in done.stdout
-    assert int(done.stdout.splitlines()[-1]) < 10
+    done = run("cd /proc; cat [0-9]*/comm")
+    assert set(done.stdout.split()) <= {"bwrap", "bash", "cat"}
 
 
 def test_no_other_process_can_be_killed() -> None:
@@ -217,10 +216,11 @@ def test_the_size_of_a_file_is_bounded(folder: Path) -> None:
 
 def test_processes_are_bounded() -> None:
     """A command that forks for ever cannot have more than its share."""
-    script = "for i in {1..100}; do sleep 5 & done; jobs -p | wc -l; kill $(jobs -p)"
+    script = "sh -c 'for i in $(seq 100); do sleep 600 & done; echo 100'"
     assert run(script).stdout == "100\n"
     done = run(script, Sandbox(limits=Limits(processes=30)))
-    assert "Resource temporarily unavailable" in done.stderr
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "Cannot fork" in done.stderr
 
 
 def test_no_core_is_dumped(folder: Path) -> None:
@@ -235,7 +235,7 @@ def test_no_core_is_dumped(folder: Path) -> None:
 _HOLDER = """
 import subprocess, sys
 from vm.sandbox import Sandbox
-script = "setsid sleep 600 & echo up; wait"
+script = "setsid sh -c 'echo up; exec sleep 600' & wait"
 running = subprocess.Popen(Sandbox().argv(["/bin/sh", "-c", script]), stdout=subprocess.PIPE)
 running.stdout.readline()
 print("up", flush=True)
@@ -251,7 +251,7 @@ def test_it_dies_with_its_parent() -> None:
         assert holder.stdout
         assert holder.stdout.readline() == b"up\n"
         below = descendants(holder.pid)
-        assert "sleep" in below.values()
+        assert len(below) >= 4  # bubblewrap twice, the shell, and what it started
         pidfds = [os.pidfd_open(pid) for pid in below]
         holder.kill()
     assert all_end(pidfds)
@@ -259,14 +259,14 @@ def test_it_dies_with_its_parent() -> None:
 
 def test_it_dies_when_bubblewrap_does() -> None:
     """SIGKILL to bubblewrap ends what runs inside."""
-    script = "setsid sleep 600 & echo up; wait"
+    script = "setsid sh -c 'echo up; exec sleep 600' & wait"
     with subprocess.Popen(
         Sandbox().argv(["/bin/sh", "-c", script]), stdout=subprocess.PIPE
     ) as running:
         assert running.stdout
         assert running.stdout.readline() == b"up\n"
         below = descendants(running.pid)
-        assert "sleep" in below.values()
+        assert len(below) >= 3
         pidfds = [os.pidfd_open(pid) for pid in below]
         running.kill()
     assert all_end(pidfds)

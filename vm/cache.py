@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -23,6 +24,8 @@ from filelock import FileLock
 from vm.errors import VMError
 
 MANIFEST = "manifest.json"
+
+log = logging.getLogger("knetlab")
 
 
 def root() -> Path:
@@ -94,10 +97,11 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") -> Path:
     """Return the folder of the entry *kind*/*key*, calling ``make(folder)`` if it is not there.
 
-    *make* fills an empty folder. Raises VMError when the disk is full.
+    *make* fills an empty folder; *doing* tells the user, through the logger
+    ``knetlab``, what takes so long. Raises VMError when the disk is full.
     """
     folder = root() / kind / key
     if is_whole(folder):
@@ -106,6 +110,8 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{key}.lock"):
             if not is_whole(folder):
+                if doing:
+                    log.info(doing)
                 _make(folder, make)
     except OSError as error:
         raise VMError(

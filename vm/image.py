@@ -183,7 +183,8 @@ def make_ext4(source: Path, target: Path, size: int) -> None:
 def root() -> Image:
     """Return the guests' root file system, made the first time."""
     key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()))
-    return Image(cache.entry("image", key, _make_root) / "root.qcow2", key)
+    doing = "making the guests' root file system from packages, about 10 MB (once)"
+    return Image(cache.entry("image", key, _make_root, doing) / "root.qcow2", key)
 
 
 def write_payload(files: Mapping[str, PayloadFile], target: Path) -> int:

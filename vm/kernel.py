@@ -214,7 +214,8 @@ def stock(*, update: bool = False) -> Kernel:
                 "--kernel-image and --kernel-build."
             ) from error
         key = f"{image.removeprefix('linux-image-')}+{_RECIPE}"
-        cache.entry("kernel", key, lambda folder: _make_stock(folder, image, headers))
+        doing = f"fetching {image} and its headers, about 40 MB (once)"
+        cache.entry("kernel", key, lambda folder: _make_stock(folder, image, headers), doing)
         scratch = newest.with_suffix(f".{os.getpid()}")
         scratch.write_text(key + "\n")
         scratch.replace(newest)

@@ -31,7 +31,8 @@ def template(config: Config) -> Frozen | None:
     """
     if config.accel != "tcg":
         return None
-    folder = cache.entry("template", _key(config), lambda folder: _make(config, folder))
+    doing = f"booting Linux {config.kernel.release} to freeze a template of it (once)"
+    folder = cache.entry("template", _key(config), lambda folder: _make(config, folder), doing)
     if not (folder / "state").exists():
         return None
     return Frozen(folder / "ram", folder / "state")
