@@ -44,7 +44,7 @@ def report(text: str) -> str:
 
 
 def headline(text: str, module: str) -> str:
-    """Return one sentence on the first report in *text*: what it was, and where in *module*."""
+    """Return what the first report in *text* is, and where in *module*; no full stop."""
     lines = plain_lines(text)
     first = next((line for line in lines if _BEGIN.search(line)), "")
     if not first:
@@ -55,4 +55,4 @@ def headline(text: str, module: str) -> str:
         (m for line in lines if (m := _FRAME.match(line)) and m["module"] == module), None
     )
     where = f", in {inside['function']}() of {module}" if inside else ""
-    return f"{first.strip().rstrip('.')}{where}."
+    return f"{first.strip().rstrip('.')}{where}"

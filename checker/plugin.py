@@ -161,7 +161,8 @@ class Plugin:
         if any(now.taint & ~module.before.taint & bit for bit in TAINTS):
             raise Unmet(
                 "The kernel complained while the module was in use: "
-                + (kernel_log.headline(module.console(), module.name) or "see its log."),
+                + (kernel_log.headline(module.console(), module.name) or "see its log")
+                + ".",
                 log=kernel_log.report(module.console()),
             )
         self._spoilt = now.modules != module.before.modules or now.rest != module.before.rest
@@ -202,7 +203,7 @@ class Plugin:
             log = "\n".join(kernel_log.plain_lines(console)[:10])
         elif isinstance(error, GuestError):
             said = kernel_log.headline(console, spec.exercise.module)
-            message = f"The module took the kernel down: {said or str(error) + '.'}"
+            message = f"The module took the kernel down: {said or error}."
             log = kernel_log.report(console) or (module.kernel_says() if module else "")
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)

@@ -113,6 +113,9 @@ _TRACES = (
 )
 _TIME_WAIT = "06"
 
+_TAINT_NOTICE = re.compile(r"(loading out-of-tree module|module verification failed).*taint")
+"""What the kernel says of every module that is not its own."""
+
 
 class Module:
     """The module under test, in a guest of its own; one object per check."""
@@ -203,7 +206,8 @@ class Module:
         """Return the last lines of the log since the check began, as a student would see them."""
         with contextlib.suppress(GuestError):
             self.guest.sync()
-        records = self.guest.records[self._mark :][-limit:]
+        records = self.guest.records[self._mark :]
+        records = [r for r in records if not _TAINT_NOTICE.search(r.text)][-limit:]
         return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
 
     def console(self) -> str:

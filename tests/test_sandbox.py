@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -121,7 +123,19 @@ def test_there_is_no_network() -> None:
 
 def test_it_has_no_terminal() -> None:
     """The command cannot push keys into the terminal that knetlab was started from."""
-    assert run("exec 3<>/dev/tty").returncode != 0
+    command = ["/bin/bash", "-c", "exec 3<>/dev/tty"]
+    for argv, status in ((command, 0), (Sandbox().argv(command), 1)):
+        on_a_terminal = ["script", "-qec", shlex.join(argv), "/dev/null"]
+        done = subprocess.run(on_a_terminal, check=False, stdout=subprocess.PIPE, timeout=60)
+        assert done.returncode == status, done.stdout
+
+
+@pytest.mark.parametrize("kind", ["ipc", "mnt", "net", "pid", "uts"])
+def test_its_namespaces_are_its_own(kind: str) -> None:
+    """Shared memory, mounts, network, processes and host name are not those of the host."""
+    inside = run(f"readlink /proc/self/ns/{kind}").stdout.strip()
+    assert inside
+    assert inside != str(Path(f"/proc/self/ns/{kind}").readlink())
 
 
 # --- what it writes ------------------------------------------------------------------
@@ -223,11 +237,14 @@ def test_processes_are_bounded() -> None:
     assert "Cannot fork" in done.stderr
 
 
-def test_no_core_is_dumped(folder: Path) -> None:
-    """A command that crashes leaves no memory image behind."""
-    sandbox = Sandbox(writable={folder: "/work"}, cwd="/work")
-    sandbox.own(folder)
-    assert run("ulimit -c; kill -SEGV $$", sandbox).stdout == "0\n"
+def test_no_core_is_dumped() -> None:
+    """A command that crashes leaves no memory image behind, whatever the host's limit is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        assert run("ulimit -Hc; ulimit -Sc").stdout == "0\n0\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 # --- its end -------------------------------------------------------------------------

@@ -115,7 +115,9 @@ class _Told:
         brief = bool(mistakes) and not (exercise.score or self.verbose)
         rest = self._rest(exercise)
         number = (f"Exercise {exercise.number}", "bold")
-        if own and not (brief and self.nothing_earned_yet):
+        # a module that does not compile is told in full wherever it stands
+        unbuilt = bool(own) and story.stops(own[0], exercise)
+        if own and (unbuilt or not (brief and self.nothing_earned_yet)):
             yield Text()
             yield Text.assemble(
                 number, f", {one_line(exercise.title)}: {story.score(exercise)} points"
