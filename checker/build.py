@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -17,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
-from vm.errors import VMError
+from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
 from vm.sandbox import Limits, Sandbox
 
 WALL_SECONDS = 120
 OUTPUT_LIMIT = 64 << 10
 """Bytes of the compiler's output that are kept."""
+
+ROOM = 8 << 20
+"""Bytes of disk below which a failed compile is nobody's fault but the disk's."""
 
 LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=512)
 
@@ -98,6 +102,8 @@ def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kerne
             for name in own:
                 _write(root / name, (lab.solution / name).read_bytes())
             made = _compile(root, module, kernel)
+    except (MissingTool, NoSpace):
+        raise
     except (OSError, VMError) as error:
         return ModuleBuild(module=module.name, ko=None, message=str(error), grader_error=True)
     return made.model_copy(update={"seconds": time.monotonic() - started})
@@ -141,6 +147,8 @@ def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
             f"The compiler was stopped after {WALL_SECONDS} s: what in the source keeps it so long?"
         )
         return ModuleBuild(module=module.name, ko=None, message=message, output=output)
+    if done.returncode and shutil.disk_usage(root).free < ROOM:
+        raise NoSpace(f"No space is left in {tempfile.gettempdir()} to compile in; make room.")
     if done.returncode or not ko.is_file() or ko.is_symlink():
         message = advise(output) or "The module does not compile; the compiler's words are below."
         return ModuleBuild(module=module.name, ko=None, message=message, output=output)

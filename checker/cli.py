@@ -22,7 +22,7 @@ from checker.model import Grade
 from checker.report import html, terminal
 from vm import image, machine
 from vm import kernel as kernels
-from vm.errors import MissingTool, VMError
+from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
 from vm.machine import Config
 
@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--junit", type=Path, metavar="FILE", help="write the grade as JUnit XML")
     check.add_argument("--html", type=Path, metavar="FILE", help="write the grade as one HTML page")
+    check.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep each guest's console log and capture there"
+    )
     check.add_argument("-v", "--verbose", action="store_true", help="show every failure in full")
     check.set_defaults(run=_check)
 
@@ -126,6 +129,8 @@ def _check(arguments: argparse.Namespace) -> int:
             raise InputError(
                 f"{target} cannot be written: there is no folder {target.resolve().parent}."
             )
+    if arguments.keep and not arguments.keep.is_dir():
+        raise InputError(f"--keep {arguments.keep} is not a folder.")
     given = submission.read(the_lab, arguments.submission or SKELS / name)
     console = Console(highlight=False)
     with terminal.Progress(Console(stderr=True, highlight=False)) as progress:
@@ -138,6 +143,7 @@ def _check(arguments: argparse.Namespace) -> int:
                 exercises=frozenset(arguments.exercise or ()),
                 seed=arguments.seed,
                 accel=arguments.accel,
+                keep=arguments.keep,
                 on_stage=progress.stage,
                 on_result=progress.check_done,
             ),
@@ -224,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         status = arguments.run(arguments)
-    except (InputError, skeleton.SkeletonError, MissingTool) as error:
+    except (InputError, skeleton.SkeletonError, MissingTool, NoSpace) as error:
         status = _say(error, BAD_INPUT)
     except VMError as error:
         status = _say(error, GRADER_FAILED)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from checker import build as building
 from checker import plugin as checking
-from checker.errors import LabError
+from checker.errors import InputError, LabError
 from checker.grade import grade
 from checker.model import Build, CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
 from checker.testbed import Testbed
 from vm import cache, image
+from vm.errors import VMError
+from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Accel, Config
@@ -26,13 +28,18 @@ def _nothing(_: object) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """How to grade: which exercises (none: all), with which seed, on what."""
+    """How to grade: which exercises (none: all), with which seed, on what.
+
+    *select* is a pytest -k expression; *keep* a folder for each guest's console
+    and capture.
+    """
 
     exercises: frozenset[int] = frozenset()
     seed: int | None = None
     accel: Accel = "tcg"
     jobs: int = 2
     select: str = ""
+    keep: Path | None = None
     on_stage: Callable[[str], None] = field(default=_nothing)
     on_result: Callable[[CheckResult], None] = field(default=_nothing)
 
@@ -40,7 +47,8 @@ class Options:
 def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: Options) -> Grade:
     """Build, boot, check and grade one submission.
 
-    Raises LabError when the lab's own checks are broken, VMError when the
+    Raises LabError when the lab's own checks are broken, InputError when KVM was
+    asked for and does not work, VMError when the
     host lacks what a guest needs. Whatever else is ours ends in a Grade whose
     status is ``error``.
     """
@@ -49,10 +57,13 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     numbers = options.exercises or frozenset(e.number for e in lab.exercises)
     config = Config(kernel, image.initramfs(kernel), image.root(), accel=options.accel)
     files = guest_files(lab)
+    if options.accel == "kvm":
+        options.on_stage("proving KVM by a boot")
+        _prove_kvm(config)
     options.on_stage("building the modules")
     build = building.build(lab, submission, kernel, options.jobs)
     options.on_stage(f"starting Linux {kernel.release} in QEMU")
-    testbed = Testbed(lab, build, config, files, options.jobs)
+    testbed = Testbed(lab, build, config, files, jobs=options.jobs, keep=options.keep)
     run = checking.Plugin(lab, testbed, seed, numbers, options.on_result)
     try:
         for exercise in lab.exercises:
@@ -81,6 +92,17 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         findings=run.findings,
         message=next((r.message for r in run.results.values() if r.status == "error"), ""),
     )
+
+
+def _prove_kvm(config: Config) -> None:
+    """Boot once under KVM: that /dev/kvm opens proves nothing on nested hosts."""
+    try:
+        with Guest.boot(config, {}):
+            pass
+    except VMError as error:
+        raise InputError(
+            f"--accel kvm does not work on this host; leave it away. {error}"
+        ) from error
 
 
 def _prove_checks(lab: Lab, run: checking.Plugin) -> None:

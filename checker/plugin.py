@@ -20,7 +20,15 @@ import pytest
 from checker import kernel_log
 from checker.model import CheckResult, Exercise, Finding, Lab, Status
 from checker.testbed import TAINTS, Late, Module, Picks, Testbed, Traces, Unmet
-from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout
+from vm.errors import (
+    GuestCrashed,
+    GuestError,
+    GuestFlooded,
+    GuestTimeout,
+    MissingTool,
+    NoSpace,
+    VMError,
+)
 from vm.guest import Guest
 
 MAX_CRASHES = 3
@@ -87,6 +95,7 @@ class Plugin:
         self.specs: dict[str, Spec] = {}
         self.findings: list[Finding] = []
         self.broken: list[str] = []
+        self.fatal: VMError | None = None
         self._by_node: dict[str, Spec] = {}
         self._errors: dict[str, BaseException] = {}
         self._started = 0.0
@@ -131,6 +140,10 @@ class Plugin:
             self._module = module = self.testbed.module(spec.exercise)
         except GuestError as error:
             raise _GraderError(str(error)) from error
+        except (MissingTool, NoSpace) as error:
+            self.fatal = error
+            request.session.shouldstop = str(error)
+            raise
         yield module
         self._tidy(module)
 
@@ -259,7 +272,7 @@ def run(plugin: Plugin, checks: Path, select: str = "") -> None:
     """Run the checks in the folder *checks*; results are in *plugin* afterwards.
 
     *select* is a pytest -k expression. Raises KeyboardInterrupt when the user
-    stops the run.
+    stops the run, MissingTool or NoSpace when the host cannot go on.
     """
     arguments = [
         *("-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"),
@@ -286,6 +299,8 @@ def run(plugin: Plugin, checks: Path, select: str = "") -> None:
         str(checks),
     ]
     status = pytest.main(arguments, plugins=[plugin])
+    if plugin.fatal:
+        raise plugin.fatal
     if status == pytest.ExitCode.INTERRUPTED and not plugin.broken:
         raise KeyboardInterrupt
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not plugin.broken:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.model import Build, Exercise, Lab
@@ -231,12 +232,16 @@ class Testbed:
         build: Build,
         config: Config,
         files: Mapping[str, PayloadFile],
+        *,
         jobs: int = 2,
+        keep: Path | None = None,
     ) -> None:
         self.lab = lab
         self.build = build
         self.config = config
         self._files = files
+        self._keep = keep
+        self._kept = 0
         self._guests: dict[int, Future[tuple[Guest, contextlib.ExitStack]]] = {}
         # its threads live as long as the guests: bubblewrap dies with the thread that made it
         self._pool = ThreadPoolExecutor(jobs)
@@ -269,8 +274,19 @@ class Testbed:
         """Throw the guest of exercise *number* away; the next check gets a fresh one."""
         future = self._guests.pop(number, None)
         if future is not None and not future.cancel():
-            with contextlib.suppress(VMError):
-                future.result()[1].close()
+            with contextlib.suppress(Exception):  # it was told when the guest was asked for
+                guest, stack = future.result()
+                with stack:
+                    self._keep_evidence(number, guest)
+
+    def _keep_evidence(self, number: int, guest: Guest) -> None:
+        """Write the guest's console and capture to the folder that was asked for."""
+        if self._keep is None:
+            return
+        self._kept += 1
+        name = f"exercise-{number}-guest-{self._kept}"
+        (self._keep / f"{name}-console.log").write_text(guest.machine.console())
+        (self._keep / f"{name}.pcap").write_bytes(guest.machine.capture())
 
     def close(self) -> None:
         """End all guests."""

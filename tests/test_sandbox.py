@@ -182,15 +182,33 @@ def test_a_link_out_of_the_writable_folder_leads_nowhere(folder: Path) -> None:
 
 
 def test_it_runs_without_the_rights_of_root() -> None:
-    """The command has no capabilities, cannot get any, and is not root."""
-    status = dict(
-        line.split(":\t", 1)
-        for line in run("cat /proc/self/status").stdout.splitlines()
-        if ":\t" in line
+    """The command has no capabilities, cannot get any, and is not root nor of root's groups."""
+    done = subprocess.run(
+        Sandbox().argv(["/bin/cat", "/proc/self/status"]),
+        check=True,
+        capture_output=True,
+        text=True,
+        extra_groups=[0, 4] if os.geteuid() == 0 else None,
     )
-    assert "0" not in status["Uid"].split()
+    status = dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
+    for kind in ("Uid", "Gid", "Groups"):
+        assert "0" not in status[kind].split()
     assert {status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Amb")} == {"0" * 16}
     assert status["NoNewPrivs"] == "1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="every test here runs it as an ordinary user")
+def test_an_ordinary_user_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root the command runs as the user, in a user namespace, with no capabilities."""
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    argv = Sandbox(limits=Limits(memory=256 * MIB)).argv(
+        ["/bin/sh", "-c", "id -u; grep CapEff /proc/self/status; ls /home /root"]
+    )
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, user=12345, group=12345, extra_groups=[]
+    )
+    assert done.stdout.splitlines() == ["12345", "CapEff:\t0000000000000000"]
+    assert done.stderr.count("No such file") == 2
 
 
 def test_it_cannot_become_root() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vm import tools
-from vm.errors import VMError
+from vm.errors import NoSpace, VMError
 
 
 def depends(package: str) -> list[str]:
@@ -44,6 +44,8 @@ def unpack(packages: Iterable[str], folder: Path) -> dict[str, str]:
     names = list(packages)
     try:
         tools.run(["apt-get", "-q", "download", *names], cwd=debs, timeout=1800)
+    except NoSpace:
+        raise
     except VMError as error:
         raise VMError(
             f"The packages {', '.join(names)} could not be fetched; `apt-get update` "

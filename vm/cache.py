@@ -9,6 +9,7 @@ same entry at once.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -21,7 +22,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from vm.errors import VMError
+from vm.errors import NoSpace, VMError
 
 MANIFEST = "manifest.json"
 
@@ -114,7 +115,8 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
                     log.info(doing)
                 _make(folder, make)
     except OSError as error:
-        raise VMError(
+        kind_of = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else VMError
+        raise kind_of(
             f"The cache entry {folder} cannot be written: {error.strerror or error}. "
             "Make room on that disk, or set XDG_CACHE_HOME to another one."
         ) from error

@@ -9,6 +9,10 @@ class MissingTool(VMError):
     """A program this host needs is not there; the text names its package."""
 
 
+class NoSpace(VMError):
+    """A disk of the host is full; the text says what to do."""
+
+
 class GuestError(VMError):
     """The guest could not do what was asked; see the subclasses for how it ended."""
 

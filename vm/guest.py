@@ -172,8 +172,7 @@ class Guest:
             self._ask("ready", 0, KVM_BOOT_WALL_SECONDS if kvm else BOOT_WALL_SECONDS)
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
-            advice = "KVM does not work on this host; leave --accel kvm away. " if kvm else ""
-            raise VMError(f"The guest did not come up: {error}. {advice}\n{tail}") from error
+            raise VMError(f"The guest did not come up: {error}.\n{tail}") from error
 
     # -- frames -----------------------------------------------------------------------
 

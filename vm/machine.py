@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from typing import Any, Literal, Self, TypeVar
 from qemu.qmp import QMPClient, QMPError
 
 from vm import qemu_img
-from vm.errors import VMError
+from vm.errors import NoSpace, VMError
 from vm.image import Image, PayloadFile, write_payload
 from vm.kernel import Kernel
 from vm.sandbox import Sandbox
@@ -204,6 +205,12 @@ class Machine:
     def __enter__(self) -> Self:
         try:
             self._start()
+        except (QMPError, OSError, EOFError, TimeoutError) as error:
+            said = self.qemu_log() or error or type(error).__name__
+            self.close()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(f"No space is left in {self.folder.parent}; make room.") from error
+            raise VMError(f"QEMU did not start: {said}.") from error
         except BaseException:
             self.close()
             raise

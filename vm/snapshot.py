@@ -80,6 +80,6 @@ def guest(config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Guest]
         frozen = template(config)
         fresh: Guest | None = None
         if frozen:
-            with contextlib.suppress(VMError):
+            with contextlib.suppress(VMError):  # a cold boot says it, if it lasts
                 fresh = stack.enter_context(_clone(config, payload, frozen))
         yield fresh or stack.enter_context(Guest.boot(config, payload))

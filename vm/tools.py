@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm.errors import MissingTool, VMError
+from vm.errors import MissingTool, NoSpace, VMError
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -58,7 +60,10 @@ def run(argv: Sequence[str], *, cwd: Path | None = None, timeout: float = 600) -
     except subprocess.TimeoutExpired as error:
         raise VMError(f"`{' '.join(argv)}` did not end within {timeout:.0f} s.") from error
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-4:]
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise NoSpace(f"{argv[0]} finds no space left on the disk; make room and run again.")
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        words = [line for line in said if not line.startswith("W: ")][-4:]
         raise VMError(
             f"`{' '.join(argv)}` failed with exit status {done.returncode}: {' / '.join(words)}"
         )
