@@ -21,6 +21,10 @@ class GuestCrashed(GuestError):
     """The guest's kernel panicked, reset itself, or broke its command channel."""
 
 
+class GuestLost(VMError):
+    """QEMU was killed from outside, for want of memory perhaps: nobody's code did that."""
+
+
 class GuestFlooded(GuestError):
     """The guest printed more on its console than anybody will read."""
 

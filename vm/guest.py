@@ -13,12 +13,20 @@ import os
 import re
 import secrets
 import select
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
+from vm.errors import (
+    GuestCrashed,
+    GuestError,
+    GuestFlooded,
+    GuestLost,
+    GuestTimeout,
+    VMError,
+)
 from vm.image import PayloadFile
 from vm.machine import Config, Machine
 
@@ -41,6 +49,9 @@ MAX_CONSOLE_PER_COMMAND = 512 << 10
 """Bytes of console output, about 8000 lines, after which a guest is given up as flooding."""
 
 _FORGED = "the module wrote on the host's command channel"
+
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""How bubblewrap ends when it, or the QEMU inside it, was killed."""
 
 How = Literal["exited", "signalled", "timeout"]
 
@@ -187,7 +198,10 @@ class Guest:
             raise self._crashed() from error
 
     def _crashed(self, why: str = "") -> GuestError:
-        self.machine.wait_end(5)
+        """Return how the guest went; raises GuestLost when something outside ended its QEMU."""
+        if self.machine.end_status(5) in _KILLED:
+            self.dead = GuestCrashed("its QEMU was killed from outside")
+            raise GuestLost("QEMU was killed from outside; is there enough memory?")
         events = self.machine.events
         if "GUEST_PANICKED" in events:
             why = "the guest's kernel panicked"

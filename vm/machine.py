@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from qemu.qmp import QMPClient, QMPError
+from qemu.qmp.protocol import Runstate
 
 from vm import qemu_img
 from vm.errors import NoSpace, VMError
@@ -304,6 +305,20 @@ class Machine:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def end_status(self, seconds: float) -> int | None:
+        """Wait up to *seconds* for QEMU to end and its last events to come; return its status."""
+        if not self.wait_end(seconds):
+            return None
+        with contextlib.suppress(TimeoutError):
+            self._await(self._disconnected(), timeout=5)
+        assert self._process is not None
+        return self._process.returncode
+
+    async def _disconnected(self) -> None:
+        while self._qmp.runstate == Runstate.RUNNING:
+            await self._qmp.runstate_changed()
+        await asyncio.sleep(0)  # the task that notes events has its turn
 
     # -- QMP --------------------------------------------------------------------------
 
