@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
-from vm.errors import MissingTool, NoSpace, VMError
+from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 from vm.sandbox import Limits, Sandbox
 
@@ -32,6 +32,9 @@ ROOM = 8 << 20
 LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=512)
 
 _INSIDE = "/build"
+
+_STARTED = "knetlab: the sandbox has started"
+"""What the command prints before the compiler; without it the failure is the sandbox's."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
     with log.open("wb") as out:
         try:
             done = subprocess.run(
-                sandbox.argv(["/bin/sh", "-c", f"{shlex.join(make)} && {strip}"]),
+                sandbox.argv(["/bin/sh", "-c", f"echo {_STARTED}; {shlex.join(make)} && {strip}"]),
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -140,7 +143,9 @@ def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
             late = False
         except subprocess.TimeoutExpired:
             late = True
-    output = _tidy(log)
+    begun, output = _tidy(log)
+    if not begun:
+        raise NoSandbox(f"The sandbox did not start: {output}")
     ko = root / module.folder / f"{module.name}.ko"
     if late:
         message = (
@@ -155,13 +160,16 @@ def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
     return ModuleBuild(module=module.name, ko=ko.read_bytes(), warnings=output)
 
 
-def _tidy(log: Path) -> str:
-    """Return the compiler's words with the student's own paths, and make's chatter left out."""
+def _tidy(log: Path) -> tuple[bool, str]:
+    """Return whether the sandbox started, and the compiler's words.
+
+    They have the student's own paths, and make's chatter is left out.
+    """
     with log.open("rb") as f:
         text = f.read(OUTPUT_LIMIT).decode(errors="replace")
     lines = text.replace(f"{_INSIDE}/", "").splitlines()
     chatter = re.compile(r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs")
     chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
-    return "\n".join(
-        line for line in lines if not chatter.search(line) and not chatter_tail.match(line)
-    )
+    begun = lines[:1] == [_STARTED]
+    said = (x for x in lines[begun:] if not chatter.search(x) and not chatter_tail.match(x))
+    return begun, "\n".join(said)

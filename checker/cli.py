@@ -22,7 +22,7 @@ from checker.model import Grade
 from checker.report import html, terminal
 from vm import image, machine
 from vm import kernel as kernels
-from vm.errors import MissingTool, NoSpace, VMError
+from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 from vm.machine import Config
 
@@ -230,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         status = arguments.run(arguments)
-    except (InputError, skeleton.SkeletonError, MissingTool, NoSpace) as error:
+    except (InputError, skeleton.SkeletonError, MissingTool, NoSandbox, NoSpace) as error:
         status = _say(error, BAD_INPUT)
     except VMError as error:
         status = _say(error, GRADER_FAILED)

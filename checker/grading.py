@@ -14,7 +14,7 @@ from checker.errors import InputError, LabError
 from checker.grade import grade
 from checker.model import Build, CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
 from checker.testbed import Testbed
-from vm import cache, image
+from vm import cache, image, sandbox
 from vm.errors import VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
@@ -60,6 +60,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     if options.accel == "kvm":
         options.on_stage("proving KVM by a boot")
         _prove_kvm(config)
+    sandbox.prove()  # else its failure would look like the compiler's
     options.on_stage("building the modules")
     build = building.build(lab, submission, kernel, options.jobs)
     options.on_stage(f"starting Linux {kernel.release} in QEMU")

@@ -8,11 +8,13 @@ knetlab runs as root the command runs as nobody all the same.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm import tools
+from vm.errors import NoSandbox
 
 NOBODY = 65534
 
@@ -26,6 +28,18 @@ _SYSTEM = (
     "/etc/alternatives",
     "/etc/ld.so.cache",
 )
+
+
+def prove() -> None:
+    """Run nothing in a sandbox; raises NoSandbox, with bubblewrap's words, where that fails."""
+    done = subprocess.run(
+        Sandbox().argv(["true"]), check=False, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise NoSandbox(
+            f"The sandbox does not work on this host: {done.stderr.strip()}. bubblewrap needs "
+            "user namespaces (sysctl kernel.unprivileged_userns_clone=1) or root, and no chroot."
+        )
 
 
 @dataclass(frozen=True)

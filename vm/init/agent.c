@@ -197,6 +197,14 @@ static void child(char **argv, const char *netns, int in, int out, int err)
 	_exit(127);
 }
 
+/* A process could not be started: say why as if it had been, and had failed. */
+static void refuse(unsigned int id, int error)
+{
+	send_text("err", id, "cannot be started: %s\n", strerror(error));
+	send_text("exit", id, "exited 126 %lld", now_ms());
+	send_text("done", id, "0");
+}
+
 static void spawn(unsigned int id, char *data, size_t len)
 {
 	char *argv[MAX_ARGS + 1], *ms, *netns, *flags, *end = data + len;
@@ -213,7 +221,7 @@ static void spawn(unsigned int id, char *data, size_t len)
 		if (!procs[i].pid)
 			p = &procs[i];
 	if (!argc || !p) {
-		send_text("done", id, "%d", argc ? EAGAIN : EINVAL);
+		refuse(id, argc ? EAGAIN : EINVAL);
 		return;
 	}
 	memset(p, 0, sizeof(*p));
@@ -233,7 +241,7 @@ static void spawn(unsigned int id, char *data, size_t len)
 	p->pid = fork();
 	if (p->pid < 0) {
 		p->pid = 0;
-		send_text("done", id, "%d", errno);
+		refuse(id, errno);
 	} else if (!p->pid) {
 		child(argv, netns, in[0], out[1], err[1]);
 	}
@@ -255,12 +263,16 @@ static void spawn(unsigned int id, char *data, size_t len)
 		send_text("done", id, "0");
 }
 
+/*
+ * Send on what a process printed: what its pipe held when we came, and not much
+ * more, since one that prints without end must not keep us from its deadline.
+ */
 static void drain(struct proc *p, int *fd, const char *type)
 {
 	char buf[16384];
 	ssize_t n;
 
-	while (*fd >= 0) {
+	for (int rounds = 0; *fd >= 0 && rounds < 8; rounds++) {
 		n = read(*fd, buf, sizeof(buf));
 		if (n < 0 && errno == EAGAIN)
 			return;
