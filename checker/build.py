@@ -47,7 +47,7 @@ class _Advice:
 
 _ADVICE = (
     _Advice(
-        re.compile(r"error: unterminated comment"),
+        re.compile(r'error: unterminated comment|"/\*" within comment'),
         "A comment is opened with /* and never closed: look for a TODO whose */ is missing.",
     ),
     _Advice(
@@ -55,9 +55,7 @@ _ADVICE = (
         "There is no header {name} in the kernel or the lab: check its spelling and folder.",
     ),
     _Advice(
-        re.compile(
-            r"nf_hookfn|nf_hook_state|incompatible pointer type.*\n.*\.hook\s*=", re.MULTILINE
-        ),
+        re.compile(r"nf_hook_state \*\)\W+from incompatible pointer type"),
         "A hook's prototype is unsigned int (void *priv, struct sk_buff *skb, const struct "
         "nf_hook_state *state); the one with hooknum and net_device is from before Linux 4.4.",
     ),
@@ -96,25 +94,31 @@ def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kerne
         return ModuleBuild(module=module.name, ko=None, message=problems)
     started = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
-            root = Path(scratch) / "build"
-            for source in sources:
-                assert source.content is not None
-                _write(root / source.path, source.content)
-            own = [*module.headers, f"{module.folder}/Kbuild"]
-            for name in own:
-                _write(root / name, (lab.solution / name).read_bytes())
-            made = _compile(root, module, kernel)
+        made = _build(lab, module, {f.path: f.content or b"" for f in sources}, kernel)
+        if made.ko is None and module.folder not in made.output:
+            # not a word on the student's files: does anything compile here?
+            solution = {name: (lab.solution / name).read_bytes() for name in wanted}
+            if _build(lab, module, solution, kernel).ko is None:
+                raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
     except (MissingTool, NoSpace):
         raise
     except (OSError, VMError) as error:
-        return ModuleBuild(module=module.name, ko=None, message=str(error), grader_error=True)
+        message = str(error).rstrip()
+        return ModuleBuild(module=module.name, ko=None, message=message, grader_error=True)
     return made.model_copy(update={"seconds": time.monotonic() - started})
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+def _build(lab: Lab, module: Module, sources: dict[str, bytes], kernel: Kernel) -> ModuleBuild:
+    """Compile *sources* with the lab's Kbuild and headers, in a scratch folder."""
+    own = [*module.headers, f"{module.folder}/Kbuild"]
+    files = sources | {name: (lab.solution / name).read_bytes() for name in own}
+    with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
+        root = Path(scratch) / "build"
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return _compile(root, module, kernel)
 
 
 def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:

@@ -197,7 +197,7 @@ def _console(arguments: argparse.Namespace) -> int:
     print(f"booting Linux {kernel.release} in QEMU; Ctrl-A X ends it", flush=True)
     config = Config(kernel, image.initramfs(kernel), image.root(), accel=arguments.accel)
     return machine.console(
-        config, {**grading.guest_files(the_lab), **grading.ko_files(the_lab, made)}
+        config, {**grading.guest_files(the_lab, for_person=True), **grading.ko_files(the_lab, made)}
     )
 
 

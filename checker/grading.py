@@ -56,7 +56,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
     numbers = options.exercises or frozenset(e.number for e in lab.exercises)
     config = Config(kernel, image.initramfs(kernel), image.root(), accel=options.accel)
-    files = guest_files(lab)
+    files = guest_files(lab, for_person=False)
     if options.accel == "kvm":
         options.on_stage("proving KVM by a boot")
         _prove_kvm(config)
@@ -119,13 +119,16 @@ def _prove_checks(lab: Lab, run: checking.Plugin) -> None:
             )
 
 
-def guest_files(lab: Lab) -> dict[str, PayloadFile]:
-    """Return what every guest of *lab* finds below /lab: its scripts and its programs, built."""
-    files = {
-        name: PayloadFile((lab.solution / name).read_bytes(), executable=True)
-        for name in lab.scripts
-    }
+def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
+    """Return what a guest of *lab* finds below /lab besides the modules.
+
+    Checks get the programs below checks/, a person the scripts and all programs.
+    """
+    names = lab.scripts if for_person else ()
+    files = {n: PayloadFile((lab.solution / n).read_bytes(), executable=True) for n in names}
     for program in lab.programs:
+        if not (for_person or program.path.startswith("checks/")):
+            continue
         source = lab.root / program.source
         headers = sorted(lab.solution.rglob("*.h"))
 

@@ -12,9 +12,9 @@ _BEGIN = re.compile(
 )
 _END = re.compile(r"---\[ end (trace|Kernel panic)")
 _NOISE = re.compile(
-    r"^(Modules linked in|Hardware name|CPU: |Code: |R[A-Z0-9]{2}: |CR2: |FS: |CS: |PKRU|DR\d: |"
-    r"RSP: |EFLAGS|RAX: |RBP: |R10: |R13: |note: |Call Trace:$|#PF: |PGD |Kernel Offset|"
-    r"Shutting down|Rebooting| \? |RIP: 0033)"
+    r"^(Modules linked in|Hardware name|CPU: |Code: |R(?!IP)[A-Z0-9]{2}: |[CD]R\d: |FS: |CS: |"
+    r"PKRU|EFLAGS|note: |Call Trace:$|#PF: |PGD |Kernel Offset|Shutting down|Rebooting| \? |"
+    r"RIP: 0033)"
 )
 _PLACE = re.compile(
     r"RIP: 0010:(?P<function>[\w.]+)\+(?P<offset>0x[0-9a-f]+)/0x[0-9a-f]+(?: \[(?P<module>\w+)\])?"
@@ -45,14 +45,15 @@ def report(text: str) -> str:
 
 def headline(text: str, module: str) -> str:
     """Return what the first report in *text* is, and where in *module*; no full stop."""
+    first = next((line for line in plain_lines(text) if _BEGIN.search(line)), "")
+    return first.strip().rstrip(".") + place(text, module) if first else ""
+
+
+def place(text: str, module: str) -> str:
+    """Return ", in FUNCTION() of MODULE" for the topmost frame of *module*, empty if none is."""
     lines = plain_lines(text)
-    first = next((line for line in lines if _BEGIN.search(line)), "")
-    if not first:
-        return ""
-    place = next((m for line in lines if (m := _PLACE.search(line))), None)
-    inside = place if place and place["module"] == module else None
-    inside = inside or next(
-        (m for line in lines if (m := _FRAME.match(line)) and m["module"] == module), None
-    )
-    where = f", in {inside['function']}() of {module}" if inside else ""
-    return f"{first.strip().rstrip('.')}{where}"
+    top = next((m for line in lines if (m := _PLACE.search(line))), None)
+    if top is None or top["module"] != module:
+        frames = (m for line in lines if (m := _FRAME.match(line)))
+        top = next((m for m in frames if m["module"] == module), None)
+    return f", in {top['function']}() of {module}" if top else ""

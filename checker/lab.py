@@ -28,9 +28,9 @@ def load(name: str, folder: Path = LABS) -> Lab:
     if name not in names(folder):
         raise InputError(f"There is no lab {name!r}; there is: {', '.join(names(folder))}.")
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
         lab = Lab.model_validate({**data, "name": name, "root": path.parent})
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LabError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -42,6 +42,8 @@ def load(name: str, folder: Path = LABS) -> Lab:
 
 def _check(lab: Lab, path: Path) -> None:
     modules = [m.name for m in lab.modules]
+    if len(set(modules)) != len(modules):
+        raise LabError(f"{path}: two of the modules have the same name: {', '.join(modules)}.")
     for index, exercise in enumerate(lab.exercises):
         if exercise.module not in modules:
             raise LabError(

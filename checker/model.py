@@ -48,7 +48,7 @@ class Exercise(Record):
     number: int = Field(ge=1)
     title: str
     module: str
-    points: float = Field(gt=0)
+    points: float = Field(gt=0, allow_inf_nan=False)
     hint: str = Field(description="what to read or try first; shown when something is missing")
 
 

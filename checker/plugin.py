@@ -215,8 +215,7 @@ class Plugin:
             message = "The module floods the kernel log; nobody can find anything in it any more."
             log = "\n".join(kernel_log.plain_lines(console)[:10])
         elif isinstance(error, GuestError):
-            said = kernel_log.headline(console, spec.exercise.module)
-            message = f"The module took the kernel down: {said or error}."
+            message = _fatal(error, console, spec.exercise.module)
             log = kernel_log.report(console) or (module.kernel_says() if module else "")
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)
@@ -252,6 +251,13 @@ class Plugin:
         spoilt = self._spoilt or module.guest.lost_log or "teardown" in self._errors
         if module.guest.dead or spoilt:
             self.testbed.spoil(spec.exercise.number)
+
+
+def _fatal(error: GuestError, console: str, module: str) -> str:
+    """Return the sentence for a guest that was lost to *module*."""
+    if isinstance(error, GuestTimeout):
+        return f"The kernel hangs and answers nothing any more{kernel_log.place(console, module)}."
+    return f"The module took the kernel down: {kernel_log.headline(console, module) or error}."
 
 
 def _classify(error: BaseException | None) -> Status:

@@ -77,9 +77,10 @@ def _read_regular(root: Path, name: str) -> bytes:
         fd = _open(last, os.O_RDONLY | os.O_NONBLOCK, here)
     finally:
         os.close(here)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _NotRegularError("a folder or a device")
     with os.fdopen(fd, "rb") as f:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise _NotRegularError("a folder or a device")
         return f.read(MAX_SOURCE + 1)
 
 

@@ -89,7 +89,7 @@ def main() -> None:
     networking = lab.load("networking")
     solution = submission.read(networking, networking.solution)
     snapshot.template(config)
-    grading.guest_files(networking)
+    grading.guest_files(networking, for_person=False)
 
     def restore() -> None:
         with snapshot.guest(config, {}) as guest:
