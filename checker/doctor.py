@@ -60,7 +60,10 @@ def _sandbox() -> Row:
 
 
 def _room() -> Row:
-    folder = cache.root()
+    try:
+        folder = cache.root()
+    except VMError as error:
+        return False, "room for the cache", str(error)
     free = shutil.disk_usage(folder).free
     return free > ROOM, "room for the cache", f"{folder}: {free >> 20} MiB free, 1024 needed"
 

@@ -154,13 +154,14 @@ def check_traffic_passes(syn_filter: Filter, guest: Guest, picks: Picks) -> None
 @pytest.mark.points(1)
 @pytest.mark.after("1.outgoing-syn")
 def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
-    """After rmmod nothing is logged, and connections work as before."""
+    """After rmmod nothing is logged, connections work, and the module can be loaded again."""
     syn_filter.module.unload()
     mark = syn_filter.module.mark()
     route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
     token = picks.token()
     _require_arrival(connect(guest, route, token), token)
     syn_filter.require_lines([], "The module is gone, and it still logs.", mark)
+    syn_filter.module.load()
 
 
 def _require_arrival(arrived: str, token: str = "") -> None:

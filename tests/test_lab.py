@@ -1,0 +1,127 @@
+"""lab.toml: the real one loads, and a wrong one is told of by file and key."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support import ROOT, SOURCES
+
+from checker import lab as labs
+from checker.errors import InputError, LabError
+from checker.model import Lab
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of labs with a copy of the networking lab in it."""
+    shutil.copytree(ROOT / "labs" / "networking", tmp_path / "networking")
+    return tmp_path
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    """Replace *old*, which must be there, in the copy's lab.toml."""
+    path = folder / "networking" / "lab.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+# --- the real one --------------------------------------------------------------------
+
+
+def test_the_networking_lab_is_worth_100_points(lab: Lab) -> None:
+    """Five exercises, 20 points each."""
+    assert [(e.number, e.points) for e in lab.exercises] == [(n, 20) for n in range(1, 6)]
+    assert lab.max_score == 100
+
+
+def test_a_lab_knows_its_modules_and_files(lab: Lab) -> None:
+    """The sources of all modules are what a student hands in."""
+    assert [m.name for m in lab.modules] == ["filter", "tcp_sock", "udp_sock"]
+    assert tuple(f"{m.folder}/{s}" for m in lab.modules for s in m.sources) == SOURCES
+    assert lab.module("tcp_sock").folder == "3-4-tcp-sock"
+    with pytest.raises(KeyError):
+        lab.module("nothing")
+
+
+def test_every_lab_that_is_there_loads() -> None:
+    """No lab of the project is broken."""
+    assert labs.names()
+    for name in labs.names():
+        assert labs.load(name).name == name
+
+
+def test_a_copy_loads(folder: Path) -> None:
+    """A lab may lie anywhere."""
+    assert labs.load("networking", folder).root == folder / "networking"
+
+
+# --- wrong ones ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "nothing", "Networking", "../networking", "networking/", "."])
+def test_no_such_lab_lists_those_there_are(name: str) -> None:
+    """The error has what was asked for, and the names to choose from."""
+    with pytest.raises(InputError) as caught:
+        labs.load(name)
+    assert f"There is no lab {name!r}" in str(caught.value)
+    assert "networking" in str(caught.value).split(";")[1]
+
+
+WRONG = [
+    ('title = "Networking', 'titel = "Networking', ["title"]),
+    ('title = "Networking in the kernel"', "title = 5", ["title"]),
+    ('title = "Networking in the kernel"', 'title = "x"\ncolour = "red"', ["colour"]),
+    ("points = 20", 'points = "twenty"', ["exercises.0.points"]),
+    ("points = 20", "points = 0", ["exercises.0.points"]),
+    ("points = 20", "points = -5", ["exercises.0.points"]),
+    ("points = 20", "points = nan", ["exercises.0.points"]),
+    ("points = 20", "points = inf", ["exercises.0.points"]),
+    ("points = 20", "pionts = 20", ["exercises.0."]),
+    ("number = 1", "number = 0", ["exercises.0.number"]),
+    ("number = 1", "number = 1.5", ["exercises.0.number"]),
+    ("number = 2", "number = 1", ["same number", "1, 1, 3"]),
+    ('module = "udp_sock"', 'module = "udp"', ["exercises.4.module", "'udp'", "udp_sock"]),
+    ('name = "filter"', 'name = "my-filter"', ["modules.0.name"]),
+    ('name = "filter"', 'name = "../filter"', ["modules.0.name"]),
+    ('sources = ["filter.c"]', "sources = []", ["modules.0.sources"]),
+    ('sources = ["filter.c"]', 'sources = "filter.c"', ["modules.0.sources"]),
+    ('"1-2-netfilter/include/filter.h"', '"include/none.h"', ["include/none.h", "not there"]),
+    ('folder = "5-udp-sock"', 'folder = "6"', ["6/Kbuild", "not there"]),
+    ('"5-udp-sock/test-5.sh"', '"5-udp-sock/test-6.sh"', ["test-6.sh", "not there"]),
+    ('"checks/probe.c"', '"checks/prob.c"', ["checks/prob.c", "not there"]),
+    ("[[exercises]]", "[[exercises", ["not TOML", "line"]),
+    ('title = "Networking', 'title = "x"\ntitle = "Networking', ["not TOML", "line"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "words"), WRONG, ids=[w[1] for w in WRONG])
+def test_a_wrong_lab_is_told_of_by_file_and_key(
+    folder: Path, old: str, new: str, words: list[str]
+) -> None:
+    """The error is one line that has the path of lab.toml and what is wrong in it."""
+    change(folder, old, new)
+    with pytest.raises(LabError) as caught:
+        labs.load("networking", folder)
+    text = str(caught.value)
+    assert str(folder / "networking" / "lab.toml") in text
+    assert "\n" not in text
+    assert [w for w in words if w not in text] == []
+
+
+def test_two_modules_of_one_name_are_refused(folder: Path) -> None:
+    """The second of them could never be meant."""
+    change(folder, 'name = "udp_sock"', 'name = "tcp_sock"')
+    change(folder, 'module = "udp_sock"', 'module = "tcp_sock"')
+    with pytest.raises(LabError, match=r"lab\.toml: two of the modules.*tcp_sock"):
+        labs.load("networking", folder)
+
+
+def test_a_lab_in_another_encoding_is_told_of_by_file(folder: Path) -> None:
+    """Bytes that are no UTF-8 are named as such."""
+    with (folder / "networking" / "lab.toml").open("ab") as f:
+        f.write(b"# gr\xfc\xdfe\n")
+    with pytest.raises(LabError, match=r"lab\.toml"):
+        labs.load("networking", folder)
