@@ -29,7 +29,7 @@ OUTPUT_LIMIT = 64 << 10
 ROOM = 8 << 20
 """Bytes of disk below which a failed compile is nobody's fault but the disk's."""
 
-LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=512)
+LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=2048)
 
 _INSIDE = "/build"
 

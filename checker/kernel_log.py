@@ -26,8 +26,8 @@ LINES = 30
 
 
 def plain_lines(text: str) -> list[str]:
-    """Return the lines of a console or kernel log without their time stamps."""
-    return [_STAMPS.sub("", line).rstrip() for line in text.splitlines()]
+    """Return a log's lines without their time stamps, and the student's paths as they are."""
+    return [_STAMPS.sub("", line).replace("/build/", "").rstrip() for line in text.splitlines()]
 
 
 def report(text: str) -> str:
@@ -46,7 +46,9 @@ def report(text: str) -> str:
 def headline(text: str, module: str) -> str:
     """Return what the first report in *text* is, and where in *module*; no full stop."""
     first = next((line for line in plain_lines(text) if _BEGIN.search(line)), "")
-    return first.strip().rstrip(".") + place(text, module) if first else ""
+    if not first:
+        return ""
+    return first.strip().rstrip(".:!") + place(text, module)
 
 
 def place(text: str, module: str) -> str:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from vm import guest as guests
-from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
+from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestLost, GuestTimeout, VMError
 from vm.guest import Guest, LogRecord, parse_kmsg
 
 FORGED = "wrote on the host's command channel"
@@ -56,6 +56,7 @@ class Machine:
         self.console_bytes = 0
         self.config = SimpleNamespace(accel="tcg")
         self.answers: list[bytes] = []
+        self.status: int | None = 0
 
     def cont(self) -> None:
         """Let the agent read, and say its next answer."""
@@ -76,6 +77,10 @@ class Machine:
     def wait_end(self, seconds: float) -> bool:
         """Say that QEMU has ended."""
         return True
+
+    def end_status(self, seconds: float) -> int | None:
+        """Say how QEMU has ended."""
+        return self.status
 
     def console(self) -> str:
         """Return what a guest might have printed."""
@@ -335,6 +340,17 @@ def test_why_a_guest_went_is_asked_of_qemu(
     machine.cont = machine.far.close  # type: ignore[method-assign]
     with pytest.raises(GuestCrashed, match=words):
         guest.run(["x"])
+
+
+@pytest.mark.parametrize("status", [-9, 137])
+def test_a_qemu_that_was_killed_is_our_trouble(machine: Machine, guest: Guest, status: int) -> None:
+    """SIGKILL from outside is no deed of a module: it is no GuestError, and the guest is gone."""
+    machine.status = status
+    machine.cont = machine.far.close  # type: ignore[method-assign]
+    with pytest.raises(GuestLost, match="killed from outside") as caught:
+        guest.run(["x"])
+    assert not isinstance(caught.value, GuestError)
+    assert guest.dead
 
 
 def test_a_panic_is_a_crash_though_the_port_stays_open(machine: Machine, guest: Guest) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vm import qemu_img, tools
-from vm.errors import MissingTool, VMError
+from vm.errors import MissingTool, NoSpace, VMError
 
 MIB = 1 << 20
 
@@ -109,9 +109,15 @@ def test_an_unknown_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch, answer
 
 
 def test_a_full_disk_is_said(disk: Path) -> None:
-    """The error of a failed conversion holds qemu-img's words."""
-    with pytest.raises(VMError, match=r"failed with exit status 1: .*/dev/full"):
+    """A conversion that finds no room says so."""
+    with pytest.raises(NoSpace, match="no space left on the disk; make room"):
         qemu_img.convert(disk, Path("/dev/full"))
+
+
+def test_a_failed_command_holds_qemu_imgs_words(disk: Path, tmp_path: Path) -> None:
+    """The error has the command line, the exit status and the reason."""
+    with pytest.raises(VMError, match=r"qemu-img convert.*exit status 1: .*No such file"):
+        qemu_img.convert(disk, tmp_path / "none" / "target")
 
 
 def test_without_qemu_img_its_package_is_named(

@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from filelock import FileLock
 from vm.errors import NoSpace, VMError
 
 MANIFEST = "manifest.json"
+
+UNUSED_SECONDS = 30 * 24 * 3600
+"""An entry that nobody used for so long goes when another of its kind is made."""
 
 log = logging.getLogger("knetlab")
 
@@ -106,6 +110,7 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
     """
     folder = root() / kind / key
     if is_whole(folder):
+        (folder / MANIFEST).touch()  # in use
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +132,9 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
     """Make the entry in *folder* anew; the caller holds its lock."""
     for left in folder.parent.glob(f".{folder.name}.*/"):
         shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+    for other in folder.parent.glob(f"[!.]*/{MANIFEST}"):
+        if time.time() - other.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(other.parent, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     broken = scratch.with_name(scratch.name + ".broken")
     scratch.chmod(0o755)

@@ -43,6 +43,10 @@ WALL_PER_GUEST_SECOND = 6.0
 """Wall seconds that one busy guest second may cost under TCG with -icount shift=0."""
 
 MAX_FRAME = 8 << 20
+
+MAX_SENT = 64 << 10
+"""Bytes that can be sent to a guest at once."""
+
 MAX_BYTES_PER_COMMAND = 16 << 20
 
 MAX_CONSOLE_PER_COMMAND = 512 << 10
@@ -190,6 +194,8 @@ class Guest:
     def _send(self, kind: str, number: int, data: bytes) -> None:
         if self.dead:
             raise self.dead
+        if len(data) > MAX_SENT:  # more would wait for a guest that is stopped
+            raise GuestError(f"{len(data)} bytes are too many to send at once.")
         try:
             self.machine.agent.sendall(
                 f"{self._nonce} {kind} {number} {len(data)}\n".encode() + data

@@ -186,7 +186,9 @@ class Machine:
     ) -> None:
         self.config = config
         self.frozen = frozen
-        self.folder = Path(tempfile.mkdtemp(prefix="knetlab-"))
+        # the path of a socket has at most 107 bytes (unix(7))
+        short = tempfile.gettempdir() if len(tempfile.gettempdir()) < 70 else "/tmp"  # noqa: S108
+        self.folder = Path(tempfile.mkdtemp(prefix="knetlab-", dir=short))
         self.events: list[str] = []
         self.payload_bytes = 0
         self.console_bytes = 0  # printed so far, dropped ones included

@@ -84,6 +84,10 @@ class Filter:
         """Compare what was logged since the mark *since* with *expected*; Unmet if it differs."""
         actual = logged(self.module, since)
         if actual != expected:
+            # a record without its newline is held back until the kernel logs something else
+            self.module.guest.run(["/bin/sh", "-c", "echo > /dev/kmsg"])
+            if expected and logged(self.module, since) == expected:
+                message += r" The line comes late: does it end with \n?"
             raise Unmet(
                 message,
                 expected=_as_lines(expected),
