@@ -62,7 +62,8 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         _prove_kvm(config)
     sandbox.prove()  # else its failure would look like the compiler's
     options.on_stage("building the modules")
-    build = building.build(lab, submission, kernel, options.jobs)
+    needed = frozenset(e.module for e in lab.exercises if e.number in numbers)
+    build = building.build(lab, submission, kernel, jobs=options.jobs, only=needed)
     options.on_stage(f"starting Linux {kernel.release} in QEMU")
     testbed = Testbed(lab, build, config, files, jobs=options.jobs, keep=options.keep)
     run = checking.Plugin(lab, testbed, seed, numbers, options.on_result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from networking import Filter, Route, connect, logged
+from networking import PROBE, Filter, Route, connect, logged
 
 from checker.testbed import Picks, Unmet
 from vm.guest import Guest
@@ -32,7 +32,9 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """Several connections in a row give one line each."""
     address = picks.loopback()
-    routes = [Route(picks.loopback(), picks.port(), address, picks.port()) for _ in range(4)]
+    first, second = picks.port(), picks.port()
+    ports = (first, first, second, second)
+    routes = [Route(picks.loopback(), picks.port(), address, port) for port in ports]
     syn_filter.aim(address)
     mark = syn_filter.module.mark()
     for route in routes:
@@ -95,14 +97,17 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.outgoing-syn")
 def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A UDP datagram is not logged, even if its bytes look like a SYN."""
-    address = picks.loopback()
+    address, port = picks.loopback(), str(picks.port())
     syn_filter.aim(address)
+    receiver = guest.start([PROBE, "receive", address, port])
+    guest.run(["/sbin/tool", "await", "udp", address, port])
     mark = syn_filter.module.mark()
     # behind the UDP header's 8 bytes: where TCP has its flags, 0x50 0x02 says SYN
     bytes_like_syn = r"\000\000\000\000\120\002\377\377\000\000\000\000\000\000\000\000"
     source = f"-s {address} -p {picks.port()}"
-    script = f"printf '{bytes_like_syn}' | /bin/nc -n -u -q 0 {source} {address} {picks.port()}"
+    script = f"printf '{bytes_like_syn}' | /bin/nc -n -u -q 0 {source} {address} {port}"
     guest.run(["/bin/sh", "-c", script])
+    _require_arrival(receiver.kill().text)
     syn_filter.require_lines([], "A UDP datagram was taken for a TCP connection.", mark)
 
 
@@ -167,7 +172,7 @@ def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 def _require_arrival(arrived: str, token: str = "") -> None:
     if not arrived or (token and arrived != token):
         raise Unmet(
-            "A connection does not work: does the hook return NF_ACCEPT for every packet?",
+            "What is sent does not arrive: does the hook return NF_ACCEPT for every packet?",
             expected=token or "what the client sent",
             actual=arrived or "nothing arrived",
         )
