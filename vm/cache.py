@@ -9,6 +9,7 @@ same entry at once.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -110,7 +111,8 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
     """
     folder = root() / kind / key
     if is_whole(folder):
-        (folder / MANIFEST).touch()  # in use
+        with contextlib.suppress(OSError):  # a cache that can only be read is as good
+            (folder / MANIFEST).touch()  # in use
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
