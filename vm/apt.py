@@ -16,6 +16,15 @@ def depends(package: str) -> list[str]:
     return re.findall(r"^ [ |]Depends: ([^<\s]+)$", text, re.MULTILINE)
 
 
+def candidate(package: str) -> str:
+    """Return the version of *package* that apt would install; VMError when it knows none."""
+    text = tools.run(["apt-cache", "policy", package])
+    match = re.search(r"^  Candidate: (\S+)$", text, re.MULTILINE)
+    if match is None or match[1] == "(none)":
+        raise VMError(f"apt does not know {package}: run `apt-get update` as root.")
+    return match[1]
+
+
 def libraries(packages: Iterable[str]) -> list[str]:
     """Return the shared-library packages (lib…, zlib…) that *packages* need, in turn."""
     names = list(packages)

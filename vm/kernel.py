@@ -1,4 +1,4 @@
-"""Where a guest's kernel comes from: ``stock`` (distribution packages) or custom files.
+"""Where a guest's kernel comes from: ``stock`` (packages), ``debug`` (built), or files given.
 
 A kernel is an image QEMU can start, the drivers its guest needs, and the build
 tree that modules are compiled against.
@@ -25,7 +25,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import NoteSegment
 
-from vm import apt, cache
+from vm import apt, cache, debug_kernel
 from vm.errors import VMError
 
 STOCK_IMAGE = "linux-image-cloud-amd64"
@@ -39,6 +39,12 @@ DRIVERS = (
 
 Those that are built into the kernel have no file.
 """
+
+FEATURES = (
+    *("KASAN", "DEBUG_KMEMLEAK", "PROVE_LOCKING", "PROVE_RCU", "DEBUG_ATOMIC_SLEEP", "UBSAN"),
+    *("DEBUG_LIST", "DEBUG_OBJECTS", "FAILSLAB", "KPROBES", "SLUB_DEBUG"),
+)
+"""Options of a kernel (without CONFIG_) that checks may need."""
 
 _RECIPE = cache.digest(Path(__file__))
 """What entries of this module's making are keyed by, besides what they are made of."""
@@ -58,7 +64,7 @@ class Kernel:
     *image* is an uncompressed vmlinux with a PVH note where that can be had,
     else a bzImage. *build* is the build tree's path inside a sandbox that shows
     *build_mounts* (host path -> path inside). *key* stands for the content of
-    image and drivers.
+    image and drivers. *features* are those of FEATURES that it was built with.
     """
 
     name: str
@@ -193,6 +199,15 @@ def _drivers(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in (folder / "list").read_text().split())
 
 
+def _features(build: Path) -> frozenset[str]:
+    """Return which of FEATURES the kernel of this build tree was built with."""
+    try:
+        config = (build / "include/config/auto.conf").read_text(errors="replace")
+    except OSError:
+        return frozenset()
+    return frozenset(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE)) & frozenset(FEATURES)
+
+
 # --- where kernels come from ---------------------------------------------------------
 
 
@@ -202,9 +217,8 @@ def stock(*, update: bool = False) -> Kernel:
     With *update* the packages' lists are asked for a newer one. Raises VMError
     when the packages cannot be had.
     """
-    newest = cache.root() / "kernel" / "stock"
-    key = newest.read_text().strip() if newest.is_file() and not update else ""
-    if not key.endswith(f"+{_RECIPE}") or not cache.is_whole(cache.root() / "kernel" / key):
+    key = "" if update else _newest("stock", _RECIPE)
+    if not key:
         try:
             (image,) = (n for n in apt.depends(STOCK_IMAGE) if n.startswith("linux-image-"))
             (headers,) = (n for n in apt.depends(STOCK_HEADERS) if n.startswith("linux-headers-"))
@@ -216,9 +230,7 @@ def stock(*, update: bool = False) -> Kernel:
         key = f"{image.removeprefix('linux-image-')}+{_RECIPE}"
         doing = f"fetching {image} and its headers, about 40 MB (once)"
         cache.entry("kernel", key, lambda folder: _make_stock(folder, image, headers), doing)
-        scratch = newest.with_suffix(f".{os.getpid()}")
-        scratch.write_text(key + "\n")
-        scratch.replace(newest)
+        _set_newest("stock", key)
     folder = cache.root() / "kernel" / key
     release = key.removesuffix(f"+{_RECIPE}")
     return Kernel(
@@ -229,7 +241,23 @@ def stock(*, update: bool = False) -> Kernel:
         build=f"/kernel/usr/src/linux-headers-{release}",
         build_mounts={folder / "root": "/kernel"},
         drivers=_drivers(folder / "drivers"),
+        features=_features(folder / "root/usr/src" / f"linux-headers-{release}"),
     )
+
+
+def _newest(name: str, recipe: str) -> str:
+    """Return the key of the whole entry that *name* stands for; empty if it was made otherwise."""
+    pointer = cache.root() / "kernel" / name
+    key = pointer.read_text().strip() if pointer.is_file() else ""
+    whole = key.endswith(f"+{recipe}") and cache.is_whole(pointer.with_name(key))
+    return key if whole else ""
+
+
+def _set_newest(name: str, key: str) -> None:
+    pointer = cache.root() / "kernel" / name
+    scratch = pointer.with_suffix(f".{os.getpid()}")
+    scratch.write_text(key + "\n")
+    scratch.replace(pointer)
 
 
 def _make_stock(folder: Path, image: str, headers: str) -> None:
@@ -251,6 +279,62 @@ def _moved(makefile: str) -> str:
     return makefile.replace("include /usr/src/", "include /kernel/usr/src/")
 
 
+def debug(
+    *, update: bool = False, progress: debug_kernel.Progress = lambda done, total: None
+) -> Kernel:
+    """Return the debug kernel, built from the distribution's source the first time.
+
+    That takes minutes: *progress* is told how far it is. With *update* the
+    packages' lists are asked for a newer source. Raises VMError when it cannot
+    be built; what is done by then is kept and gone on with.
+    """
+    recipe = _debug_recipe()
+    key = "" if update else _newest("debug", recipe)
+    if not key:
+        package = debug_kernel.source_package()
+        key = f"{package.replace('=', '_')}+{recipe}"
+        doing = f"building the debug kernel of {package}, a few minutes (once)"
+        cache.entry("kernel", key, lambda f: debug_kernel.make(f, key, package, progress), doing)
+        _set_newest("debug", key)
+    return _debug(key)
+
+
+def debug_if_built() -> Kernel | None:
+    """Return the debug kernel if it is in the cache."""
+    key = _newest("debug", _debug_recipe())
+    return _debug(key) if key else None
+
+
+def _debug_recipe() -> str:
+    """Return what its entries are keyed by, besides the source: a compiler's modules fit only it."""
+    recipe = Path(debug_kernel.__file__)
+    return cache.digest(recipe, debug_kernel.FRAGMENT, debug_kernel.compiler())
+
+
+def _debug(key: str) -> Kernel:
+    folder = cache.root() / "kernel" / key
+    return Kernel(
+        name="debug",
+        release=_release(folder / "build"),
+        key=key,
+        image=folder / "vmlinux",
+        build="/kernel/build",
+        build_mounts={folder / "build": "/kernel/build"},
+        drivers=(),  # they are built in
+        features=_features(folder / "build"),
+    )
+
+
+def _release(build: Path) -> str:
+    """Return the release that a build tree is for; VMError when it names none."""
+    # not include/config/kernel.release, which in Debian's packages is another name
+    header = build / "include/generated/utsrelease.h"
+    match = re.search(r'UTS_RELEASE "([^"/]+)"', header.read_text(errors="replace"))
+    if match is None:
+        raise VMError(f"{header} names no release.")
+    return match[1]
+
+
 def custom(image: Path, build: Path) -> Kernel:
     """Return a kernel made of a bzImage or vmlinux and the build tree that belongs to it.
 
@@ -266,11 +350,7 @@ def custom(image: Path, build: Path) -> Kernel:
                 f"--kernel-build {build} is not a kernel's build tree: it has no "
                 f"{needed.relative_to(build)}."
             )
-    # not include/config/kernel.release, which in Debian's packages is another name
-    match = re.search(r'UTS_RELEASE "([^"/]+)"', release_file.read_text(errors="replace"))
-    if match is None:
-        raise VMError(f"--kernel-build {build}: {release_file.name} names no release.")
-    release = match[1]
+    release = _release(build)
     places = (
         image.resolve().parent.parent / "lib/modules" / release,
         Path("/lib/modules") / release,
@@ -302,4 +382,5 @@ def custom(image: Path, build: Path) -> Kernel:
         build=inside,
         build_mounts=mounts,
         drivers=_drivers(folder / "drivers"),
+        features=_features(build),
     )

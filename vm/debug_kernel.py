@@ -1,0 +1,205 @@
+"""The debug kernel: the distribution's source, built small with what tells on a wrong module.
+
+The source package and the fragment debug.config make it; all options that the
+fragment does not name are off. A build takes some minutes and may be stopped
+at any moment: it goes on where it was. What is kept of it is an entry of the
+cache like any other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from filelock import FileLock
+
+from vm import apt, cache, tools
+from vm.errors import MissingTool, NoSpace, VMError
+
+SOURCE = "linux-source"
+"""The package that depends on the newest source package."""
+
+FRAGMENT = Path(__file__).parent / "debug.config"
+
+STEPS = 1560
+"""About so many files are compiled; for the progress bar alone."""
+
+ROOM = 4 << 30
+"""Bytes of disk a build needs."""
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps there are about."""
+
+log = logging.getLogger("knetlab")
+
+_NEEDS = {"flex": "flex", "bison": "bison", "bc": "bc", "gcc": "gcc", "make": "make"}
+_UNUSED = ("Documentation", "drivers/gpu", "drivers/staging", "drivers/media", "sound", "samples")
+"""Folders of which only the Kconfig files and Makefiles are unpacked."""
+
+
+def require_tools() -> None:
+    """Raise MissingTool naming every package that a build wants and the host lacks."""
+    missing = [package for program, package in _NEEDS.items() if not shutil.which(program)]
+    asked = subprocess.run(
+        ["gcc", "-E", "-xc", "-include", "gelf.h", "/dev/null"], check=False, capture_output=True
+    )
+    if asked.returncode:
+        missing.append("libelf-dev")
+    if missing:
+        raise MissingTool(
+            f"To build the debug kernel, install {', '.join(missing)}: "
+            "`make kernel NAME=debug` does it."
+        )
+
+
+def source_package() -> str:
+    """Return the name and version of the newest source package, as in linux-source-6.1=6.1.1-1."""
+    try:
+        (name,) = (n for n in apt.depends(SOURCE) if n.startswith(f"{SOURCE}-"))
+    except ValueError as error:
+        raise VMError(f"apt does not know {SOURCE}: run `apt-get update` as root.") from error
+    return f"{name}={apt.candidate(name)}"
+
+
+def work_folder(key: str) -> Path:
+    """Return where the build *key* is at work; what lies there survives an interruption."""
+    return cache.root() / "kernel-build" / key
+
+
+def compiler() -> str:
+    """Return the compiler's version: a module must be compiled by the one that made its kernel."""
+    return tools.run(["gcc", "--version"]).splitlines()[0]
+
+
+def make(folder: Path, key: str, package: str, progress: Progress) -> None:
+    """Build the kernel of *package* and put its vmlinux and build tree into *folder*.
+
+    Raises VMError naming the options that the source does not offer, NoSpace
+    before a disk gets full, MissingTool.
+    """
+    require_tools()
+    work = work_folder(key)
+    work.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(work).free < ROOM and not (work / "src/vmlinux").exists():
+        raise NoSpace(f"{work} is on a disk with less than {ROOM >> 30} GiB free; make room.")
+    with FileLock(work / "lock"):
+        source = _unpacked(work, package)
+        _configure(source)
+        _compile(source, work / "log", progress)
+        tools.run(["strip", "-o", str(folder / "vmlinux"), str(source / "vmlinux")])
+        _copy_build_tree(source, folder / "build")
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _unpacked(work: Path, package: str) -> Path:
+    source = work / "src"
+    if source.is_dir():
+        return source
+    log.info(f"fetching {package}, about 140 MB")
+    scratch = work / "unpacking"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    apt.unpack([package], scratch)
+    (archive,) = (scratch / "usr/src").glob("linux-source-*.tar.*")
+    log.info("unpacking the source")
+    left_out = [f"--exclude=*/{folder}/*.{suffix}" for folder in _UNUSED for suffix in "chSt"]
+    left_out += ["--exclude=*/Documentation/*.rst", "--exclude=*.dts", "--exclude=*.dtsi"]
+    tools.run(["tar", "-xf", str(archive), "-C", str(scratch), *left_out], timeout=1800)
+    (tree,) = (p for p in scratch.iterdir() if (p / "Kconfig").is_file())
+    tree.rename(source)
+    shutil.rmtree(scratch)
+    return source
+
+
+def _configure(source: Path) -> None:
+    """Write .config: the fragment's options and nothing else; VMError where one is not to be had."""
+    config = source / ".config"
+    allconfig = f"KCONFIG_ALLCONFIG={FRAGMENT}"
+    tools.run(["make", "-s", "-C", str(source), allconfig, "allnoconfig"])
+    missing = missing_options(FRAGMENT.read_text(), config.read_text())
+    if missing:
+        raise VMError(
+            f"{FRAGMENT} asks for what this source does not offer, or only with other "
+            f"options: {', '.join(missing)}. See the source's Kconfig files for what they need."
+        )
+
+
+def missing_options(fragment: str, config: str) -> list[str]:
+    """Return the lines of *fragment* that do not hold in the .config text *config*."""
+    have = set(config.splitlines())
+    wanted = re.findall(r"^CONFIG_\w+=.*$", fragment, re.MULTILINE)
+    return [line for line in wanted if not _holds(line, have)]
+
+
+def _holds(line: str, have: set[str]) -> bool:
+    option, _, value = line.partition("=")
+    if value == "n":
+        return not any(other.startswith(f"{option}=") for other in have)
+    return line in have
+
+
+def _compile(source: Path, output: Path, progress: Progress) -> None:
+    """Run make, counting the files it compiles; VMError with its last words when it fails."""
+    jobs = len(os.sched_getaffinity(0))
+    argv = ["make", "-C", str(source), f"-j{jobs}", "KBUILD_BUILD_HOST=knetlab", "vmlinux"]
+    argv += ["modules", "KBUILD_BUILD_TIMESTAMP=@0"]
+    if shutil.which("ccache"):
+        argv += ["CC=ccache gcc"]
+    with output.open("w") as said:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            assert process.stdout is not None
+            # what an earlier build has made is done
+            done = sum(1 for _ in source.rglob("*.o"))
+            for line in process.stdout:
+                said.write(line)
+                if re.match(r"  (CC|AS|AR|LD) ", line):
+                    done += 1
+                    progress(min(done, STEPS), STEPS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+        finally:
+            process.wait()
+    if process.returncode:
+        tail = "\n".join(output.read_text().splitlines()[-15:])
+        raise VMError(f"The debug kernel does not build; all is in {output}.\n{tail}")
+
+
+def _copy_build_tree(source: Path, target: Path) -> None:
+    """Copy what modules are built against: headers, scripts, objtool, symbols.
+
+    The list is that of the kernel's own packages (scripts/package/builddeb).
+    """
+    arch = source / "arch/x86"
+    wanted: list[Path] = [source / n for n in (".config", "Module.symvers", "Makefile", "Kbuild")]
+    wanted += [source / "tools/objtool/objtool"]
+    wanted += [*arch.glob("Makefile*"), *(arch / "kernel").glob("asm-offsets*")]
+    wanted += _files([source / "scripts"], leave=(".o", ".c", ".tab.h"))
+    wanted += _files([source / "include", arch / "include"], leave=(".cmd", ".o"))
+    needed = {"auto.conf", "kernel.release"}  # the rest of include/config stands for options
+    wanted = [p for p in wanted if p.parent.name != "config" or p.name in needed]
+    for path in wanted:
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+
+
+def _files(folders: Iterable[Path], leave: tuple[str, ...]) -> list[Path]:
+    found = (p for folder in folders for p in folder.rglob("*"))
+    return [p for p in found if p.is_file() and not p.name.endswith(leave)]
