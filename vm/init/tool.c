@@ -3,6 +3,14 @@
  * tool.c - small things the host asks of the guest, with errno as exit status:
  *
  *     tool insmod FILE [PARAMETERS]      tool rmmod NAME
+ *     tool traces FILE...                  print files, each behind a line ==> FILE <==
+ *     tool tidy NAME FILE...               rmmod and traces
+ *     tool rounds FILE NAME FIRST LAST ADDRESS PORT [fail]
+ *                                          insmod and rmmod, again and again; where init waits
+ *                                          for a client, one connects to ADDRESS:PORT (- 0: none).
+ *                                          fail: in round N the Nth allocation of init fails;
+ *                                          the round in which none did is the last.
+ *     tool allocations                     what is allocated by modules, loaded or gone
  *     tool await tcp ADDRESS PORT          wait until something listens there
  *     tool await udp ADDRESS PORT          wait until a socket is bound there
  *     tool await connection ADDRESS PORT   wait until a TCP connection is up from there
@@ -11,12 +19,15 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TCP_ESTABLISHED	1
@@ -44,6 +55,26 @@ static int rmmod(const char *name)
 	if (syscall(SYS_delete_module, name, O_NONBLOCK))
 		return fail(name);
 	return 0;
+}
+
+/* Print files of /proc as head(1) does, at most 64 KiB of each. */
+static void traces(char **files)
+{
+	static char data[64 * 1024];
+
+	for (; *files; files++) {
+		int fd = open(*files, O_RDONLY | O_CLOEXEC);
+		size_t len = 0;
+		ssize_t n = 0;
+
+		while (fd >= 0 && len < sizeof(data) &&
+		       (n = read(fd, data + len, sizeof(data) - len)) > 0)
+			len += n;
+		printf("==> %s <==\n", *files);
+		fwrite(data, 1, len, stdout);
+		if (fd >= 0)
+			close(fd);
+	}
 }
 
 /* Is a local socket ADDRESS:PORT there, in the given state (0: any)? */
@@ -81,14 +112,220 @@ static int await(const char *what, const char *address, const char *port)
 	return 0;
 }
 
+#define WITNESS	"/sys/module/witness/parameters/"
+#define NTH	WITNESS "nth"
+
+/* Return the number that stands in a file behind a text, or behind nothing. */
+static unsigned long number_in(const char *path, const char *behind)
+{
+	char line[512];
+	unsigned long found = 0;
+	FILE *f = fopen(path, "re");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		const char *at = strstr(line, behind);
+
+		if (at) {
+			found = strtoul(at + strlen(behind), NULL, 0);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int lines_in(const char *path)
+{
+	int lines = 0, c;
+	FILE *f = fopen(path, "re");
+
+	while (f && (c = getc(f)) != EOF)
+		lines += c == '\n';
+	if (f)
+		fclose(f);
+	return lines;
+}
+
+static void arm(long nth)
+{
+	FILE *f = fopen(NTH, "we");
+
+	if (!f || fprintf(f, "%ld", nth) < 0 || fclose(f))
+		exit(fail(NTH));
+}
+
+/* Say where the module's code lies, so that addresses in reports can be understood later. */
+static void print_sections(const char *name)
+{
+	static const char *const sections[] = { ".text", ".init.text", ".exit.text" };
+
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		char path[256], text[32];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/sys/module/%s/sections/%s", name, sections[i]);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(text, sizeof(text), f))
+			printf(" %s=%.*s", sections[i], (int)strcspn(text, "\n"), text);
+		fclose(f);
+	}
+}
+
+/* Wait for a process, connecting once if it lets us; a reset at the end leaves no TIME_WAIT. */
+static int load_and_meet(const char *file, const char *address, const char *port)
+{
+	struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_port = htons(atoi(port)),
+		.sin_addr.s_addr = inet_addr(address),
+	};
+	struct linger reset = { .l_onoff = 1 };
+	int client = -1, status, waited = 0;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		exit(fail("fork"));
+	if (!pid)
+		_exit(insmod(file, ""));
+	while (!waitpid(pid, &status, WNOHANG)) {
+		if (atoi(port) && client < 0) {
+			client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+			setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+			if (connect(client, (struct sockaddr *)&to, sizeof(to))) {
+				close(client);
+				client = -1;
+			}
+		}
+		usleep(1000);
+		if (++waited == 5000)
+			kill(pid, SIGKILL);
+	}
+	if (client >= 0)
+		close(client);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : ETIMEDOUT;
+}
+
+static void print_counts(int removed)
+{
+	printf(" rmmod=%d majors=%d tcp=%lu udp=%lu\n", removed, lines_in("/proc/devices"),
+	       number_in("/proc/net/sockstat", " alloc "),
+	       number_in("/proc/net/sockstat", "UDP: inuse "));
+	fflush(stdout);
+}
+
+static int rounds(char **arg, int fails)
+{
+	long first = atol(arg[2]), last = atol(arg[3]);
+
+	printf("round 0 insmod=0 left=0");
+	print_counts(0);
+	for (long n = first; n <= last; n++) {
+		int loaded, removed = 0;
+		unsigned long left = 0;
+
+		if (fails)
+			arm(n);
+		loaded = load_and_meet(arg[0], arg[4], arg[5]);
+		if (fails)
+			left = number_in(NTH, "");
+		printf("round %ld insmod=%d left=%lu", n, loaded, left);
+		if (fails)
+			printf(" .text=%#lx .init.text=%#lx", number_in(WITNESS "text", ""),
+			       number_in(WITNESS "init", ""));
+		else
+			print_sections(arg[1]);
+		if (!loaded)
+			removed = rmmod(arg[1]);
+		print_counts(removed);
+		if (removed || loaded == ETIMEDOUT || (fails && left))
+			break;
+	}
+	return 0;
+}
+
+/* Is this line of a stack trace an address in a module, loaded or gone? */
+static int in_module(const char *line)
+{
+	return strchr(line, '[') || strtoul(line, NULL, 16) >= 0xffffffffa0000000;
+}
+
+/*
+ * Print who allocated what is still allocated, as far as modules had a part in
+ * it: the blocks of alloc_traces (Documentation/mm/slub.rst) whose stack has a
+ * frame in a module. Shrinking a cache first makes KASAN give back what was
+ * freed and is only kept to see who uses it all the same.
+ */
+static int allocations(void)
+{
+	static char block[64 * 1024];
+	DIR *dir = opendir("/sys/kernel/debug/slab");
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		char path[512], line[1024];
+		int own = 0;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/sys/kernel/debug/slab/%s/alloc_traces", e->d_name);
+		if (access(path, R_OK))
+			continue;
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", e->d_name);
+		f = fopen(path, "we");
+		if (f) {
+			fputs("1", f);
+			fclose(f);
+		}
+		snprintf(path, sizeof(path), "/sys/kernel/debug/slab/%s/alloc_traces", e->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		block[0] = '\0';
+		while (fgets(line, sizeof(line), f)) {
+			if (line[0] != '\n' && strspn(line, " ") < 8 && strstr(line, " age=")) {
+				if (own)
+					printf("%s %s", e->d_name, block);
+				own = 0;
+				block[0] = '\0';
+			}
+			if (strlen(block) + strlen(line) < sizeof(block))
+				strcat(block, line);
+			if (in_module(line + strspn(line, " ")))
+				own = 1;
+		}
+		if (own)
+			printf("%s %s", e->d_name, block);
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc >= 3 && !strcmp(argv[1], "insmod"))
 		return insmod(argv[2], argc > 3 ? argv[3] : "");
 	if (argc == 3 && !strcmp(argv[1], "rmmod"))
 		return rmmod(argv[2]);
+	if (argc >= 3 && !strcmp(argv[1], "traces")) {
+		traces(argv + 2);
+		return 0;
+	}
+	if (argc >= 3 && !strcmp(argv[1], "tidy")) {
+		int err = rmmod(argv[2]);
+
+		traces(argv + 3);
+		return err;
+	}
+	if (argc == 2 && !strcmp(argv[1], "allocations"))
+		return allocations();
+	if ((argc == 8 || argc == 9) && !strcmp(argv[1], "rounds"))
+		return rounds(argv + 2, argc == 9);
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
-	fprintf(stderr, "usage: tool insmod|rmmod|await ...\n");
+	fprintf(stderr, "usage: tool insmod|rmmod|traces|tidy|rounds|allocations|await ...\n");
 	return 2;
 }

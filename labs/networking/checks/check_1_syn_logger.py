@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from networking import PROBE, Filter, Route, connect, logged
+from networking import PROBE, Filter, Route, connect, logged, netcat
 
 from checker.testbed import Picks, Unmet
 from vm.guest import Guest
@@ -16,7 +16,7 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
-    connect(guest, route, picks.token())
+    netcat(guest, route, picks.token())
     lines = logged(syn_filter.module, mark)
     # a line for the listener's answer is the business of only-syn
     if [line for line in lines if line != route.server] != [route.client]:
@@ -45,7 +45,7 @@ def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) ->
     ]:
         syn_filter.require_lines(
             [route.client for route in routes],
-            "netcat connected four times, and the log does not have one line for each.",
+            "Four connections were opened, and the log does not have one line for each.",
             mark,
         )
 
@@ -97,17 +97,13 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.outgoing-syn")
 def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A UDP datagram is not logged, even if its bytes look like a SYN."""
-    address, port = picks.loopback(), str(picks.port())
-    syn_filter.aim(address)
-    receiver = guest.start([PROBE, "receive", address, port])
-    guest.run(["/sbin/tool", "await", "udp", address, port])
+    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
+    syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
     # behind the UDP header's 8 bytes: where TCP has its flags, 0x50 0x02 says SYN
-    bytes_like_syn = r"\000\000\000\000\120\002\377\377\000\000\000\000\000\000\000\000"
-    source = f"-s {address} -p {picks.port()}"
-    script = f"printf '{bytes_like_syn}' | /bin/nc -n -u -q 0 {source} {address} {port}"
-    guest.run(["/bin/sh", "-c", script])
-    _require_arrival(receiver.kill().text)
+    bytes_like_syn = "000000005002ffff0000000000000000"
+    sent = guest.run([PROBE, "datagram", *(str(part) for part in route), bytes_like_syn])
+    _require_arrival(sent.text, bytes_like_syn)
     syn_filter.require_lines([], "A UDP datagram was taken for a TCP connection.", mark)
 
 

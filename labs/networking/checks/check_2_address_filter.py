@@ -60,7 +60,7 @@ def check_address_set(syn_filter: Filter, picks: Picks) -> None:
     address = picks.loopback()
     _set(syn_filter, address)
     actual = _lines_for(syn_filter, picks, address)
-    message = f"The address {address} was set, then netcat connected to it."
+    message = f"The address {address} was set, then a connection to it was opened."
     _require(syn_filter, message, 1, min(actual, 1))
 
 
@@ -70,7 +70,7 @@ def check_other_address(syn_filter: Filter, picks: Picks) -> None:
     """A connection to another address is not logged."""
     address, other = picks.loopback(), picks.loopback()
     _set(syn_filter, address)
-    message = f"The address {address} was set, then netcat connected to {other}."
+    message = f"The address {address} was set, then a connection to {other} was opened."
     _require(syn_filter, message, 0, _lines_for(syn_filter, picks, other, must_work=True))
 
 
@@ -81,7 +81,7 @@ def check_replaced(syn_filter: Filter, picks: Picks) -> None:
     first, second = picks.loopback(), picks.loopback()
     _set(syn_filter, first)
     _set(syn_filter, second)
-    said = f"The address {first} was set, then {second}, then netcat connected to"
+    said = f"The address {first} was set, then {second}, then a connection was opened to"
     _require(syn_filter, f"{said} {first}.", 0, _lines_for(syn_filter, picks, first))
     _require(syn_filter, f"{said} {second}.", 1, min(_lines_for(syn_filter, picks, second), 1))
 
@@ -92,7 +92,7 @@ def check_source_ignored(syn_filter: Filter, picks: Picks) -> None:
     """A connection that comes from the address that was set, and goes elsewhere, is not logged."""
     address, other = picks.loopback(), picks.loopback()
     _set(syn_filter, address)
-    message = f"The address {address} was set, then netcat connected from it to {other}."
+    message = f"The address {address} was set, then a connection from it to {other} was opened."
     _require(syn_filter, message, 0, _lines_for(syn_filter, picks, other, source=address))
 
 
