@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from checker import kernel_log
@@ -22,13 +23,16 @@ ROUNDS = 20
 SECONDS = 300.0
 """Guest seconds that all rounds together have."""
 
+MAX_CODE = 1 << 16
+"""Bytes of code that a section has at most."""
+
 MAX_FAILURES = 100
 """So many allocations of one init function are tried."""
 
 Client = tuple[str, int]
-"""The address and port where init waits for a client."""
+"""The address and port where init listens, if it does."""
 
-NOBODY: Client = ("-", 0)
+NOWHERE: Client = ("127.0.0.1", 0)
 
 _KINDS = (
     (r"chrdev|cdev_", "the device number"),
@@ -42,7 +46,12 @@ _KINDS = (
 )
 """What is left, by the function of the kernel that the module called; else it is memory."""
 
-_COUNTED = {"majors": "device number", "tcp": "TCP socket", "udp": "UDP socket"}
+_COUNTED = {
+    "majors": "device number",
+    "tcp": "TCP socket",
+    "udp": "UDP socket",
+    "threads": "kernel thread",
+}
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,15 @@ class Round:
     """One load and unload: errnos (0: it worked), and what was there afterwards.
 
     *left* is how many allocations were still to come when init returned, 0
-    after one has failed; *sections* where the module's code lay, by name.
+    after one has failed; *met* whether it came to listen; *sections* where the
+    module's code lay, by name.
     """
 
     number: int
     insmod: int
     rmmod: int
     left: int
+    met: bool
     sections: dict[str, int]
     counts: dict[str, int]
 
@@ -76,12 +87,25 @@ class Leak:
         return f"{self.place} leaks {what}" if self.place else f"{what} is leaked"
 
 
-def reload(module: Module, *, client: Client = NOBODY, times: int = ROUNDS) -> None:
-    """Load and unload *module* so many times in a row; Unmet when it fails or leaves something."""
-    before, *done = _rounds(module, 1, times, client)
+def reload(
+    module: Module,
+    *,
+    listens: Client = NOWHERE,
+    interrupt: bool = False,
+    ignore: str = "",
+    times: int = ROUNDS,
+) -> None:
+    """Load and unload *module* so many times in a row; Unmet when it fails or leaves something.
+
+    Where init waits for a client at *listens*, one connects, or with
+    *interrupt* insmod is interrupted. Leaks by functions of the kernel that
+    match *ignore* are another exercise's business.
+    """
+    before, *done = _rounds(module, times, "i" if interrupt else "c", listens)
     for one in done:
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
-        said = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else said
+        if one.insmod and not (interrupt and one.insmod == errno.EINTR):
+            said = f"insmod fails with {errno_name(one.insmod)}"
         if said:
             raise Unmet(
                 f"The module was loaded and unloaded again and again; time {one.number} fails.",
@@ -89,28 +113,49 @@ def reload(module: Module, *, client: Client = NOBODY, times: int = ROUNDS) -> N
                 actual=f"{said} at time {one.number}",
                 log=module.kernel_says(),
             )
-    leaks = [leak for leak in leaks_of(module, done) if leak.count >= times]
-    left = _more(before, done[-1])
+    leaks = [k for k in leaks_of(module, done, ignore) if k.count >= times]
+    left = [] if ignore else _more(before, done[-1])
     if leaks or left:
-        told = [str(leak) for leak in leaks] or left
+        told = "; ".join(map(str, leaks)) or ", ".join(left)
+        how = "was loaded and unloaded"
+        how = "waited for a client and was interrupted" if interrupt else how
         raise Unmet(
-            f"The module was loaded and unloaded {times} times, and each time something is left: "
-            f"{'; '.join(told)}. Nothing frees it until the next boot.",
-            expected="the exit function releases all that init got",
-            actual="\n".join([f"{leak.count} times: {leak}" for leak in leaks] or left),
+            f"The module {how} {times} times, and each time something is left: {told}.",
+            expected="all that init got is released",
+            actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
         )
 
 
-def error_paths(module: Module, *, client: Client = NOBODY) -> None:
+def use(module: Module, action: Callable[[], object], what: str, times: int) -> None:
+    """Call *action*, which uses *module* so many times; Unmet when each use leaves something."""
+    action()
+    leaks = [k for k in leaks_of(module, []) if k.count >= times]
+    if leaks:
+        raise Unmet(
+            f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
+            expected="what is allocated for one use is freed at its end",
+            actual="\n".join(f"{k.count} times: {k}" for k in leaks),
+        )
+
+
+def error_paths(
+    module: Module, *, listens: Client = NOWHERE, listening: bool = False, ignore: str = ""
+) -> None:
     """Let each allocation of init fail in turn; Unmet when that does not end cleanly.
 
-    A clean end is an error of insmod with nothing left, or success.
+    A clean end is an error of insmod with nothing left, or success. With
+    *listening* only those failures count that came when init had begun to
+    listen, and a client connects; else insmod is interrupted there.
     """
-    module.guest.run(["/sbin/tool", "insmod", f"/lab/{witness.PATH}"])
-    before, *done = _rounds(module, 1, MAX_FAILURES, client, fails=True)
+    stand_in_the_way(module)
+    how = "fc" if listening else "fi"
+    before, *done = _rounds(module, MAX_FAILURES, how, listens)
     failures = [one for one in done if not one.left]
     places = _places_of_failures(module)
     for one in failures:
+        if listening and not one.met:
+            before = one
+            continue
         place = places[one.number - 1] if one.number <= len(places) else ""
         where = f"When allocation {one.number} of init fails{place},"
         ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
@@ -122,7 +167,7 @@ def error_paths(module: Module, *, client: Client = NOBODY) -> None:
                 expected="rmmod succeeds",
                 actual=f"rmmod fails with {errno_name(one.rmmod)}",
             )
-        if left := _more(before, one):
+        if left := [] if ignore else _more(before, one):
             raise Unmet(
                 f"{where} {ended} and leaves behind: {', '.join(left)}.",
                 expected="init undoes what it did before it returns the error",
@@ -135,10 +180,11 @@ def error_paths(module: Module, *, client: Client = NOBODY) -> None:
             expected="init allocates something, a socket or a device number",
             actual="it allocates nothing",
         )
-    leaks = leaks_of(module, done)
+    leaks = leaks_of(module, done, ignore)
     if leaks:  # once may be a cache's; what comes again at the same allocation is a leak
-        again = _rounds(module, 1, MAX_FAILURES, client, fails=True)
-        twice = Counter({(k.place, k.function): k.count for k in leaks_of(module, done + again)})
+        again = _rounds(module, MAX_FAILURES, how, listens)
+        now = leaks_of(module, done + again, ignore)
+        twice = Counter({(k.place, k.function): k.count for k in now})
         leaks = [k for k in leaks if twice[k.place, k.function] >= 2 * k.count]
     if leaks:
         raise Unmet(
@@ -149,15 +195,21 @@ def error_paths(module: Module, *, client: Client = NOBODY) -> None:
         )
 
 
+def stand_in_the_way(module: Module, parameters: str = "") -> None:
+    """Load the helper vm/witness; it goes with `rmmod witness`, or with the guest."""
+    argv = ["/sbin/tool", "insmod", f"/lab/{witness.PATH}", parameters]
+    loaded = module.guest.run(argv)
+    if not loaded.ok:
+        raise RuntimeError(f"witness.ko cannot be loaded: {loaded.err.decode()}")
+
+
 # --- rounds --------------------------------------------------------------------------
 
 
-def _rounds(
-    module: Module, first: int, last: int, client: Client, *, fails: bool = False
-) -> list[Round]:
+def _rounds(module: Module, last: int, how: str, listens: Client) -> list[Round]:
     """Let the guest do the rounds; the first one returned is the state before them."""
-    argv = ["/sbin/tool", "rounds", module.path, module.name, str(first), str(last)]
-    argv += [client[0], str(client[1]), *(["fail"] if fails else [])]
+    argv = ["/sbin/tool", "rounds", module.path, module.name, str(last), how]
+    argv += [listens[0], str(listens[1])]
     result = module.guest.run(argv, deadline=SECONDS)
     if result.how == "timeout":
         raise Late("Loading and unloading the module again and again does not come to an end.")
@@ -178,6 +230,7 @@ def parse_rounds(text: str) -> list[Round]:
                 insmod=values["insmod"],
                 rmmod=values["rmmod"],
                 left=values["left"],
+                met=bool(values["met"]),
                 sections={k: v for k, v in values.items() if k.startswith(".")},
                 counts={k: values[k] for k in _COUNTED},
             )
@@ -187,7 +240,7 @@ def parse_rounds(text: str) -> list[Round]:
 
 def _more(before: Round, after: Round) -> list[str]:
     """Return what there is more of after a round, in plain words."""
-    grown = {k: after.counts[k] - before.counts[k] for k in _COUNTED}
+    grown = {k: after.counts[k] - before.counts[k] for k in _COUNTED if after.counts[k]}
     return [f"{n} {_COUNTED[k]}{'s' if n > 1 else ''}" for k, n in grown.items() if n > 0]
 
 
@@ -204,45 +257,58 @@ def _places_of_failures(module: Module) -> list[str]:
 # --- what is still allocated -----------------------------------------------------------
 
 
-def leaks_of(module: Module, rounds: list[Round]) -> list[Leak]:
-    """Return what code of *module*, loaded where *rounds* say, allocated and never freed."""
+def leaks_of(module: Module, rounds: list[Round], ignore: str = "") -> list[Leak]:
+    """Return what code of *module*, loaded where *rounds* say or now, allocated and never freed."""
     text = module.guest.run(["/sbin/tool", "allocations"], deadline=60).text
-    blocks = parse_allocations(text)
     found: Counter[tuple[str, str]] = Counter()
-    for count, frames in blocks:
-        for above, frame in zip(["", *frames], frames, strict=False):
+    for count, frames in parse_allocations(text):
+        for above, frame in zip([Frame("", "", 0), *frames], frames, strict=False):
             place = _place(module, frame, rounds)
             if place is not None:
-                function = above.split("+")[0]
-                found[place, function] = max(found[place, function], 0) + count
+                if not ignore or not re.search(ignore, above.function):
+                    found[place, above.function] += count
                 break
-    # several objects make up a socket: they have one place
     return [Leak(place, function, count) for (place, function), count in found.items()]
 
 
-def parse_allocations(text: str) -> list[tuple[int, list[str]]]:
-    """Read what `tool allocations` prints: how many objects, and the frames of the stack."""
-    blocks: list[tuple[int, list[str]]] = []
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a stack: a function, its module (empty: the kernel) and the offset in it.
+
+    When a module is gone, so are its names: *function* is empty, *offset* the address.
+    """
+
+    function: str
+    module: str
+    offset: int
+
+
+_FRAME = re.compile(r"^ +([\w.]+)\+(0x[0-9a-f]+)/0x[0-9a-f]+(?: \[(\w+)\])?$")
+_ADDRESS = re.compile(r"^ +(0x[0-9a-f]+)$")
+
+
+def parse_allocations(text: str) -> list[tuple[int, list[Frame]]]:
+    """Read what `tool allocations` prints: how many objects, and the stack that allocated them."""
+    blocks: list[tuple[int, list[Frame]]] = []
     for line in text.splitlines():
         if head := re.match(r"^\S+ +(\d+) \S+ .*age=", line):
             blocks.append((int(head[1]), []))
-        elif blocks and (frame := re.match(r"^ +(\S+?)(?:/0x[0-9a-f]+)?(?: \[(\w+)\])?$", line)):
-            blocks[-1][1].append(frame[1])
+        elif blocks and (frame := _FRAME.match(line)):
+            blocks[-1][1].append(Frame(frame[1], frame[3] or "", int(frame[2], 16)))
+        elif blocks and (address := _ADDRESS.match(line)):
+            blocks[-1][1].append(Frame("", "", int(address[1], 16)))
     return blocks
 
 
-def _place(module: Module, frame: str, rounds: list[Round]) -> str | None:
-    """Return the module's line for a frame that is an address in it; None for other frames."""
-    if not re.fullmatch(r"0x[0-9a-f]+", frame):
+def _place(module: Module, frame: Frame, rounds: list[Round]) -> str | None:
+    """Return the module's line for a frame in it ("" if it is not known); None for other frames."""
+    if frame.module == module.name:
+        return module.symbols.locate(frame.function, frame.offset - 1) if module.symbols else ""
+    if frame.function:
         return None
-    address = int(frame, 16)
-    below = [
-        (base, section)
-        for one in rounds
-        for section, base in one.sections.items()
-        if base <= address < base + (1 << 16)
-    ]
-    if not below or not module.symbols:
+    bases = {(base, section) for one in rounds for section, base in one.sections.items()}
+    below = [b for b in bases if b[0] <= frame.offset < b[0] + MAX_CODE]
+    if not below:
         return None
     base, section = max(below)
-    return module.symbols.place(section, address - base - 1)
+    return module.symbols.place(section, frame.offset - base - 1) if module.symbols else ""

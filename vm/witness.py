@@ -1,4 +1,4 @@
-"""The helper module witness.ko, built for a kernel: it lets allocations of a module's init fail."""
+"""The helper module witness.ko, which stands in the way of the module under test."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.sandbox import Sandbox
 
-NEEDS = frozenset({"FAILSLAB", "KPROBES"})
-"""What a kernel must have been built with."""
-
 PATH = "witness.ko"
 """Where the module lies below /lab."""
 
@@ -21,9 +18,7 @@ _SOURCE = Path(__file__).parent / "witness"
 
 
 def files(kernel: Kernel) -> dict[str, PayloadFile]:
-    """Return the module for *kernel*, by its path below /lab; nothing where it cannot work."""
-    if not kernel.features >= NEEDS:
-        return {}
+    """Return the module for *kernel*, by its path below /lab."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:

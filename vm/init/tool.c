@@ -5,11 +5,12 @@
  *     tool insmod FILE [PARAMETERS]      tool rmmod NAME
  *     tool traces FILE...                  print files, each behind a line ==> FILE <==
  *     tool tidy NAME FILE...               rmmod and traces
- *     tool rounds FILE NAME FIRST LAST ADDRESS PORT [fail]
- *                                          insmod and rmmod, again and again; where init waits
- *                                          for a client, one connects to ADDRESS:PORT (- 0: none).
- *                                          fail: in round N the Nth allocation of init fails;
- *                                          the round in which none did is the last.
+ *     tool rounds FILE NAME LAST HOW ADDRESS PORT
+ *                                          insmod and rmmod, again and again. HOW has letters:
+ *                                          c  when it listens at ADDRESS:PORT, a client connects
+ *                                          i  when it listens there, insmod is interrupted
+ *                                          f  in round N the Nth allocation of init fails;
+ *                                             the round in which none did is the last
  *     tool allocations                     what is allocated by modules, loaded or gone
  *     tool await tcp ADDRESS PORT          wait until something listens there
  *     tool await udp ADDRESS PORT          wait until a socket is bound there
@@ -32,6 +33,7 @@
 
 #define TCP_ESTABLISHED	1
 #define TCP_LISTEN	10
+#define PF_KTHREAD	0x00200000	/* of the flags in /proc/PID/stat */
 
 static int fail(const char *what)
 {
@@ -147,12 +149,23 @@ static int lines_in(const char *path)
 	return lines;
 }
 
+static void put(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f || fputs(text, f) < 0 || fclose(f))
+		exit(fail(path));
+}
+
+/* Let the Nth allocation of the next init fail, be it one that may wait for memory. */
 static void arm(long nth)
 {
-	FILE *f = fopen(NTH, "we");
+	char text[32];
 
-	if (!f || fprintf(f, "%ld", nth) < 0 || fclose(f))
-		exit(fail(NTH));
+	put("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	put("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	snprintf(text, sizeof(text), "%ld", nth);
+	put(NTH, text);
 }
 
 /* Say where the module's code lies, so that addresses in reports can be understood later. */
@@ -174,8 +187,8 @@ static void print_sections(const char *name)
 	}
 }
 
-/* Wait for a process, connecting once if it lets us; a reset at the end leaves no TIME_WAIT. */
-static int load_and_meet(const char *file, const char *address, const char *port)
+/* Let a client connect; a reset when it goes leaves no TIME_WAIT. */
+static int meet(const char *address, const char *port)
 {
 	struct sockaddr_in to = {
 		.sin_family = AF_INET,
@@ -183,65 +196,108 @@ static int load_and_meet(const char *file, const char *address, const char *port
 		.sin_addr.s_addr = inet_addr(address),
 	};
 	struct linger reset = { .l_onoff = 1 };
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (!connect(client, (struct sockaddr *)&to, sizeof(to)))
+		return client;
+	close(client);
+	return -1;
+}
+
+/* Run insmod to its end, and do what HOW says once it listens; return its errno. */
+static int load(const char *file, const char *how, const char *address, const char *port, int *met)
+{
 	int client = -1, status, waited = 0;
 	pid_t pid = fork();
 
+	*met = 0;
 	if (pid < 0)
 		exit(fail("fork"));
 	if (!pid)
 		_exit(insmod(file, ""));
 	while (!waitpid(pid, &status, WNOHANG)) {
-		if (atoi(port) && client < 0) {
-			client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-			setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-			if (connect(client, (struct sockaddr *)&to, sizeof(to))) {
-				close(client);
-				client = -1;
-			}
-		}
 		usleep(1000);
 		if (++waited == 5000)
 			kill(pid, SIGKILL);
+		if (*met || !present("/proc/net/tcp", inet_addr(address), atoi(port), TCP_LISTEN))
+			continue;
+		*met = 1;
+		if (strchr(how, 'c'))
+			client = meet(address, port);
+		else if (strchr(how, 'i'))
+			kill(pid, SIGINT);
 	}
 	if (client >= 0)
 		close(client);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : ETIMEDOUT;
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return waited >= 5000 ? ETIMEDOUT : EINTR;
 }
 
-static void print_counts(int removed)
+/* Count the kernel's threads; its workers come and go as they like. */
+static int threads(void)
 {
-	printf(" rmmod=%d majors=%d tcp=%lu udp=%lu\n", removed, lines_in("/proc/devices"),
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+	int found = 0;
+
+	while (dir && (e = readdir(dir))) {
+		char path[300], name[64];
+		unsigned int flags;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+		f = e->d_name[0] > '0' && e->d_name[0] <= '9' ? fopen(path, "re") : NULL;
+		if (!f)
+			continue;
+		if (fscanf(f, "%*d (%63[^)]) %*c %*d %*d %*d %*d %*d %u", name, &flags) == 2)
+			found += (flags & PF_KTHREAD) && strncmp(name, "kworker", 7);
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void print_counts(void)
+{
+	printf(" majors=%d tcp=%lu udp=%lu", lines_in("/proc/devices"),
 	       number_in("/proc/net/sockstat", " alloc "),
 	       number_in("/proc/net/sockstat", "UDP: inuse "));
-	fflush(stdout);
 }
 
-static int rounds(char **arg, int fails)
+static int rounds(const char *file, const char *name, long last, const char *how,
+		  const char *address, const char *port)
 {
-	long first = atol(arg[2]), last = atol(arg[3]);
+	int fails = !!strchr(how, 'f'), done = 0;
 
-	printf("round 0 insmod=0 left=0");
-	print_counts(0);
-	for (long n = first; n <= last; n++) {
-		int loaded, removed = 0;
+	printf("round 0 insmod=0 rmmod=0 left=0 met=0 threads=%d", threads());
+	print_counts();
+	printf("\n");
+	for (long n = 1; !done; n++) {
+		int loaded, met, removed = 0;
 		unsigned long left = 0;
 
 		if (fails)
 			arm(n);
-		loaded = load_and_meet(arg[0], arg[4], arg[5]);
+		loaded = load(file, how, address, port, &met);
 		if (fails)
 			left = number_in(NTH, "");
-		printf("round %ld insmod=%d left=%lu", n, loaded, left);
+		printf("round %ld", n);
 		if (fails)
 			printf(" .text=%#lx .init.text=%#lx", number_in(WITNESS "text", ""),
 			       number_in(WITNESS "init", ""));
 		else
-			print_sections(arg[1]);
+			print_sections(name);
 		if (!loaded)
-			removed = rmmod(arg[1]);
-		print_counts(removed);
-		if (removed || loaded == ETIMEDOUT || (fails && left))
-			break;
+			removed = rmmod(name);
+		done = n == last || removed || loaded == ETIMEDOUT || (fails && left);
+		printf(" insmod=%d rmmod=%d left=%lu met=%d threads=%d", loaded, removed, left, met,
+		       done ? threads() : 0);
+		print_counts();
+		printf("\n");
+		fflush(stdout);
 	}
 	return 0;
 }
@@ -273,11 +329,7 @@ static int allocations(void)
 		if (access(path, R_OK))
 			continue;
 		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", e->d_name);
-		f = fopen(path, "we");
-		if (f) {
-			fputs("1", f);
-			fclose(f);
-		}
+		put(path, "1");
 		snprintf(path, sizeof(path), "/sys/kernel/debug/slab/%s/alloc_traces", e->d_name);
 		f = fopen(path, "re");
 		if (!f)
@@ -322,8 +374,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && !strcmp(argv[1], "allocations"))
 		return allocations();
-	if ((argc == 8 || argc == 9) && !strcmp(argv[1], "rounds"))
-		return rounds(argv + 2, argc == 9);
+	if (argc == 8 && !strcmp(argv[1], "rounds"))
+		return rounds(argv[2], argv[3], atol(argv[4]), argv[5], argv[6], argv[7]);
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
 	fprintf(stderr, "usage: tool insmod|rmmod|traces|tidy|rounds|allocations|await ...\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * witness.c - lets an allocation in another module's init function fail.
+ * witness.c - stands in the way of another module: lets an allocation in its
+ * init function fail, or holds a major number that it wants.
  *
  * Writing N to /sys/module/witness/parameters/nth arms the next module that is
  * loaded: the Nth allocation in its init function fails, those of the module
@@ -9,9 +10,12 @@
  * The parameters text and init say where the code of the module that was loaded
  * last lies, so that addresses in reports can be understood when it is gone.
  *
+ * The parameter major, given when witness is loaded, is a major number to hold.
+ *
  * The failing itself is the kernel's own (Documentation/fault-injection).
  */
 
+#include <linux/fs.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
@@ -27,6 +31,14 @@ module_param(text, ulong, 0400);
 static unsigned long init;
 module_param(init, ulong, 0400);
 
+static unsigned int major;
+module_param(major, uint, 0400);
+
+static const struct file_operations no_operations = {
+	.owner = THIS_MODULE,
+};
+
+#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_KRETPROBES)
 static bool armed;
 
 static int entry(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -74,7 +86,7 @@ static struct notifier_block modules = {
 	.notifier_call	= on_module,
 };
 
-static int __init witness_init(void)
+static int start(void)
 {
 	int err = register_module_notifier(&modules);
 
@@ -86,10 +98,39 @@ static int __init witness_init(void)
 	return err;
 }
 
-static void __exit witness_exit(void)
+static void stop(void)
 {
 	unregister_kretprobe(&probe);
 	unregister_module_notifier(&modules);
+}
+#else
+static int start(void)
+{
+	return 0;
+}
+
+static void stop(void)
+{
+}
+#endif
+
+static int __init witness_init(void)
+{
+	int err = start();
+
+	if (err || !major)
+		return err;
+	err = register_chrdev(major, "witness", &no_operations);
+	if (err)
+		stop();
+	return err;
+}
+
+static void __exit witness_exit(void)
+{
+	if (major)
+		unregister_chrdev(major, "witness");
+	stop();
 }
 
 module_init(witness_init);

@@ -10,6 +10,8 @@
  *                                     send MESSAGE over a TCP connection to a listener of its
  *                                     own and print what arrives there; CLIENT and SERVER are
  *                                     network namespaces, - for this one
+ *     probe work DEVICE TIMES FROM PORT TO PORT
+ *                                     set TO and connect to it, so many times
  *     probe datagram FROM PORT TO PORT HEX
  *                                     send a UDP datagram to a socket of its own, likewise
  *
@@ -47,6 +49,7 @@ static int ioctl_on(const char *device, unsigned long command, unsigned long arg
 		return fail(device);
 	if (ioctl(fd, command, argument) < 0)
 		return fail("ioctl");
+	close(fd);
 	return 0;
 }
 
@@ -115,7 +118,29 @@ static int connection(char **arg, const char *client_in, const char *server_in)
 		return fail("write");
 	while ((n = read(server, data, sizeof(data))) > 0)
 		fwrite(data, 1, n, stdout);
-	return n < 0 ? fail("read") : 0;
+	if (n < 0)
+		return fail("read");
+	close(listener);
+	close(server);
+	close(client);
+	return 0;
+}
+
+static int work(const char *device, int times, char **arg)
+{
+	char *again[] = { arg[0], arg[1], arg[2], arg[3], "" };
+	in_addr_t addr = inet_addr(arg[2]);
+	char from[16];
+
+	for (int n = 0; n < times; n++) {
+		int err = ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, (unsigned long)&addr);
+
+		snprintf(from, sizeof(from), "%d", atoi(arg[1]) + n);
+		again[1] = from;
+		if (err || connection(again, "-", "-"))
+			return err ? err : 1;
+	}
+	return 0;
 }
 
 static int datagram(char **arg)
@@ -180,6 +205,8 @@ int main(int argc, char **argv)
 		return receive(argv[2], argv[3]);
 	if (argc >= 7 && argc <= 9 && !strcmp(argv[1], "connect"))
 		return connection(argv + 2, argc > 7 ? argv[7] : "-", argc > 8 ? argv[8] : "-");
+	if (argc == 8 && !strcmp(argv[1], "work"))
+		return work(argv[2], atoi(argv[3]), argv + 4);
 	if (argc == 7 && !strcmp(argv[1], "datagram"))
 		return datagram(argv + 2);
 	fprintf(stderr, "usage: probe set|pointer|command|receive|connect|datagram ...\n");
