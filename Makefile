@@ -20,8 +20,9 @@ skels: setup ## write what students start from; STEP=2 has exercise 1 solved, FO
 console: setup ## a shell in a guest, with your modules and the test scripts at hand
 	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)')
 
-kernel: setup ## fetch the guest's kernel into the cache
-	@$(KNETLAB) kernel stock
+kernel: setup ## fetch the guest's kernel into the cache; NAME=debug builds the one that sees more
+	@[ "$(NAME)" != debug ] || tools/setup.sh kernel
+	@$(KNETLAB) kernel $(or $(NAME),stock)
 
 doctor: setup ## say what this host has and what it lacks
 	@$(KNETLAB) doctor

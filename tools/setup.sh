@@ -1,7 +1,9 @@
 #!/bin/sh
 # Install what knetlab needs on this host: Debian packages by apt, Python packages into .venv.
 #
-# Usage: tools/setup.sh [dev]      dev: also what the tests and `make lint` need
+# Usage: tools/setup.sh [kernel|dev]
+#   kernel: also what building the debug kernel needs
+#   dev:    that, and what the tests and `make lint` need
 #
 # Does nothing when all is there. Packages are installed as root or with sudo,
 # and it says which and why before it does.
@@ -18,7 +20,16 @@ gcc gcc compiles the modules
 make make compiles the modules
 mke2fs e2fsprogs makes the root file system
 '
-[ "${1:-}" != dev ] || needs="$needs
+want=${1:-}
+case $want in
+kernel | dev) needs="$needs
+flex flex builds the debug kernel
+bison bison builds the debug kernel
+bc bc builds the debug kernel
+xz xz-utils unpacks its source
+" ;;
+esac
+[ "$want" != dev ] || needs="$needs
 patch patch makes wrong solutions for the tests
 sparse sparse checks the C code
 shellcheck shellcheck checks the shell code
@@ -41,6 +52,14 @@ case $libc in
 *)
 	echo "libc6-dev is missing; programs for the guest are built with it."
 	missing="$missing libc6-dev"
+	;;
+esac
+case $want in
+kernel | dev)
+	if ! echo '#include <gelf.h>' | gcc -E - >/dev/null 2>&1; then
+		echo "libelf-dev is missing; it builds the debug kernel."
+		missing="$missing libelf-dev"
+	fi
 	;;
 esac
 if ! /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then

@@ -41,7 +41,14 @@ Progress = Callable[[int, int], None]
 
 log = logging.getLogger("knetlab")
 
-_NEEDS = {"flex": "flex", "bison": "bison", "bc": "bc", "gcc": "gcc", "make": "make"}
+_NEEDS = {
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "gcc": "gcc",
+    "make": "make",
+    "xz": "xz-utils",
+}
 _UNUSED = ("Documentation", "drivers/gpu", "drivers/staging", "drivers/media", "sound", "samples")
 """Folders of which only the Kconfig files and Makefiles are unpacked."""
 

@@ -96,6 +96,34 @@ def waiting(grade: Grade) -> dict[str, str]:
     return waits
 
 
+_SEEN_WITH = {
+    "KASAN": "memory used after it was freed or beyond its end",
+    "PROVE_LOCKING": "deadlocks that did not happen yet",
+    "DEBUG_ATOMIC_SLEEP": "sleeping where it is forbidden",
+    "FAILSLAB": "what happens when memory runs out",
+}
+"""What a kernel tells on, by the option that it takes."""
+
+
+def unseen(grade: Grade) -> str:
+    """Return a sentence on what the kernel that graded cannot see; empty if it sees all."""
+    lacking = [what for option, what in _SEEN_WITH.items() if option not in grade.kernel.features]
+    if not lacking:
+        return ""
+    lists = " and ".join(filter(None, (", ".join(lacking[:-1]), lacking[-1])))
+    waiting = sum(map(lacks_feature, checks(grade)))
+    left_out = f" {count(waiting, 'check')} not tried." if waiting else ""
+    return (
+        f"This kernel does not see {lists}.{left_out} The debug kernel does: "
+        "`make kernel NAME=debug` builds it once, in some minutes."
+    )
+
+
+def lacks_feature(check: CheckResult) -> bool:
+    """Say whether a check was left out for want of an option of the kernel."""
+    return check.status == "skip" and check.max_points == 0
+
+
 def untried(exercise: ExerciseResult, waits: dict[str, str]) -> dict[str, int]:
     """Return reason -> number of the exercise's checks not tried for it.
 
@@ -105,6 +133,8 @@ def untried(exercise: ExerciseResult, waits: dict[str, str]) -> dict[str, int]:
     own = {check.id for check in exercise.checks}
     found: Counter[str] = Counter()
     for check in exercise.checks:
+        if lacks_feature(check):
+            continue  # that is told once, for all
         if check.status == "skip" and waits.get(check.id) not in own:
             cause = waits.get(check.id)
             reason = f"{cause} did not pass" if cause else one_line(check.message)

@@ -50,6 +50,8 @@ def _report(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     if grade.exercises:
         yield _table(grade)
     yield Text(_made(grade), "dim")
+    if unseen := story.unseen(grade):
+        yield Text(unseen, "dim")
     told = _Told(grade, verbose)
     for exercise in grade.exercises:
         yield from told.exercise(exercise)

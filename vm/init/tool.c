@@ -33,6 +33,8 @@
 
 #define TCP_ESTABLISHED	1
 #define TCP_LISTEN	10
+#define PATIENCE_US	5000000	/* what insmod has */
+#define POLL_US		5000	/* virtual time: an idle guest jumps over it */
 #define PF_KTHREAD	0x00200000	/* of the flags in /proc/PID/stat */
 
 static int fail(const char *what)
@@ -110,7 +112,7 @@ static int await(const char *what, const char *address, const char *port)
 	else if (!strcmp(what, "connection"))
 		wanted = TCP_ESTABLISHED;
 	while (!present(path, inet_addr(address), atoi(port), wanted))
-		usleep(1000);	/* virtual time: an idle guest jumps over it */
+		usleep(POLL_US);
 	return 0;
 }
 
@@ -205,6 +207,21 @@ static int meet(const char *address, const char *port)
 	return -1;
 }
 
+/* Does the process wait for something that a signal may end, as accept does? */
+static int waits(pid_t pid)
+{
+	char path[32], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	if (f)
+		fclose(f);
+	return state == 'S';
+}
+
 /* Run insmod to its end, and do what HOW says once it listens; return its errno. */
 static int load(const char *file, const char *how, const char *address, const char *port, int *met)
 {
@@ -217,10 +234,12 @@ static int load(const char *file, const char *how, const char *address, const ch
 	if (!pid)
 		_exit(insmod(file, ""));
 	while (!waitpid(pid, &status, WNOHANG)) {
-		usleep(1000);
-		if (++waited == 5000)
+		usleep(POLL_US);
+		waited += POLL_US;
+		if (waited > PATIENCE_US)
 			kill(pid, SIGKILL);
-		if (*met || !present("/proc/net/tcp", inet_addr(address), atoi(port), TCP_LISTEN))
+		if (*met || !waits(pid) ||
+		    !present("/proc/net/tcp", inet_addr(address), atoi(port), TCP_LISTEN))
 			continue;
 		*met = 1;
 		if (strchr(how, 'c'))
@@ -232,7 +251,7 @@ static int load(const char *file, const char *how, const char *address, const ch
 		close(client);
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	return waited >= 5000 ? ETIMEDOUT : EINTR;
+	return waited > PATIENCE_US ? ETIMEDOUT : EINTR;
 }
 
 /* Count the kernel's threads; its workers come and go as they like. */
