@@ -83,7 +83,7 @@ class Symbols:
         fitting = {
             (section, start + offset)
             for section, start, size in self._functions.get(function, ())
-            if offset < size
+            if 0 <= offset < size
         }
         return fitting.pop() if len(fitting) == 1 else None
 

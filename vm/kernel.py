@@ -95,6 +95,7 @@ class Kernel:
         Line numbers are kept, types are not; BTF needs pahole, and nobody reads it.
         """
         options = ["KCFLAGS=-g1", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+        options += ["UBSAN_SANITIZE=y"] if "UBSAN" in self.features else []
         return ["make", "-s", f"-j{jobs}", "-C", self.build, f"M={folder}", *options, "modules"]
 
 

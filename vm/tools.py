@@ -18,6 +18,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "prlimit": "util-linux",
     "gcc": "gcc",
+    "addr2line": "binutils",
     "make": "make",
     "mke2fs": "e2fsprogs",
     "apt-get": "apt",
