@@ -113,7 +113,7 @@ def reload(
                 actual=f"{said} at time {one.number}",
                 log=module.kernel_says(),
             )
-    leaks = [k for k in leaks_of(module, done, ignore) if k.count >= times]
+    leaks = leaks_of(module, done, ignore, times)
     left = [] if ignore else _more(before, done[-1])
     if leaks or left:
         told = "; ".join(map(str, leaks)) or ", ".join(left)
@@ -129,7 +129,7 @@ def reload(
 def use(module: Module, action: Callable[[], object], what: str, times: int) -> None:
     """Call *action*, which uses *module* so many times; Unmet when each use leaves something."""
     action()
-    leaks = [k for k in leaks_of(module, []) if k.count >= times]
+    leaks = leaks_of(module, [], least=times)
     if leaks:
         raise Unmet(
             f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
@@ -232,15 +232,20 @@ def parse_rounds(text: str) -> list[Round]:
                 left=values["left"],
                 met=bool(values["met"]),
                 sections={k: v for k, v in values.items() if k.startswith(".")},
-                counts={k: values[k] for k in _COUNTED},
+                counts={k: values[k] for k in _COUNTED if k in values},
             )
         )
     return rounds
 
 
 def _more(before: Round, after: Round) -> list[str]:
-    """Return what there is more of after a round, in plain words."""
-    grown = {k: after.counts[k] - before.counts[k] for k in _COUNTED if after.counts[k]}
+    """Return what there is more of after a round, in plain words.
+
+    Kernel threads come and go by themselves: they count when there is one for each round.
+    """
+    grown = {k: n - before.counts[k] for k, n in after.counts.items()}
+    if grown.get("threads", 0) < max(after.number, 2):
+        grown.pop("threads", None)
     return [f"{n} {_COUNTED[k]}{'s' if n > 1 else ''}" for k, n in grown.items() if n > 0]
 
 
@@ -257,9 +262,12 @@ def _places_of_failures(module: Module) -> list[str]:
 # --- what is still allocated -----------------------------------------------------------
 
 
-def leaks_of(module: Module, rounds: list[Round], ignore: str = "") -> list[Leak]:
-    """Return what code of *module*, loaded where *rounds* say or now, allocated and never freed."""
-    text = module.guest.run(["/sbin/tool", "allocations"], deadline=60).text
+def leaks_of(module: Module, rounds: list[Round], ignore: str = "", least: int = 1) -> list[Leak]:
+    """Return what code of *module*, loaded where *rounds* say or now, allocated and never freed.
+
+    Stacks that hold fewer than *least* objects are not looked at.
+    """
+    text = module.guest.run(["/sbin/tool", "allocations", str(least)], deadline=60).text
     found: Counter[tuple[str, str]] = Counter()
     for count, frames in parse_allocations(text):
         for above, frame in zip([Frame("", "", 0), *frames], frames, strict=False):

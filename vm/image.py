@@ -56,23 +56,14 @@ class Image:
 # --- programs of ours ----------------------------------------------------------------
 
 
-def compile_static(source: Path, target: Path, include: tuple[Path, ...] = ()) -> None:
-    """Compile the C file *source* of ours into a static program for the guest."""
-    flags = [f"-I{folder}" for folder in include]
-    tools.run(
-        [
-            "gcc",
-            "-std=gnu11",
-            "-O2",
-            "-Wall",
-            "-static",
-            "-s",
-            *flags,
-            "-o",
-            str(target),
-            str(source),
-        ]
-    )
+def compile_static(source: Path, target: Path, *more: Path) -> None:
+    """Compile C files of ours, *source* and *more*, into a static program for the guest."""
+    flags = ["-std=gnu11", "-O2", "-Wall", "-static", "-s"]
+    tools.run(["gcc", *flags, "-o", str(target), str(source), *map(str, more)])
+
+
+def _compile_agent(target: Path) -> None:
+    compile_static(_INIT / "agent.c", target, _INIT / "tool.c")
 
 
 # --- the initramfs -------------------------------------------------------------------
@@ -95,7 +86,7 @@ def initramfs(kernel: Kernel) -> Path:
 
     def make(folder: Path) -> None:
         agent = folder / "agent"
-        compile_static(_INIT / "agent.c", agent)
+        _compile_agent(agent)
         files: dict[str, tuple[int, bytes]] = {"modules": (stat.S_IFDIR | 0o755, b"")}
         files["dev"] = (stat.S_IFDIR | 0o755, b"")
         for driver in kernel.drivers:
@@ -105,7 +96,7 @@ def initramfs(kernel: Kernel) -> Path:
         files["init"] = (stat.S_IFREG | 0o755, agent.read_bytes())
         (folder / "initramfs").write_bytes(cpio(files))
 
-    key = cache.digest(Path(__file__), _INIT / "agent.c", kernel.key)
+    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), kernel.key)
     return cache.entry("initramfs", key, make) / "initramfs"
 
 
@@ -158,8 +149,8 @@ def _make_root(folder: Path) -> None:
             link = target / "bin" / applet
             if not link.exists() and not link.is_symlink():
                 link.symlink_to("busybox")
-        compile_static(_INIT / "agent.c", target / "sbin/agent")
-        compile_static(_INIT / "tool.c", target / "sbin/tool")
+        _compile_agent(target / "sbin/agent")
+        (target / "sbin/tool").symlink_to("agent")
         for script in ("rc", "shell"):
             shutil.copy(_INIT / script, target / "etc" / script)
         (target / "etc/passwd").write_text("root::0:0:root:/root:/bin/sh\n")

@@ -49,6 +49,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
+#define TOOL		"/sbin/tool"	/* a link to this program, too */
+
 #define MAX_PROCS	64
 #define MAX_FRAME	(8 * 1024 * 1024)
 #define MAX_OUTPUT	(1024 * 1024)	/* bytes of one process's output sent on */
@@ -192,6 +196,13 @@ static void child(char **argv, const char *netns, int in, int out, int err)
 			fprintf(stderr, "network namespace %s: %s\n", netns, strerror(errno));
 			_exit(126);
 		}
+	}
+	if (!strcmp(argv[0], TOOL)) {
+		int argc = 0;
+
+		while (argv[argc])
+			argc++;
+		exit(tool(argc, argv));
 	}
 	execvp(argv[0], argv);
 	fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
@@ -674,11 +685,13 @@ static int has_shell_option(void)
 	return !!strstr(line, "knetlab.shell");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static char *const rc[] = { "/bin/sh", "/etc/rc", NULL };
 	static char *const shell[] = { "/bin/sh", "/etc/shell", NULL };
 
+	if (argc && strstr(argv[0], "tool"))
+		return tool(argc, argv);
 	if (getpid() != 1) {
 		fputs("the agent is the guest's process 1 and nothing else\n", stderr);
 		return 2;
