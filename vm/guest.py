@@ -153,7 +153,7 @@ class Guest:
         self._next_id = 1
         self._processes: dict[int, Process] = {}
         self._clock_ms = 0
-        self._running = False
+        self._log_is_whole = False  # nothing ran since the log was fetched
 
     @classmethod
     @contextlib.contextmanager
@@ -285,6 +285,7 @@ class Guest:
                 if kind == answer and ident == number:
                     break
             self.machine.stop()
+            self._log_is_whole = answer == "exit"  # the agent sends the log before it
         except VMError as error:
             if isinstance(error, GuestError):
                 raise
@@ -375,5 +376,7 @@ class Guest:
 
     def sync(self) -> None:
         """Fetch what the kernel has logged up to now."""
+        if self._log_is_whole and not self.dead:
+            return
         self._send("sync", 0, b"")
         self._ask("done", 0, BACKSTOP_WALL_SECONDS)

@@ -8,6 +8,7 @@
  *     tool insmod FILE [PARAMETERS]      tool rmmod NAME
  *     tool traces FILE...                  print files, each behind a line ==> FILE <==
  *     tool tidy NAME FILE...               rmmod and traces
+ *     tool sleep SECONDS                   tool mknod PATH MAJOR (a character device, minor 0)
  *     tool rounds FILE NAME LAST HOW ADDRESS PORT
  *                                          insmod and rmmod, again and again. HOW has letters:
  *                                          c  when it listens at ADDRESS:PORT, a client connects
@@ -32,7 +33,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -413,8 +416,17 @@ int tool(int argc, char **argv)
 		return allocations(atol(argv[2]));
 	if (argc == 8 && !strcmp(argv[1], "rounds"))
 		return rounds(argv[2], argv[3], atol(argv[4]), argv[5], argv[6], argv[7]);
+	if (argc == 3 && !strcmp(argv[1], "sleep")) {
+		sleep(atoi(argv[2]));
+		return 0;
+	}
+	if (argc == 4 && !strcmp(argv[1], "mknod")) {
+		if (mknod(argv[2], S_IFCHR | 0600, makedev(atoi(argv[3]), 0)) && errno != EEXIST)
+			return fail(argv[2]);
+		return 0;
+	}
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
-	fprintf(stderr, "usage: tool insmod|rmmod|traces|tidy|rounds|allocations|await ...\n");
+	fprintf(stderr, "usage: tool insmod|rmmod|traces|... ARGUMENTS, see tool.c\n");
 	return 2;
 }

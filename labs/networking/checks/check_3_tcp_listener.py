@@ -6,7 +6,7 @@ import errno
 import re
 
 import pytest
-from networking import LISTEN, NC, Server, Socket, listed, listeners
+from networking import LISTEN, NC, Server, Socket, listed, listeners, read
 
 from checker import endurance
 from checker.testbed import Module, Unmet, errno_name
@@ -122,6 +122,6 @@ def check_error_paths(module: Module) -> None:
 
 def _tcp_sockets(guest: Guest) -> int:
     """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
-    text = guest.run(["/bin/cat", "/proc/net/sockstat"]).text
+    text = read(guest, "/proc/net/sockstat")
     match = re.search(r"^TCP:.* alloc (\d+)", text, re.MULTILINE)
     return int(match[1]) if match else 0

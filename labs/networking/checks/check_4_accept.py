@@ -35,7 +35,7 @@ def _client(server: Server, picks: Picks) -> tuple[str, Process]:
 def check_waits(listening_server: Server, guest: Guest, picks: Picks) -> None:
     """Insmod comes back when a client has connected, and not before."""
     server = listening_server
-    guest.run(["/bin/sleep", "2"])
+    guest.run(["/sbin/tool", "sleep", "2"])
     if server.insmod.result is not None:
         raise Unmet(
             "insmod came back before any client had connected.",
@@ -93,7 +93,7 @@ def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None
     server.module.unload()
     client.kill()
     # TIME_WAIT is no leak and lasts 60 seconds (TCP_TIMEWAIT_LEN): guest time, so it costs nothing
-    guest.run(["/bin/sleep", "65"], deadline=70)
+    guest.run(["/sbin/tool", "sleep", "65"], deadline=70)
     left = [s for s in sockets(guest) if s.port == server.socket.port and s.state != LISTEN]
     if left:
         raise Unmet(

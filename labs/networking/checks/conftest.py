@@ -30,7 +30,8 @@ def readings() -> dict[int, bool]:
 def syn_filter(module: Module, readings: dict[int, bool], picks: Picks) -> Filter:
     """The filter module, loaded, with its device node made."""
     guest = module.guest
-    guest.run(["/bin/mknod", DEVICE, "c", "42", "0"])
+    if id(guest) not in readings:
+        guest.run(["/sbin/tool", "mknod", DEVICE, "42"])
     module.load()
     the_filter = Filter(module)
     if id(guest) not in readings:
@@ -46,7 +47,7 @@ def server(module: Module) -> Server:
     """The tcp_sock module with insmod started, and its listening socket awaited."""
     guest = module.guest
     if sockets(guest):  # a TIME_WAIT of the check before would keep the port for 60 seconds
-        guest.run(["/bin/sleep", "65"], deadline=70)
+        guest.run(["/sbin/tool", "sleep", "65"], deadline=70)
     insmod = module.start_load()
     guest.run(["/sbin/tool", "await", "tcp", "any", "0"], deadline=3)
     found = listeners(guest)

@@ -111,6 +111,11 @@ def _as_lines(sources: list[str]) -> str:
 # --- sockets as the guest's kernel lists them ----------------------------------------
 
 
+def read(guest: Guest, path: str) -> str:
+    """Return what a file of the guest's /proc says."""
+    return guest.run(["/sbin/tool", "traces", path]).text.partition("<==\n")[2]
+
+
 class Socket(NamedTuple):
     """A local socket of /proc/net/tcp or udp."""
 
@@ -126,7 +131,7 @@ class Socket(NamedTuple):
 def sockets(guest: Guest, protocol: str = "tcp") -> list[Socket]:
     """Return the sockets that /proc/net/*protocol* lists."""
     found = []
-    for line in guest.run(["/bin/cat", f"/proc/net/{protocol}"]).text.splitlines()[1:]:
+    for line in read(guest, f"/proc/net/{protocol}").splitlines()[1:]:
         fields = line.split()
         address, port = fields[1].split(":")
         octets = reversed(bytes.fromhex(address))
@@ -194,6 +199,6 @@ class Receiver:
 
 def out_datagrams(guest: Guest) -> int:
     """Return how many UDP datagrams the guest has sent (OutDatagrams of /proc/net/snmp)."""
-    lines = [x.split() for x in guest.run(["/bin/cat", "/proc/net/snmp"]).text.splitlines()]
+    lines = [x.split() for x in read(guest, "/proc/net/snmp").splitlines()]
     names, values = [x for x in lines if x[0] == "Udp:"]
     return int(values[names.index("OutDatagrams")])
