@@ -1,10 +1,9 @@
 """What a module leaves behind: loaded again and again, and with each allocation failing in turn.
 
-Lab checks call reload() and error_paths(); both raise Unmet with a sentence that
-names the line. What is still allocated is asked of the kernel's slab allocator
-(alloc_traces, Documentation/mm/slub.rst): each live object with the stack of
-whoever allocated it. Which allocation fails is the kernel's fault injection
-(Documentation/fault-injection), armed by vm/witness.
+Lab checks call reload(), use() and error_paths(); they raise Unmet with a
+sentence that names the line. The helper module vm/witness notes what the module
+allocates and does not free, with the stack, and arms the kernel's fault injection
+(Documentation/fault-injection).
 """
 
 from __future__ import annotations
@@ -12,19 +11,15 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from checker import kernel_log
 from checker.testbed import Late, Module, Unmet, errno_name
-from vm import witness
 
 ROUNDS = 20
 SECONDS = 300.0
 """Guest seconds that all rounds together have."""
-
-MAX_CODE = 1 << 16
-"""Bytes of code that a section has at most."""
 
 MAX_FAILURES = 100
 """So many allocations of one init function are tried."""
@@ -54,13 +49,17 @@ _COUNTED = {
 }
 
 
+Stack = tuple[str, ...]
+"""Functions, innermost first; the module's own code as .text+0x28."""
+
+
 @dataclass(frozen=True)
 class Round:
     """One load and unload: errnos (0: it worked), and what was there afterwards.
 
     *left* is how many allocations were still to come when init returned, 0
-    after one has failed; *met* whether it came to listen; *sections* where the
-    module's code lay, by name.
+    after one has failed; *met* whether it came to listen; *stacks* who
+    allocated what is still there.
     """
 
     number: int
@@ -68,8 +67,8 @@ class Round:
     rmmod: int
     left: int
     met: bool
-    sections: dict[str, int]
     counts: dict[str, int]
+    stacks: tuple[Stack, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def reload(
                 actual=f"{said} at time {one.number}",
                 log=module.kernel_says(),
             )
-    leaks = leaks_of(module, done, ignore, times)
+    leaks = leaks_of(module, done[-1].stacks, ignore, times)
     left = [] if ignore else _more(before, done[-1])
     if leaks or left:
         told = "; ".join(map(str, leaks)) or ", ".join(left)
@@ -128,8 +127,10 @@ def reload(
 
 def use(module: Module, action: Callable[[], object], what: str, times: int) -> None:
     """Call *action*, which uses *module* so many times; Unmet when each use leaves something."""
+    module.guest.run(["/sbin/tool", "watch", "1"])
     action()
-    leaks = leaks_of(module, [], least=times)
+    text = module.guest.run(["/sbin/tool", "watch", "0"]).text
+    leaks = leaks_of(module, parse_objects(text), least=times)
     if leaks:
         raise Unmet(
             f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
@@ -147,60 +148,52 @@ def error_paths(
     *listening* only those failures count that came when init had begun to
     listen, and a client connects; else insmod is interrupted there.
     """
-    stand_in_the_way(module)
     how = "fc" if listening else "fi"
     before, *done = _rounds(module, MAX_FAILURES, how, listens)
-    failures = [one for one in done if not one.left]
-    places = _places_of_failures(module)
-    for one in failures:
-        if listening and not one.met:
-            before = one
-            continue
-        place = places[one.number - 1] if one.number <= len(places) else ""
-        where = f"When allocation {one.number} of init fails{place},"
-        ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
-        if one.insmod == errno.ETIMEDOUT:
-            raise Late(f"{where} insmod does not come back.", log=module.kernel_says())
-        if one.rmmod:
-            raise Unmet(
-                f"{where} {ended}, and then the module cannot be unloaded.",
-                expected="rmmod succeeds",
-                actual=f"rmmod fails with {errno_name(one.rmmod)}",
-            )
-        if left := [] if ignore else _more(before, one):
-            raise Unmet(
-                f"{where} {ended} and leaves behind: {', '.join(left)}.",
-                expected="init undoes what it did before it returns the error",
-                actual=", ".join(left),
-                log=module.kernel_says(),
-            )
-    if not failures:
+    if all(one.left for one in done):
         raise Unmet(
             "No allocation could be made to fail while init ran.",
             expected="init allocates something, a socket or a device number",
             actual="it allocates nothing",
         )
-    leaks = leaks_of(module, done, ignore)
-    if leaks:  # once may be a cache's; what comes again at the same allocation is a leak
-        again = _rounds(module, MAX_FAILURES, how, listens)
-        now = leaks_of(module, done + again, ignore)
-        twice = Counter({(k.place, k.function): k.count for k in now})
-        leaks = [k for k in leaks if twice[k.place, k.function] >= 2 * k.count]
-    if leaks:
-        raise Unmet(
-            "When an allocation of init fails, init returns the error and leaves something behind: "
-            f"{'; '.join(map(str, leaks))}.",
-            expected="init undoes what it did before it returns the error",
-            actual="\n".join(map(str, leaks)),
-        )
+    places = _places_of_failures(module)
+    judged = [one for one in done if one.met or not listening]
+    leaks = {one.number: leaks_of(module, one.stacks, ignore) for one in judged}
+    if any(leaks.values()):  # once may be a cache that filled itself
+        for one in _rounds(module, MAX_FAILURES, how, listens):
+            again = leaks_of(module, one.stacks, ignore)
+            leaks[one.number] = [k for k in leaks.get(one.number, ()) if k in again]
+    for one in judged:
+        when = "When nothing fails,"
+        if not one.left:
+            place = places[one.number - 1] if one.number <= len(places) else ""
+            when = f"When allocation {one.number} of init fails{place},"
+        left = [str(leak) for leak in leaks[one.number]]
+        counted = [] if left or ignore else _more(before, one)
+        ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
+        if one.insmod == errno.ETIMEDOUT:
+            raise Late(f"{when} insmod does not come back.", log=module.kernel_says())
+        if one.rmmod:
+            raise Unmet(
+                f"{when} {ended}, and then the module cannot be unloaded.",
+                expected="rmmod succeeds",
+                actual=f"rmmod fails with {errno_name(one.rmmod)}",
+            )
+        if left or counted:
+            told = "; ".join(left) or f"{ended} and leaves behind: {', '.join(counted)}"
+            raise Unmet(
+                f"{when} {told}.",
+                expected="init undoes what it did before it returns the error",
+                actual="\n".join(left or counted),
+            )
 
 
-def stand_in_the_way(module: Module, parameters: str = "") -> None:
-    """Load the helper vm/witness; it goes with `rmmod witness`, or with the guest."""
-    argv = ["/sbin/tool", "insmod", f"/lab/{witness.PATH}", parameters]
-    loaded = module.guest.run(argv)
-    if not loaded.ok:
-        raise RuntimeError(f"witness.ko cannot be loaded: {loaded.err.decode()}")
+def hold_major(module: Module, number: int) -> None:
+    """Let the helper module hold the major *number*; 0 gives it back."""
+    path = "/sys/module/witness/parameters/major"
+    done = module.guest.run(["/sbin/tool", "put", path, str(number)])
+    if not done.ok:
+        raise RuntimeError(f"the major number {number} cannot be held: {done.err.decode()}")
 
 
 # --- rounds --------------------------------------------------------------------------
@@ -217,10 +210,11 @@ def _rounds(module: Module, last: int, how: str, listens: Client) -> list[Round]
 
 
 def parse_rounds(text: str) -> list[Round]:
-    """Read what `tool rounds` prints: a line a round."""
+    """Read what `tool rounds` prints: a line a round, and a line for each object left by it."""
     rounds = []
-    for line in text.splitlines():
-        words = line.split()
+    for part in re.split(r"^(?=round )", text, flags=re.MULTILINE):
+        head, _, rest = part.partition("\n")
+        words = head.split()
         if words[:1] != ["round"]:
             continue
         values = {k: int(v, 0) for k, _, v in (word.partition("=") for word in words[2:])}
@@ -231,11 +225,17 @@ def parse_rounds(text: str) -> list[Round]:
                 rmmod=values["rmmod"],
                 left=values["left"],
                 met=bool(values["met"]),
-                sections={k: v for k, v in values.items() if k.startswith(".")},
                 counts={k: values[k] for k in _COUNTED if k in values},
+                stacks=parse_objects(rest),
             )
         )
     return rounds
+
+
+def parse_objects(text: str) -> tuple[Stack, ...]:
+    """Read what vm/witness prints: a line for each object that is left."""
+    lines = (line.split() for line in text.splitlines())
+    return tuple(tuple(words[1:]) for words in lines if words[:1] == ["object"])
 
 
 def _more(before: Round, after: Round) -> list[str]:
@@ -262,61 +262,22 @@ def _places_of_failures(module: Module) -> list[str]:
 # --- what is still allocated -----------------------------------------------------------
 
 
-def leaks_of(module: Module, rounds: list[Round], ignore: str = "", least: int = 1) -> list[Leak]:
-    """Return what code of *module*, loaded where *rounds* say or now, allocated and never freed.
+def leaks_of(
+    module: Module, stacks: Iterable[Stack], ignore: str = "", least: int = 1
+) -> list[Leak]:
+    """Return by whom at least *least* objects were allocated that are left.
 
-    Stacks that hold fewer than *least* objects are not looked at.
+    Several objects make up a socket: they have one place. Functions of the
+    kernel that match *ignore* are left out.
     """
-    text = module.guest.run(["/sbin/tool", "allocations", str(least)], deadline=60).text
     found: Counter[tuple[str, str]] = Counter()
-    for count, frames in parse_allocations(text):
-        for above, frame in zip([Frame("", "", 0), *frames], frames, strict=False):
-            place = _place(module, frame, rounds)
-            if place is not None:
-                if not ignore or not re.search(ignore, above.function):
-                    found[place, above.function] += count
+    for stack in stacks:
+        for called, frame in zip(["", *stack], stack, strict=False):
+            if own := re.fullmatch(r"(\.[\w.]+)\+(0x[0-9a-f]+)", frame):
+                place = ""
+                if module.symbols:
+                    place = module.symbols.place(own[1], int(own[2], 16) - 1)
+                if not ignore or not re.search(ignore, called):
+                    found[place, called] += 1
                 break
-    return [Leak(place, function, count) for (place, function), count in found.items()]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame of a stack: a function, its module (empty: the kernel) and the offset in it.
-
-    When a module is gone, so are its names: *function* is empty, *offset* the address.
-    """
-
-    function: str
-    module: str
-    offset: int
-
-
-_FRAME = re.compile(r"^ +([\w.]+)\+(0x[0-9a-f]+)/0x[0-9a-f]+(?: \[(\w+)\])?$")
-_ADDRESS = re.compile(r"^ +(0x[0-9a-f]+)$")
-
-
-def parse_allocations(text: str) -> list[tuple[int, list[Frame]]]:
-    """Read what `tool allocations` prints: how many objects, and the stack that allocated them."""
-    blocks: list[tuple[int, list[Frame]]] = []
-    for line in text.splitlines():
-        if head := re.match(r"^\S+ +(\d+) \S+ .*age=", line):
-            blocks.append((int(head[1]), []))
-        elif blocks and (frame := _FRAME.match(line)):
-            blocks[-1][1].append(Frame(frame[1], frame[3] or "", int(frame[2], 16)))
-        elif blocks and (address := _ADDRESS.match(line)):
-            blocks[-1][1].append(Frame("", "", int(address[1], 16)))
-    return blocks
-
-
-def _place(module: Module, frame: Frame, rounds: list[Round]) -> str | None:
-    """Return the module's line for a frame in it ("" if it is not known); None for other frames."""
-    if frame.module == module.name:
-        return module.symbols.locate(frame.function, frame.offset - 1) if module.symbols else ""
-    if frame.function:
-        return None
-    bases = {(base, section) for one in rounds for section, base in one.sections.items()}
-    below = [b for b in bases if b[0] <= frame.offset < b[0] + MAX_CODE]
-    if not below:
-        return None
-    base, section = max(below)
-    return module.symbols.place(section, frame.offset - base - 1) if module.symbols else ""
+    return [Leak(place, called, n) for (place, called), n in found.items() if n >= least]

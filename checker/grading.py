@@ -72,6 +72,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         image.root(),
         accel=options.accel,
         files={**guest_files(lab, for_person=False), **witness.files(kernel)},
+        modules=(witness.PATH,),
     )
     if options.accel == "kvm":
         options.on_stage("proving KVM by a boot")

@@ -163,7 +163,9 @@ class Guest:
         Raises VMError when QEMU or the guest does not come up.
         """
         with Machine(config, {**config.files, **payload}) as machine:
-            yield cls.greet(machine)
+            guest = cls.greet(machine)
+            guest.load_modules()
+            yield guest
 
     @classmethod
     def greet(cls, machine: Machine) -> Self:
@@ -192,6 +194,13 @@ class Guest:
         assert process.result is not None
         if not process.result.ok:
             raise VMError(f"The payload disk cannot be read: {process.result.err.decode()}")
+
+    def load_modules(self) -> None:
+        """Load what the machine's configuration names; VMError when the kernel refuses it."""
+        for path in self.machine.config.modules:
+            loaded = self.run(["/sbin/tool", "insmod", f"/lab/{path}"])
+            if not loaded.ok:
+                raise VMError(f"{path} cannot be loaded in the guest: {loaded.err.decode()}")
 
     # -- frames -----------------------------------------------------------------------
 

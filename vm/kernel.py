@@ -42,7 +42,7 @@ Those that are built into the kernel have no file.
 
 FEATURES = (
     *("KASAN", "DEBUG_KMEMLEAK", "PROVE_LOCKING", "PROVE_RCU", "DEBUG_ATOMIC_SLEEP", "UBSAN"),
-    *("DEBUG_LIST", "DEBUG_OBJECTS", "FAILSLAB", "KPROBES", "SLUB_DEBUG"),
+    *("DEBUG_LIST", "DEBUG_OBJECTS", "FAILSLAB", "KPROBES", "TRACEPOINTS"),
 )
 """Options of a kernel (without CONFIG_) that checks may need."""
 
@@ -75,19 +75,6 @@ class Kernel:
     build_mounts: Mapping[Path, str]
     drivers: tuple[Path, ...]
     features: frozenset[str] = field(default_factory=frozenset)
-
-    @property
-    def parameters(self) -> str:
-        """What its command line says, besides what every guest's does.
-
-        Each slab object is to remember who allocated it: that names the line of
-        a leak in a tenth of a second. kmemleak needs many seconds for less, and
-        makes everything else twice as slow (both measured under TCG).
-        """
-        if "SLUB_DEBUG" not in self.features:
-            return ""
-        caches = "kmalloc-*,sock_inode_cache,TCP,UDP"
-        return f"kmemleak=off slub_debug=U,{caches}"
 
     def make(self, folder: str, jobs: int = 1) -> list[str]:
         """Return the command that builds the modules in *folder*, inside a sandbox.

@@ -45,7 +45,7 @@ def _key(config: Config) -> str:
     arguments = command_line(config, Frozen(Path("ram"), Path("state")))
     parts = [config.kernel.key, config.initramfs.parent.name, config.image.key]
     files = [part for n, file in config.files.items() for part in (n, file.content)]
-    return cache.digest(Path(__file__), qemu, *arguments, *parts, *files)
+    return cache.digest(Path(__file__), qemu, *arguments, *parts, *files, *config.modules)
 
 
 def _make(config: Config, folder: Path) -> None:
@@ -56,6 +56,7 @@ def _make(config: Config, folder: Path) -> None:
     with Machine(config, config.files, frozen) as machine:
         guest = Guest(machine)  # the agent has no nonce yet: every clone gets its own
         guest.unpack()
+        guest.load_modules()
         guest.run(["/bin/sleep", str(REST_SECONDS)])
         machine.freeze(folder / "state")
     try:

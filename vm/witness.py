@@ -1,4 +1,4 @@
-"""The helper module witness.ko, which stands in the way of the module under test."""
+"""The helper module witness.ko: it sees what the module under test allocates, and more."""
 
 from __future__ import annotations
 

@@ -15,17 +15,15 @@
  *                                          i  when it listens there, insmod is interrupted
  *                                          f  in round N the Nth allocation of init fails;
  *                                             the round in which none did is the last
- *     tool allocations LEAST               what is allocated by modules, loaded or gone, by
- *                                          those who hold at least so many objects
- *     tool await tcp ADDRESS PORT          wait until something listens there
- *     tool await udp ADDRESS PORT          wait until a socket is bound there
- *     tool await connection ADDRESS PORT   wait until a TCP connection is up from there
+ *                                          Behind each round f, and the last one else, come
+ *                                          lines of what is left, see vm/witness
+ *     tool watch 1|0                       such lines of what is left now; begin anew, or end
+ *     tool put PATH TEXT                   write TEXT to a file
  *
  * PORT 0 stands for any address and port.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -127,6 +125,9 @@ static int await(const char *what, const char *address, const char *port)
 
 #define WITNESS	"/sys/module/witness/parameters/"
 #define NTH	WITNESS "nth"
+#define WATCH	WITNESS "watch"
+#define OBJECTS	"/sys/kernel/debug/witness"
+#define GRACE_US	50000	/* what is freed by RCU is gone by then */
 
 /* Return the number that stands in a file behind a text, or behind nothing. */
 static unsigned long number_in(const char *path, const char *behind)
@@ -160,6 +161,17 @@ static int lines_in(const char *path)
 	return lines;
 }
 
+static void print_file(const char *path)
+{
+	char line[4096];
+	FILE *f = fopen(path, "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		fputs(line, stdout);
+	if (f)
+		fclose(f);
+}
+
 static void put(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "we");
@@ -177,25 +189,6 @@ static void arm(long nth)
 	put("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
 	snprintf(text, sizeof(text), "%ld", nth);
 	put(NTH, text);
-}
-
-/* Say where the module's code lies, so that addresses in reports can be understood later. */
-static void print_sections(const char *name)
-{
-	static const char *const sections[] = { ".text", ".init.text", ".exit.text" };
-
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-		char path[256], text[32];
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/sys/module/%s/sections/%s", name, sections[i]);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fgets(text, sizeof(text), f))
-			printf(" %s=%.*s", sections[i], (int)strcspn(text, "\n"), text);
-		fclose(f);
-	}
 }
 
 /* Let a client connect; a reset when it goes leaves no TIME_WAIT. */
@@ -301,6 +294,7 @@ static int rounds(const char *file, const char *name, long last, const char *how
 
 	printf("round 0 insmod=0 rmmod=0 left=0 met=0");
 	print_counts();
+	put(WATCH, "1");
 	for (long n = 1; !done; n++) {
 		int loaded, met, removed = 0;
 		unsigned long left = 0;
@@ -310,89 +304,21 @@ static int rounds(const char *file, const char *name, long last, const char *how
 		loaded = load(file, how, address, port, &met);
 		if (fails)
 			left = number_in(NTH, "");
-		printf("round %ld", n);
-		if (fails)
-			printf(" .text=%#lx .init.text=%#lx", number_in(WITNESS "text", ""),
-			       number_in(WITNESS "init", ""));
-		else if (n == 1 || n == last)
-			print_sections(name);
 		if (!loaded)
 			removed = rmmod(name);
 		done = n == last || removed || loaded == ETIMEDOUT || (fails && left);
-		printf(" insmod=%d rmmod=%d left=%lu met=%d", loaded, removed, left, met);
-		if (fails || done)
-			print_counts();
-		else
+		printf("round %ld insmod=%d rmmod=%d left=%lu met=%d", n, loaded, removed, left, met);
+		if (!fails && !done) {
 			printf("\n");
-	}
-	return 0;
-}
-
-/* Is this line of a stack trace an address in a module, loaded or gone? */
-static int in_module(const char *line)
-{
-	return strchr(line, '[') || strtoul(line, NULL, 16) >= 0xffffffffa0000000;
-}
-
-/*
- * Print the blocks of a cache's alloc_traces (Documentation/mm/slub.rst) whose
- * stack has a frame in a module. They come with the largest number of objects
- * first; naming functions is what takes the kernel long, so stop in time.
- */
-static int print_allocations(const char *cache, long least, int quiet)
-{
-	static char block[64 * 1024];
-	char path[512], line[1024];
-	int own = 0, any = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/slab/%s/alloc_traces", cache);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	setvbuf(f, NULL, _IOFBF, 4096);
-	block[0] = '\0';
-	while (fgets(line, sizeof(line), f)) {
-		if (line[0] != '\n' && strspn(line, " ") < 8 && strstr(line, " age=")) {
-			if (own && !quiet)
-				printf("%s %s", cache, block);
-			any |= own;
-			own = 0;
-			block[0] = '\0';
-			if (atol(line) < least)
-				break;
-		}
-		if (strlen(block) + strlen(line) < sizeof(block))
-			strcat(block, line);
-		own |= in_module(line + strspn(line, " "));
-	}
-	if (own && !quiet)
-		printf("%s %s", cache, block);
-	fclose(f);
-	return any | own;
-}
-
-/*
- * Print what modules have allocated and not freed. KASAN keeps what was freed
- * for a while, and it looks allocated; shrinking the cache makes KASAN give it
- * back, which takes long, and so is done only where there is something.
- */
-static int allocations(long least)
-{
-	DIR *dir = opendir("/sys/kernel/debug/slab");
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir))) {
-		char path[512];
-
-		if (e->d_name[0] == '.' || !print_allocations(e->d_name, least, 1))
 			continue;
-		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", e->d_name);
-		put(path, "1");
-		print_allocations(e->d_name, least, 0);
+		}
+		usleep(GRACE_US);
+		print_counts();
+		print_file(OBJECTS);
+		if (fails)
+			put(WATCH, "1");	/* begin anew */
 	}
-	if (dir)
-		closedir(dir);
+	put(WATCH, "0");
 	return 0;
 }
 
@@ -412,8 +338,16 @@ int tool(int argc, char **argv)
 		traces(argv + 3);
 		return err;
 	}
-	if (argc == 3 && !strcmp(argv[1], "allocations"))
-		return allocations(atol(argv[2]));
+	if (argc == 3 && !strcmp(argv[1], "watch")) {
+		usleep(GRACE_US);
+		print_file(OBJECTS);
+		put(WATCH, argv[2]);
+		return 0;
+	}
+	if (argc == 4 && !strcmp(argv[1], "put")) {
+		put(argv[2], argv[3]);
+		return 0;
+	}
 	if (argc == 8 && !strcmp(argv[1], "rounds"))
 		return rounds(argv[2], argv[3], atol(argv[4]), argv[5], argv[6], argv[7]);
 	if (argc == 3 && !strcmp(argv[1], "sleep")) {

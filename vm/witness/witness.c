@@ -1,44 +1,264 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * witness.c - stands in the way of another module: lets an allocation in its
- * init function fail, or holds a major number that it wants.
+ * witness.c - sees what another module allocates and stands in its way.
  *
- * Writing N to /sys/module/witness/parameters/nth arms the next module that is
- * loaded: the Nth allocation in its init function fails, those of the module
- * loader before it and whatever comes after it do not. Reading says how many
- * allocations were still to come when init returned: 0, one has failed.
- * The parameters text and init say where the code of the module that was loaded
- * last lies, so that addresses in reports can be understood when it is gone.
+ * It is loaded before the module under test. Its parameters, in
+ * /sys/module/witness/parameters, are how it is used:
  *
- * The parameter major, given when witness is loaded, is a major number to hold.
+ * watch: writing 1 begins to note every slab object that is allocated while
+ * code of the module that was loaded last is on the stack, and forgets those
+ * that are freed; 0 ends that. What is left stands in
+ * /sys/kernel/debug/witness, a line an object: the functions on the stack, from
+ * the allocator's caller outwards; those of the module as .text+OFFSET or
+ * .init.text+OFFSET, since its names go with it.
  *
- * The failing itself is the kernel's own (Documentation/fault-injection).
+ * nth: writing N lets the Nth allocation in the next module's init function
+ * fail; those of the module loader before it, and what comes after it, do not.
+ * Reading says how many were still to come when init returned: 0, one has
+ * failed. The failing itself is the kernel's own
+ * (Documentation/fault-injection).
+ *
+ * major: writing N holds the major number N, 0 gives it back.
  */
 
+#include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+#include <linux/stacktrace.h>
+#include <linux/tracepoint.h>
 #include <linux/version.h>
 
-static unsigned int nth;
-module_param(nth, uint, 0600);
+#define OBJECTS	1024
+#define FRAMES	20
 
-static unsigned long text;
-module_param(text, ulong, 0400);
+/* --- the module that was loaded last ------------------------------------------------- */
 
-static unsigned long init;
-module_param(init, ulong, 0400);
+struct region {
+	const char *name;
+	unsigned long base, size;
+};
 
-static unsigned int major;
-module_param(major, uint, 0400);
+static struct region regions[] = { { .name = ".text" }, { .name = ".init.text" } };
+
+static int on_module(struct notifier_block *block, unsigned long state, void *data)
+{
+	struct module *module = data;
+
+	if (state != MODULE_STATE_COMING)
+		return NOTIFY_DONE;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	regions[0].base = (unsigned long)module->mem[MOD_TEXT].base;
+	regions[0].size = module->mem[MOD_TEXT].size;
+	regions[1].base = (unsigned long)module->mem[MOD_INIT_TEXT].base;
+	regions[1].size = module->mem[MOD_INIT_TEXT].size;
+#else
+	regions[0].base = (unsigned long)module->core_layout.base;
+	regions[0].size = module->core_layout.text_size;
+	regions[1].base = (unsigned long)module->init_layout.base;
+	regions[1].size = module->init_layout.text_size;
+#endif
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block modules = {
+	.notifier_call	= on_module,
+};
+
+/* --- what it allocated ----------------------------------------------------------------- */
+
+struct frame {
+	const char *region;	/* NULL: a function of the kernel */
+	unsigned long at;	/* offset in the region, else address */
+};
+
+struct object {
+	const void *ptr;	/* NULL: a free slot */
+	unsigned int frames;
+	struct frame stack[FRAMES];
+};
+
+static struct object objects[OBJECTS];
+static unsigned int used;	/* slots in use lie below */
+static DEFINE_RAW_SPINLOCK(lock);
+
+static void on_alloc(void *data, unsigned long call_site, const void *ptr)
+{
+	unsigned long stack[FRAMES], flags;
+	unsigned int n, own = 0;
+	struct object object;
+
+	if (!ptr)
+		return;
+	n = stack_trace_save(stack, FRAMES, 1);
+	object.ptr = ptr;
+	object.frames = n;
+	for (unsigned int i = 0; i < n; i++) {
+		object.stack[i] = (struct frame){ .at = stack[i] };
+		for (unsigned int r = 0; r < ARRAY_SIZE(regions); r++) {
+			if (stack[i] - regions[r].base >= regions[r].size)
+				continue;
+			object.stack[i].region = regions[r].name;
+			object.stack[i].at = stack[i] - regions[r].base;
+			own = 1;
+		}
+	}
+	if (!own)
+		return;
+	raw_spin_lock_irqsave(&lock, flags);
+	for (unsigned int i = 0; i < OBJECTS; i++) {
+		if (objects[i].ptr)
+			continue;
+		objects[i] = object;
+		used = max(used, i + 1);
+		break;
+	}
+	raw_spin_unlock_irqrestore(&lock, flags);
+}
+
+static void on_free(void *data, unsigned long call_site, const void *ptr)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&lock, flags);
+	for (unsigned int i = 0; i < used; i++)
+		if (objects[i].ptr == ptr)
+			objects[i].ptr = NULL;
+	while (used && !objects[used - 1].ptr)
+		used--;
+	raw_spin_unlock_irqrestore(&lock, flags);
+}
+
+/*
+ * The tracepoints have more arguments than these two, different ones on
+ * different kernels; the address is the second one of each.
+ */
+static struct watched {
+	const char *name;
+	void *probe;
+	struct tracepoint *tracepoint;
+} events[] = {
+	{ "kmalloc", on_alloc },
+	{ "kmem_cache_alloc", on_alloc },
+	{ "kfree", on_free },
+	{ "kmem_cache_free", on_free },
+};
+
+static void find_event(struct tracepoint *tracepoint, void *unused)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
+		if (!strcmp(tracepoint->name, events[i].name))
+			events[i].tracepoint = tracepoint;
+}
+
+static bool watch;
+
+static void stop_watching(void)
+{
+	if (!watch)
+		return;
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
+		tracepoint_probe_unregister(events[i].tracepoint, events[i].probe, NULL);
+	tracepoint_synchronize_unregister();
+	watch = false;
+}
+
+static int set_watch(const char *value, const struct kernel_param *param)
+{
+	bool wanted;
+	int err = kstrtobool(value, &wanted);
+
+	if (err)
+		return err;
+	stop_watching();
+	if (!wanted)
+		return 0;
+	memset(objects, 0, sizeof(objects));
+	used = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
+		err = events[i].tracepoint ?
+			tracepoint_probe_register(events[i].tracepoint, events[i].probe, NULL) :
+			-ENOENT;
+		if (err) {
+			while (i--)
+				tracepoint_probe_unregister(events[i].tracepoint, events[i].probe,
+							    NULL);
+			return err;
+		}
+	}
+	watch = true;
+	return 0;
+}
+
+static const struct kernel_param_ops watch_ops = {
+	.set	= set_watch,
+	.get	= param_get_bool,
+};
+module_param_cb(watch, &watch_ops, &watch, 0600);
+
+static int objects_show(struct seq_file *file, void *unused)
+{
+	static struct object object;	/* one reader at a time */
+	unsigned long flags;
+
+	for (unsigned int i = 0; i < OBJECTS; i++) {
+		raw_spin_lock_irqsave(&lock, flags);
+		object = objects[i];
+		raw_spin_unlock_irqrestore(&lock, flags);
+		if (!object.ptr)
+			continue;
+		seq_puts(file, "object");
+		for (unsigned int f = 0; f < object.frames; f++) {
+			if (object.stack[f].region)
+				seq_printf(file, " %s+%#lx", object.stack[f].region,
+					   object.stack[f].at);
+			else
+				seq_printf(file, " %ps", (void *)object.stack[f].at);
+		}
+		seq_puts(file, "\n");
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(objects);
+
+/* --- what stands in its way ------------------------------------------------------------- */
 
 static const struct file_operations no_operations = {
 	.owner = THIS_MODULE,
 };
 
+static unsigned int major;
+
+static int set_major(const char *value, const struct kernel_param *param)
+{
+	unsigned int wanted;
+	int err = kstrtouint(value, 0, &wanted);
+
+	if (err)
+		return err;
+	if (major)
+		unregister_chrdev(major, "witness");
+	major = 0;
+	err = wanted ? register_chrdev(wanted, "witness", &no_operations) : 0;
+	if (!err)
+		major = wanted;
+	return err;
+}
+
+static const struct kernel_param_ops major_ops = {
+	.set	= set_major,
+	.get	= param_get_uint,
+};
+module_param_cb(major, &major_ops, &major, 0600);
+
 #if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_KRETPROBES)
+static unsigned int nth;
+module_param(nth, uint, 0600);
+
 static bool armed;
 
 static int entry(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -66,76 +286,57 @@ static struct kretprobe probe = {
 	.handler	= leave,
 };
 
-static int on_module(struct notifier_block *block, unsigned long state, void *data)
+static int start_failing(void)
 {
-	struct module *module = data;
-
-	if (state == MODULE_STATE_COMING) {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-		text = (unsigned long)module->mem[MOD_TEXT].base;
-		init = (unsigned long)module->mem[MOD_INIT_TEXT].base;
-#else
-		text = (unsigned long)module->core_layout.base;
-		init = (unsigned long)module->init_layout.base;
-#endif
-	}
-	return NOTIFY_DONE;
+	return register_kretprobe(&probe);
 }
 
-static struct notifier_block modules = {
-	.notifier_call	= on_module,
-};
+static void stop_failing(void)
+{
+	unregister_kretprobe(&probe);
+}
+#else
+static int start_failing(void)
+{
+	return 0;
+}
 
-static int start(void)
+static void stop_failing(void)
+{
+}
+#endif
+
+static struct dentry *file;
+
+static int __init witness_init(void)
 {
 	int err = register_module_notifier(&modules);
 
 	if (err)
 		return err;
-	err = register_kretprobe(&probe);
-	if (err)
+	err = start_failing();
+	if (err) {
 		unregister_module_notifier(&modules);
-	return err;
-}
-
-static void stop(void)
-{
-	unregister_kretprobe(&probe);
-	unregister_module_notifier(&modules);
-}
-#else
-static int start(void)
-{
-	return 0;
-}
-
-static void stop(void)
-{
-}
-#endif
-
-static int __init witness_init(void)
-{
-	int err = start();
-
-	if (err || !major)
 		return err;
-	err = register_chrdev(major, "witness", &no_operations);
-	if (err)
-		stop();
-	return err;
+	}
+	for_each_kernel_tracepoint(find_event, NULL);
+	file = debugfs_create_file("witness", 0400, NULL, NULL, &objects_fops);
+	return 0;
 }
 
 static void __exit witness_exit(void)
 {
+	debugfs_remove(file);
+	stop_watching();
+	stop_failing();
 	if (major)
 		unregister_chrdev(major, "witness");
-	stop();
+	unregister_module_notifier(&modules);
 }
 
 module_init(witness_init);
 module_exit(witness_exit);
 
-MODULE_DESCRIPTION("Lets an allocation in another module's init function fail");
+MODULE_DESCRIPTION("Sees what another module allocates and stands in its way");
 MODULE_AUTHOR("knetlab");
 MODULE_LICENSE("GPL");

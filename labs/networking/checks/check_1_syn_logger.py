@@ -162,9 +162,10 @@ def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.outgoing-syn")
 def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
     """With the major number already taken, insmod fails with EBUSY and leaves nothing behind."""
-    endurance.stand_in_the_way(module, "major=42")
+    endurance.hold_major(module, 42)
     result = module.try_load()
     loaded = module.loaded
+    endurance.hold_major(module, 0)
     if result.value != errno.EBUSY or loaded:
         raise Unmet(
             "Another module had the major number 42 before this one was loaded.",
@@ -194,7 +195,7 @@ def check_clean_reload(module: Module, guest: Guest, picks: Picks) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("1.outgoing-syn")
-@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "TRACEPOINTS")
 def check_error_paths(module: Module, guest: Guest, picks: Picks) -> None:
     """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
     endurance.error_paths(module)

@@ -118,7 +118,7 @@ def check_enotty(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("2.address-set")
-@pytest.mark.needs("SLUB_DEBUG")
+@pytest.mark.needs("TRACEPOINTS")
 def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """However often an address is set and a connection is opened, nothing is left of it."""
     address, times = picks.loopback(), 20

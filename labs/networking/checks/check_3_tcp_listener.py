@@ -114,7 +114,7 @@ def check_clean_reload(module: Module) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("3.listening")
-@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "TRACEPOINTS")
 def check_error_paths(module: Module) -> None:
     """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
     endurance.error_paths(module, listens=(RIGHT.address, RIGHT.port))

@@ -116,7 +116,7 @@ def check_clean_reload(module: Module) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("4.waits")
-@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "TRACEPOINTS")
 def check_error_paths(module: Module) -> None:
     """Whichever allocation fails once it listens, insmod fails cleanly or works."""
     endurance.error_paths(module, listens=("127.0.0.1", 60000), listening=True, ignore=LISTENER)
