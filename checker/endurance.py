@@ -41,6 +41,9 @@ _KINDS = (
 )
 """What is left, by the function of the kernel that the module called; else it is memory."""
 
+_CACHES = re.compile(r"neigh_create|dst_alloc|inet_getpeer|tcp_metrics|fib_|ip_rt_")
+"""Functions of the kernel that keep what they know for the next time: no leak."""
+
 _COUNTED = {
     "majors": "device number",
     "tcp": "TCP socket",
@@ -101,18 +104,21 @@ def reload(
     match *ignore* are another exercise's business.
     """
     before, *done = _rounds(module, times, "i" if interrupt else "c", listens)
+    every = leaks_of(module, done[-1].stacks, ignore)
     for one in done:
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
             said = f"insmod fails with {errno_name(one.insmod)}"
         if said:
+            because = "".join(f" {leak}." for leak in every)
             raise Unmet(
-                f"The module was loaded and unloaded again and again; time {one.number} fails.",
+                f"The module was loaded and unloaded again and again; time {one.number} fails."
+                f"{because}",
                 expected=f"insmod and rmmod succeed {times} times in a row",
                 actual=f"{said} at time {one.number}",
                 log=module.kernel_says(),
             )
-    leaks = leaks_of(module, done[-1].stacks, ignore, times)
+    leaks = [leak for leak in every if leak.count >= times]
     left = [] if ignore else _more(before, done[-1])
     if leaks or left:
         told = "; ".join(map(str, leaks)) or ", ".join(left)
@@ -160,9 +166,9 @@ def error_paths(
     judged = [one for one in done if one.met or not listening]
     leaks = {one.number: leaks_of(module, one.stacks, ignore) for one in judged}
     if any(leaks.values()):  # once may be a cache that filled itself
-        for one in _rounds(module, MAX_FAILURES, how, listens):
-            again = leaks_of(module, one.stacks, ignore)
-            leaks[one.number] = [k for k in leaks.get(one.number, ()) if k in again]
+        second = _rounds(module, MAX_FAILURES, how, listens)
+        again = {(k.place, k.function) for one in second for k in leaks_of(module, one.stacks)}
+        leaks = {n: [k for k in ks if (k.place, k.function) in again] for n, ks in leaks.items()}
     for one in judged:
         when = "When nothing fails,"
         if not one.left:
@@ -272,6 +278,8 @@ def leaks_of(
     """
     found: Counter[tuple[str, str]] = Counter()
     for stack in stacks:
+        if any(map(_CACHES.search, stack)):
+            continue
         for called, frame in zip(["", *stack], stack, strict=False):
             if own := re.fullmatch(r"(\.[\w.]+)\+(0x[0-9a-f]+)", frame):
                 place = ""
