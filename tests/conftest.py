@@ -30,6 +30,12 @@ def stock_kernel() -> Kernel:
 
 
 @pytest.fixture(scope="session")
+def debug_kernel() -> Kernel:
+    """The debug kernel, built first if need be."""
+    return kernel.debug()
+
+
+@pytest.fixture(scope="session")
 def config(stock_kernel: Kernel) -> Config:
     """A machine with the stock kernel."""
     return Config(stock_kernel, image.initramfs(stock_kernel), image.root())

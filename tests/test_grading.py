@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from checker import grading, skeleton, submission
+from checker.grade import Checked
 from checker.grade import grade as sum_up
 from checker.model import CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
 from vm.kernel import Kernel
@@ -158,7 +159,8 @@ def _sum(lab: Lab, *results: CheckResult) -> Grade:
     provenance = Provenance(seed=1, lab="", checker="", image="", seconds=0)
     given = Submission(name="s", path=Path(), files=())
     info = KernelInfo(name="stock", release="6.1.0")
-    return sum_up(lab, given, {1: results}, kernel=info, provenance=provenance)
+    checked = [Checked(lab.exercises[0], results)]
+    return sum_up(lab, given, checked, kernel=info, provenance=provenance)
 
 
 def test_grader_error_is_not_a_grade(lab: Lab) -> None:

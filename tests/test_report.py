@@ -237,9 +237,21 @@ def test_terminal_grader_error(name: str) -> None:
 
 
 def test_terminal_missing_feature() -> None:
-    """A check the kernel cannot run is given with its reason, though the marks are full."""
+    """What the kernel cannot see is said once, with the command that helps."""
     text = words(report("check-error"))
-    assert "Exercise 5: 1 check not tried because kernel stock has no kmemleak" in text
+    assert "This kernel does not see memory used after it was freed" in text
+    assert "1 check not tried. The debug kernel does: `make kernel NAME=debug`" in text
+    assert "Exercise 5: 1 check not tried" not in text
+
+
+def test_terminal_full_sight_is_not_talked_about() -> None:
+    """A kernel with all features gets no line on what it cannot see."""
+    grade = load("full")
+    features = ("DEBUG_ATOMIC_SLEEP", "FAILSLAB", "KASAN", "PROVE_LOCKING")
+    kernel = grade.kernel.model_copy(update={"features": features})
+    console, out = terminal_console()
+    terminal.render(grade.model_copy(update={"kernel": kernel}), console)
+    assert "does not see" not in out.getvalue()
 
 
 def test_terminal_never_reads_markup() -> None:

@@ -385,7 +385,8 @@ class Guest:
 
     def sync(self) -> None:
         """Fetch what the kernel has logged up to now."""
-        if self._log_is_whole and not self.dead:
+        waiting = select.select([self.machine.agent], [], [], 0)[0] if not self.dead else []
+        if self._log_is_whole and not (self.dead or self._buffer or waiting):
             return
         self._send("sync", 0, b"")
         self._ask("done", 0, BACKSTOP_WALL_SECONDS)

@@ -1,0 +1,82 @@
+"""What a module leaves behind: what the guest prints is understood, and leaks are named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Student
+
+from checker import endurance, grading, submission
+from checker.model import CheckResult, Lab
+from vm.kernel import Kernel
+
+ROUNDS = """\
+round 0 insmod=0 rmmod=0 left=0 met=0 tcp=0 udp=0 majors=14 threads=40
+round 1 insmod=12 rmmod=0 left=0 met=0 tcp=1 udp=0 majors=14 threads=40
+object kmem_cache_alloc sk_alloc sock_create_kern .init.text+0x6b do_one_initcall
+object kmalloc_trace .text+0x2a .init.text+0x90 do_one_initcall
+round 2 insmod=0 rmmod=0 left=1 met=1
+"""
+
+
+def test_rounds_are_read() -> None:
+    """Each line is a round, with the objects that are left behind it."""
+    before, first, second = endurance.parse_rounds(ROUNDS)
+    assert before.counts == {"tcp": 0, "udp": 0, "majors": 14, "threads": 40}
+    assert (first.number, first.insmod, first.left, first.met) == (1, 12, 0, False)
+    assert [stack[0] for stack in first.stacks] == ["kmem_cache_alloc", "kmalloc_trace"]
+    assert (second.left, second.met, second.counts, second.stacks) == (1, True, {}, ())
+
+
+def test_cut_lines_are_no_trouble() -> None:
+    """What is not a round or an object is left out: the guest may print what it likes."""
+    assert endurance.parse_rounds("rounds 1\nhello\n\nobject x\n") == []
+
+
+Make = Callable[..., Student]
+
+
+def check(lab: Lab, kernel: Kernel, folder: Path, exercise: int, name: str) -> CheckResult:
+    """Grade an exercise and return one of its checks."""
+    options = grading.Options(exercises=frozenset({exercise}), jobs=1)
+    grade = grading.grade_submission(lab, submission.read(lab, folder), kernel, options)
+    assert grade.status == "graded", grade.message
+    return next(c for c in grade.exercises[0].checks if c.id == f"{exercise}.{name}")
+
+
+def line_of(student: Student, file: str, text: str) -> int:
+    """Return the number of the line that has *text*."""
+    lines = student.file(file).read_text().splitlines()
+    return next(n for n, line in enumerate(lines, start=1) if text in line)
+
+
+@pytest.mark.vm
+def test_the_line_that_leaked_a_socket_is_named_on_the_stock_kernel(
+    lab: Lab, stock_kernel: Kernel, student: Make
+) -> None:
+    """No debug kernel is needed to say which line's socket is never released."""
+    alice = student()
+    alice.replace("tcp_sock.c", "out_release:\n", "out_release:\n\treturn err;\n")
+    result = check(lab, stock_kernel, alice.path, 3, "clean-reload")
+    line = line_of(alice, "tcp_sock.c", "err = sock_create_kern(")
+    assert result.status == "fail"
+    assert re.search(rf"tcp_sock\.c:{line}\d? leaks a socket", result.message) or (
+        f"tcp_sock.c:{line + 1} leaks a socket" in result.message
+    )
+
+
+@pytest.mark.vm
+def test_an_error_path_that_leaks_is_named(lab: Lab, debug_kernel: Kernel, student: Make) -> None:
+    """The message says which allocation failed, in which call, and which line leaks what."""
+    bob = student()
+    old = "\tif (err)\n\t\tunregister_chrdev(MY_MAJOR, MY_DEVICE_NAME);\n"
+    bob.replace("filter.c", old, "")
+    result = check(lab, debug_kernel, bob.path, 1, "error-paths")
+    assert result.status == "fail"
+    hook = line_of(bob, "filter.c", "err = nf_register_net_hook(")
+    device = line_of(bob, "filter.c", "err = register_chrdev(")
+    assert f"in nf_register_net_hook() at filter.c:{hook}" in result.message
+    assert f"filter.c:{device} leaks the device number" in result.message

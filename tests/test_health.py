@@ -1,0 +1,81 @@
+"""An exercise's health: what the kernel reported costs it, a mistake costs once."""
+
+from __future__ import annotations
+
+from checker.grade import Checked, judge
+from checker.model import CheckResult, Exercise, Finding, Status
+
+EXERCISES = [
+    Exercise(number=n, title="T", module=module, points=20, health=2, hint="")
+    for n, module in ((1, "filter"), (2, "filter"), (3, "tcp_sock"))
+]
+
+
+def result(number: int, status: Status = "pass") -> CheckResult:
+    """Return the first check of exercise *number*."""
+    return CheckResult(
+        id=f"{number}.first", title="T", status=status, points=18, max_points=18, message=""
+    )
+
+
+def finding(location: str, kind: str = "kasan", summary: str = "It is wrong.") -> Finding:
+    """Return a finding at a line."""
+    return Finding(kind=kind, summary=summary, location=location, check="1.first", report="BUG: x")
+
+
+def health(*checked: Checked) -> list[CheckResult]:
+    """Return the check ``healthy`` of each exercise."""
+    return [one.results[-1] for one in judge(checked)]
+
+
+def test_a_quiet_kernel_earns_the_points() -> None:
+    """With its first check passed and nothing reported, an exercise is healthy."""
+    (healthy,) = health(Checked(EXERCISES[0], (result(1),)))
+    assert (healthy.id, healthy.status, healthy.points) == ("1.healthy", "pass", 2)
+
+
+def test_a_finding_costs_the_points_and_is_told() -> None:
+    """The message has the line and the sentence, the log the kernel's report."""
+    (healthy,) = health(Checked(EXERCISES[0], (result(1),), (finding("filter.c:41"),)))
+    assert (healthy.status, healthy.points, healthy.max_points) == ("fail", 0, 2)
+    assert healthy.message == "filter.c:41: It is wrong."
+    assert healthy.log == "BUG: x"
+
+
+def test_a_module_that_does_nothing_is_not_healthy() -> None:
+    """An exercise whose first check did not pass earns nothing for being quiet."""
+    (healthy,) = health(Checked(EXERCISES[0], (result(1, "fail"),)))
+    assert (healthy.status, healthy.points) == ("skip", 0)
+    assert healthy.message == "1.first did not pass"
+
+
+def test_a_mistake_costs_once() -> None:
+    """What was reported at the same line of the same module before is not counted again."""
+    same = finding("filter.c:41")
+    first, second = health(
+        Checked(EXERCISES[0], (result(1),), (same, same)),
+        Checked(EXERCISES[1], (result(2),), (same,)),
+    )
+    assert first.message.count("filter.c:41") == 1
+    assert (first.status, second.status) == ("fail", "pass")
+
+
+def test_another_line_or_another_module_costs_again() -> None:
+    """Two mistakes are two, and two modules are never taken for one."""
+    here, there = finding("filter.c:41"), finding("filter.c:50")
+    statuses = [
+        healthy.status
+        for healthy in health(
+            Checked(EXERCISES[0], (result(1),), (here,)),
+            Checked(EXERCISES[1], (result(2),), (there,)),
+            Checked(EXERCISES[2], (result(3),), (here,)),
+        )
+    ]
+    assert statuses == ["fail", "fail", "fail"]
+
+
+def test_an_exercise_without_health_points_has_no_such_check() -> None:
+    """A lab that gives no points for health does not show it."""
+    exercise = EXERCISES[0].model_copy(update={"health": 0})
+    (one,) = judge([Checked(exercise, (result(1),))])
+    assert [check.id for check in one.results] == ["1.first"]
