@@ -1,10 +1,10 @@
 """Hostile submissions: none gains a point, costs another exercise, or makes the grader fail.
 
 A patch in tests/hostile makes one out of the solution: its line ``Why`` says
-what it tries, ``Earns`` the points that it has in the end, in the exercises
-that are graded; those of other modules are full marks. SAYS has a word of what
-it is told, so that none can pass by not even compiling. ``make test`` grades
-one of each kind, ``make test ARGS='-m slow'`` the others.
+what it tries, ``Earns`` the most that it may have in the end, in the exercises
+that are graded; what it says of 20 points are full marks, not less. SAYS has a
+word of what it is told, so that none can pass by not even compiling. ``make
+test`` grades one of each kind, ``make test ARGS='-m slow'`` the others.
 
 What the reader of a folder, the compiler's sandbox and the protocol do with
 rubbish is in test_submission, test_build and test_guest_protocol; modules that
@@ -46,12 +46,12 @@ SAYS = {
     "agent-overwritten": "Attempted to kill init",
     "all-memory": "deadlocked on memory",
     "exit-sleeps": "rmmod udp_sock did not come back",
-    "halt": "hangs and answers nothing any more, in my_udp_sock_init()",
+    "halt": "hangs and answers nothing any more at udp_sock.c",
     "packet-flood": "insmod did not come back",
     "panic-device": "the guest's kernel panicked",
     "power-off": "reset or shut down",
     "quiet-flood": "hangs and answers nothing",
-    "spin": "hangs and answers nothing any more, in my_udp_sock_init()",
+    "spin": "hangs and answers nothing any more at udp_sock.c",
     "suspend": "hangs and answers nothing",
     "threads": "netcat did not get the message",
     "triple-fault": "reset or shut down",
@@ -60,7 +60,7 @@ SAYS = {
     "frames-in-the-log": "netcat did not get the message",
     "helper-listens": "nothing listens where it should",
     "helper-sends": "netcat did not get the message",
-    "oops-unnoticed": "BUG: kernel NULL pointer dereference",
+    "oops-silenced": "The kernel noted that something went wrong",
     "proc-forged": "netcat cannot connect to it",
     "proc-garbage": "holds what no kernel writes there",
     "programs-rewritten": "nothing listens where it should",
@@ -114,7 +114,9 @@ def test_hostile_submission_hurts_itself_alone(
     lost = [c for e in grade.exercises for c in e.checks if c.status not in ("pass", "skip")]
     told = [f"{c.id} {c.status}: {c.message} {c.expected} {c.actual} {c.log}" for c in lost]
     assert grade.status == "graded", told
-    assert {e.number: e.score for e in grade.exercises} == hostile.earns, told
+    for e, full in ((e, lab.exercises[e.number - 1].points) for e in grade.exercises):
+        due = hostile.earns[e.number]
+        assert e.score == e.max_score if due == full else e.score <= due, told
     assert SAYS.get(hostile.name, "") in "".join(told[:1])
     assert bool(told) == (hostile.name in SAYS)
     assert len(grade.to_json()) < 1 << 20
