@@ -53,7 +53,7 @@ SAYS = {
     "quiet-flood": "hangs and answers nothing",
     "spin": "hangs and answers nothing any more at udp_sock.c",
     "suspend": "hangs and answers nothing",
-    "threads": "netcat did not get the message",
+    "threads": "cannot be loaded",
     "triple-fault": "reset or shut down",
     # what it says, or has others say
     "command-channel": "wrote on the host's command channel",

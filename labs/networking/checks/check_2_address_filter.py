@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from networking import Filter, Route, connect, ioctl, logged
+from networking import DEVICE, PROBE, Filter, Route, connect, ioctl, logged
 
 from checker import endurance
 from checker.testbed import Picks, Unmet, errno_name
