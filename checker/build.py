@@ -29,6 +29,10 @@ WALL_SECONDS = 120
 OUTPUT_LIMIT = 64 << 10
 """Bytes of the compiler's output that are kept."""
 
+MAX_MODULE = 4 << 20
+"""Bytes of a module without its debug information: a solution has 10 thousand, a guest's
+payload disk room for three of these."""
+
 ROOM = 8 << 20
 """Bytes of disk below which a failed compile is nobody's fault but the disk's."""
 
@@ -197,6 +201,9 @@ def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleB
         files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]
         if late or done.returncode or not all(f.is_file() and not f.is_symlink() for f in files):
             made.append(ModuleBuild(module=module.name, ko=None, message=message, output=output))
+        elif (size := files[0].stat().st_size) > MAX_MODULE:
+            large = f"The module has {size >> 20} MiB, of {MAX_MODULE >> 20}: why is it so large?"
+            made.append(ModuleBuild(module=module.name, ko=None, message=large, output=output))
         else:
             ko, debug = (f.read_bytes() for f in files)
             said = output if module.folder in output else ""

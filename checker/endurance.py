@@ -215,7 +215,14 @@ def _rounds(module: Module, last: int, how: str, listens: Client) -> list[Round]
     result = module.guest.run(argv, deadline=SECONDS)
     if result.how == "timeout":
         raise Late("Loading and unloading the module again and again does not come to an end.")
-    return parse_rounds(result.text)
+    rounds = parse_rounds(result.text)
+    if len(rounds) < 2:  # only the state before them
+        raise Unmet(
+            "The guest cannot load and unload the module any more.",
+            expected="a guest that works after the module was used in it",
+            actual=result.err.decode(errors="replace").strip() or "it says nothing",
+        )
+    return rounds
 
 
 def parse_rounds(text: str) -> list[Round]:

@@ -32,7 +32,8 @@ def read(lab: Lab, path: Path) -> Submission:
         raise InputError(
             f"{path} has none of the files of the lab {lab.name}: looked for {', '.join(wanted)}."
         )
-    return Submission(name=path.resolve().name, path=path, files=files)
+    name = os.fsencode(path.resolve().name).decode(errors="replace")  # any bytes make a name
+    return Submission(name=name, path=path, files=files)
 
 
 def _read_file(root: Path, name: str) -> SourceFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import time
@@ -40,12 +41,11 @@ def descendants(pid: int) -> dict[int, str]:
     """Return the processes below *pid* with the names of their programs."""
     found: dict[int, str] = {}
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            try:
+        # what has just ended has no files any more, or none that can be read
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in map(int, children.read_text().split()):
                 found[child] = Path(f"/proc/{child}/comm").read_text().strip()
-            except FileNotFoundError:
-                continue  # it has just ended
-            found |= descendants(child)
+                found |= descendants(child)
     return found
 
 

@@ -104,6 +104,20 @@ def test_the_payload_lies_below_lab(guest: Guest) -> None:
     assert sh(guest, "cd /lab; find . -type f | sort").text == "./data\n./folder/script.sh\n"
 
 
+@pytest.mark.parametrize("path", ["/bin/nc", "/sbin/tool", "/lab/data", "/new", "/lab/new"])
+def test_programs_and_payload_cannot_be_written(guest: Guest, path: str) -> None:
+    """Nobody in the guest changes what the host runs there, root and the kernel included."""
+    assert "Read-only file system" in sh(guest, f"echo x >>{path}").err.decode()
+
+
+def test_the_kernel_finds_nothing_to_run(guest: Guest) -> None:
+    """A program that the kernel is told to start by itself is not there."""
+    core = "/proc/sys/kernel/core_pattern"
+    crash = f"echo '|/bin/touch /tmp/started' >{core}; sh -c 'ulimit -c 9; kill -11 $$'"
+    sh(guest, f"{crash}; echo core >{core}; sleep 1")
+    assert not sh(guest, "test -e /tmp/started").ok
+
+
 def test_a_background_child_does_not_hold_the_result(guest: Guest) -> None:
     """A result does not wait for a grandchild that keeps the output open."""
     result = sh(guest, "sleep 1000 & echo $!", deadline=5)
@@ -371,7 +385,7 @@ def test_clones_do_not_see_each_other(config: Config) -> None:
     """What one clone writes in memory and on its disks is not there for the next."""
     for _ in range(2):
         with snapshot.guest(config, {}) as clone:
-            done = sh(clone, "test ! -e /tmp/mark -a ! -e /lab/mark && touch /tmp/mark /lab/mark")
+            done = sh(clone, "test ! -e /tmp/mark -a ! -e /dev/mark && touch /tmp/mark /dev/mark")
             assert done.ok
 
 

@@ -60,6 +60,16 @@ def test_the_folder_may_have_any_name(lab: Lab, student: Make, name: str) -> Non
     assert not any(f.problem for f in found.files)
 
 
+def test_a_folder_whose_name_is_no_text_has_one_all_the_same(lab: Lab, student: Make) -> None:
+    """Bytes that are no UTF-8 are shown as such, and a record of them can be written."""
+    path = student().path
+    strange = Path(os.fsdecode(os.fsencode(path.parent) + b"/al\xffice"))
+    path.rename(strange)
+    found = submission.read(lab, strange)
+    assert found.name == "al\ufffdice"
+    assert "al\ufffdice" in found.model_dump_json(exclude={"files"})
+
+
 def test_a_submission_may_be_the_folder_one_is_in(
     lab: Lab, student: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from qemu.qmp.protocol import Runstate
 from vm.errors import NoSpace, VMError
 from vm.image import Image, PayloadFile, write_payload
 from vm.kernel import Kernel
-from vm.sandbox import Sandbox
+from vm.sandbox import Limits, Sandbox
 
 T = TypeVar("T")
 
@@ -37,6 +37,12 @@ Accel = Literal["tcg", "kvm"]
 
 CONSOLE_LIMIT = 4 << 20
 """Bytes of console output that are kept; what a module floods beyond is dropped."""
+
+LIMITS = Limits(memory=4 << 30, file_size=128 << 20)
+"""Of QEMU: its address space, most of which it only reserves, and each disk or capture."""
+
+MAX_EVENTS = 100
+"""QMP events a guest may cause; one that causes more does so on purpose, and is ended."""
 
 CONNECT_SECONDS = 30
 """Wall seconds QEMU has to start and to connect its sockets."""
@@ -165,6 +171,7 @@ def prepare(
         },
         writable={run: INSIDE} | ({frozen.ram: "/vm/ram"} if frozen else {}),
         devices=(Path("/dev/kvm"),) if config.accel == "kvm" else (),
+        limits=LIMITS,
     )
     payload_bytes = write_payload(payload, run / "payload.img")
     for path in (run, *run.iterdir()):
@@ -346,7 +353,10 @@ class Machine:
 
     async def _watch_events(self) -> None:
         async for event in self._qmp.events:
-            self.events.append(str(event["event"]))
+            if (name := str(event["event"])) not in ("STOP", "RESUME"):  # those are ours
+                self.events.append(name)
+            if len(self.events) == MAX_EVENTS and self._process is not None:
+                self._process.terminate()  # not by SIGKILL, which means: not by us
 
     # -- freezing and going on --------------------------------------------------------
 

@@ -229,7 +229,10 @@ static void read_all(int fd, char *to, size_t len)
 	}
 }
 
-/* Unpack a ustar archive of LEN bytes on /dev/vdb below /lab: plain files alone. */
+/*
+ * Unpack a ustar archive of LEN bytes on /dev/vdb below /lab: plain files alone,
+ * which nobody can write from then on.
+ */
 static void unpack(long long len)
 {
 	char block[512], path[300];
@@ -238,6 +241,8 @@ static void unpack(long long len)
 
 	if (disk < 0 || !body)
 		die("/dev/vdb");
+	if (mount(NULL, "/lab", NULL, MS_REMOUNT, NULL))
+		die("/lab");
 	while (len >= (long long)sizeof(block)) {
 		long long size, padded;
 		int fd;
@@ -266,6 +271,8 @@ static void unpack(long long len)
 		fchmod(fd, strtol(block + 100, NULL, 8));
 		close(fd);
 	}
+	if (mount(NULL, "/lab", NULL, MS_REMOUNT | MS_RDONLY, NULL))
+		die("/lab");
 	_exit(0);
 }
 
@@ -633,14 +640,23 @@ static void must_run(char *const argv[])
 	}
 }
 
-/* In the initramfs: drivers, the root file system into memory, and on to it. */
+/*
+ * In the initramfs: drivers, the root file system into memory, and on to it.
+ *
+ * From there on programs cannot be written, not even by a kernel module that
+ * knows their names. Nor can the kernel start them by itself: its threads keep
+ * the initramfs as their root, so call_usermodehelper() finds nothing there.
+ */
 static void stage_one(void)
 {
+	static const char *const writable[] = { "/tmp", "/run", "/lab", "/root", NULL };
 	static char *const copy[] = { "/disk/bin/busybox", "cp", "-a", "/disk/.", "/new/", NULL };
 	pid_t spinning;
 	FILE *list = fopen("/modules/list", "re");
 	char line[256];
 
+	if (unshare(CLONE_FS))
+		die("unshare");
 	mkdir_mount("devtmpfs", "/dev", 0);
 	while (list && fgets(line, sizeof(line), list)) {
 		char path[300];
@@ -666,8 +682,14 @@ static void stage_one(void)
 	waitpid(spinning, NULL, 0);
 	umount("/disk");
 	umount("/dev");
+	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
+		die("remount the initramfs");
 	if (chdir("/new") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
 		die("switch to the root file system");
+	for (const char *const *folder = writable; *folder; folder++)
+		mkdir_mount("tmpfs", *folder, 0);
+	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
+		die("remount the root file system");
 	execl("/sbin/agent", "agent", (char *)NULL);
 	die("/sbin/agent");
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from networking import DEVICE, PROBE, Filter, Route, connect, logged
+from networking import DEVICE, PROBE, Filter, Route, connect, ioctl, logged
 
 from checker import endurance
 from checker.testbed import Picks, Unmet, errno_name
@@ -102,7 +102,7 @@ def check_source_ignored(syn_filter: Filter, picks: Picks) -> None:
 def check_efault(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A bad pointer gets EFAULT."""
     for pointer in (0, picks.number(1, 4000), 0xFFFF888000000000 + 4096 * picks.number(1, 4000)):
-        error = guest.run([PROBE, "pointer", DEVICE, hex(pointer)]).value
+        error = ioctl(guest, "pointer", hex(pointer))
         _require_errno(f"The ioctl got the bad pointer {pointer:#x}.", errno.EFAULT, error)
 
 
@@ -112,7 +112,7 @@ def check_enotty(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """An unknown command gets ENOTTY."""
     # _IOW of other letters and numbers: 0x40046b01 is the lab's own
     for command in (0x40046B00 + picks.number(2, 255), 0x40044101 + 256 * picks.number(0, 20)):
-        error = guest.run([PROBE, "command", DEVICE, hex(command)]).value
+        error = ioctl(guest, "command", hex(command))
         _require_errno(f"The ioctl got the unknown command {command:#x}.", errno.ENOTTY, error)
 
 

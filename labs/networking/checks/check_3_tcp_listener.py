@@ -123,5 +123,5 @@ def check_error_paths(module: Module) -> None:
 def _tcp_sockets(guest: Guest) -> int:
     """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
     text = read(guest, "/proc/net/sockstat")
-    match = re.search(r"^TCP:.* alloc (\d+)", text, re.MULTILINE)
+    match = re.search(r"^TCP:.* alloc (\d{1,9})\b", text, re.MULTILINE)
     return int(match[1]) if match else 0

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from checker.testbed import Module, Unmet, errno_name
+from checker.testbed import Late, Module, Unmet, errno_name
 from vm.guest import Guest, Process
 
 NC = "/bin/nc"
@@ -68,6 +68,18 @@ def logged(module: Module, since: int | None = None) -> list[str]:
     return [line.split(SYN_LINE, 1)[1].strip() for line in lines]
 
 
+def ioctl(guest: Guest, what: str, argument: str) -> int:
+    """Let the lab's probe do an ioctl on the device; return its errno, 0 if it worked."""
+    result = guest.run([PROBE, what, DEVICE, argument])
+    if result.how == "timeout":
+        raise Late("The ioctl did not come back.", expected="it returns", actual="it still waits")
+    if result.how == "signalled":
+        raise Unmet(
+            "The ioctl did not come back.", actual=f"signal {result.value} killed its caller"
+        )
+    return result.value
+
+
 @dataclass
 class Filter:
     """The filter module, loaded. *needs_address*: it logs nothing before an address is set."""
@@ -77,7 +89,7 @@ class Filter:
 
     def set_address(self, address: str) -> int:
         """Send MY_IOCTL_FILTER_ADDRESS; return the errno, 0 if the module took it."""
-        return self.module.guest.run([PROBE, "set", DEVICE, address]).value
+        return ioctl(self.module.guest, "set", address)
 
     def aim(self, address: str) -> None:
         """Make sure that connections to *address* are to be logged, whichever way it was read."""
@@ -128,15 +140,26 @@ class Socket(NamedTuple):
         return f"{self.address}:{self.port}"
 
 
+_SOCKET = re.compile(r" *[0-9]+: ([0-9A-F]{8}):([0-9A-F]{4}) [0-9A-F:]{13} ([0-9A-F]{2})\b")
+"""A line of /proc/net/tcp or udp: number, address, port, the other side, state; all in hex."""
+
+
 def sockets(guest: Guest, protocol: str = "tcp") -> list[Socket]:
     """Return the sockets that /proc/net/*protocol* lists."""
+    path = f"/proc/net/{protocol}"
     found = []
-    for line in read(guest, f"/proc/net/{protocol}").splitlines()[1:]:
-        fields = line.split()
-        address, port = fields[1].split(":")
-        octets = reversed(bytes.fromhex(address))
-        found.append(Socket(".".join(map(str, octets)), int(port, 16), int(fields[3], 16)))
+    for line in read(guest, path).splitlines()[1:]:
+        fields = _SOCKET.match(line)
+        if fields is None:
+            raise _unreadable(path, line)
+        octets = reversed(bytes.fromhex(fields[1]))
+        found.append(Socket(".".join(map(str, octets)), int(fields[2], 16), int(fields[3], 16)))
     return found
+
+
+def _unreadable(path: str, text: str) -> Unmet:
+    """Return what is said of a module that makes the kernel's tables unreadable."""
+    return Unmet(f"{path} in the guest holds what no kernel writes there.", actual=repr(text[:200]))
 
 
 def listeners(guest: Guest) -> list[Socket]:
@@ -199,6 +222,9 @@ class Receiver:
 
 def out_datagrams(guest: Guest) -> int:
     """Return how many UDP datagrams the guest has sent (OutDatagrams of /proc/net/snmp)."""
-    lines = [x.split() for x in read(guest, "/proc/net/snmp").splitlines()]
-    names, values = [x for x in lines if x[0] == "Udp:"]
-    return int(values[names.index("OutDatagrams")])
+    path = "/proc/net/snmp"
+    text = read(guest, path)
+    values = re.search(r"^Udp:.* OutDatagrams .*\nUdp: \d+ \d+ \d+ (\d{1,18}) ", text, re.MULTILINE)
+    if values is None:
+        raise _unreadable(path, text)
+    return int(values[1])
