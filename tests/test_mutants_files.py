@@ -110,6 +110,25 @@ def test_preamble_is_read(tmp_path: Path) -> None:
     assert (mutant.why, mutant.kernel, mutant.patch) == ("because: so", "< 6.10", DIFF)
 
 
+def test_what_a_mutant_needs_is_read(tmp_path: Path) -> None:
+    """Needs names features of a kernel, and Builds says that the compiler may refuse it."""
+    preamble = "Exercise: 1\nCheck: 1.a\nWhy: so\n"
+    write(tmp_path, f"{preamble}Needs: KASAN, FAILSLAB\nBuilds: no\n")
+    (mutant,) = mutants.load(tmp_path)
+    assert (mutant.needs, mutant.builds) == (("KASAN", "FAILSLAB"), False)
+    write(tmp_path, preamble)
+    (mutant,) = mutants.load(tmp_path)
+    assert (mutant.needs, mutant.builds) == ((), True)
+
+
+@pytest.mark.parametrize(("line", "usual"), [("Usual: yes\n", True), ("", False)])
+def test_usual_idioms_are_marked(tmp_path: Path, line: str, *, usual: bool) -> None:
+    """Usual: yes marks an idiom for the sample."""
+    write(tmp_path, f"Why: so\n{line}")
+    (mutant,) = mutants.load(tmp_path)
+    assert mutant.usual is usual
+
+
 def test_earnings_are_read(tmp_path: Path) -> None:
     """Earns gives points for each exercise."""
     write(tmp_path, "Why: half of it\nEarns: 1=20 4=2.5\n")
@@ -153,6 +172,12 @@ def test_kernel_bound(tmp_path: Path, bound: str, release: str, *, fits: bool) -
         ("Why: so\nKernel: < 6.10, >= 6.1\n", 2, "one bound"),
         ("Why: so\nEarns: 1:20\n", 2, "not '1:20'"),
         ("Why: so\nExercise: 1\nCheck: 1.a\nEarns: 1=20\n", 4, "Earns is for right solutions"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nUsual: yes\n", 4, "Usual is for right solutions"),
+        ("Why: so\nNeeds: KASAN\n", 2, "Needs is for wrong solutions"),
+        ("Why: so\nBuilds: no\n", 2, "Builds is for wrong solutions"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nBuilds: yes\n", 4, "Builds is no, or not there"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nNeeds: ASAN\n", 4, "not 'ASAN'"),
+        ("Why: so\nUsual: no\n", 2, "Usual is yes, or not there"),
     ],
 )
 def test_bad_preamble_names_file_and_line(
