@@ -52,15 +52,15 @@ def verdict(report: Report) -> str:
 
 def _table(outcomes: Iterable[Outcome]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Kernel", "Name", "Should be", "Verdict", "What happened"):
+    for name in ("Kernel", "Name, and what it should be", "What came of it"):
         table.add_column(name, overflow="fold")
     for outcome in outcomes:
+        style = "bold red" if outcome.verdict in TROUBLES else "green"
+        what = f"\n{plain(outcome.what)}" if outcome.what else ""
         table.add_row(
             Text(outcome.kernel),
-            Text(_name(outcome)),
-            Text(outcome.expected),
-            Text(outcome.verdict, "bold red" if outcome.verdict in TROUBLES else "green"),
-            Text(plain(outcome.what)),
+            Text.assemble(_name(outcome), (f"\n{outcome.expected}" if what else "", "dim")),
+            Text.assemble((outcome.verdict, style), what),
         )
     return table
 
@@ -96,7 +96,7 @@ def _counts(report: Report) -> Table:
         good = Counter(o.kind for o in here if o.verdict in ("right", "caught"))
         table.add_row(
             Text(kernel.name),
-            *(f"{good[kind]} of {tried[kind]}" for kind in GROUPS),
+            *(f"{good[kind]} of {tried[kind]}" if tried[kind] else "" for kind in GROUPS),
             str(unseen),
             f"{sum(o.seconds for o in here):.0f}",
         )
