@@ -1,18 +1,21 @@
 """Sources -> .ko, in a sandbox, with the lab's own Kbuild and headers.
 
-Each module is built alone in a scratch folder that holds its allow-listed
-sources, the lab's Kbuild and headers, and nothing else. The compiler sees a
-read-only system and the kernel's build tree; no network, no home, no solution.
+The modules are built in a scratch folder that holds their allow-listed
+sources, the lab's Kbuild files and headers, and nothing else. The compiler sees
+a read-only system and the kernel's build tree; no network, no home, no solution.
+One make builds all of them; where that fails, each is built alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,47 +95,64 @@ def build(
     *only* names the modules to build; empty: all.
     """
     wanted = [module for module in lab.modules if not only or module.name in only]
+    with contextlib.suppress(OSError, VMError):  # what is wrong shows again when built alone
+        if all(_problem(module, submission) == "" for module in wanted):
+            together = _compile(lab, wanted, _sources(wanted, submission), kernel)
+            if all(made.ko for made in together):
+                return Build(modules=tuple(together))
     with ThreadPoolExecutor(jobs) as pool:
         done = pool.map(lambda module: build_module(lab, module, submission, kernel), wanted)
         return Build(modules=tuple(done))
 
 
+def _sources(modules: Iterable[Module], submission: Submission) -> dict[str, bytes]:
+    wanted = {f"{module.folder}/{name}" for module in modules for name in module.sources}
+    return {f.path: f.content or b"" for f in submission.files if f.path in wanted}
+
+
+def _problem(module: Module, submission: Submission) -> str:
+    wanted = {f"{module.folder}/{name}" for name in module.sources}
+    return " ".join(f.problem for f in submission.files if f.path in wanted and f.problem)
+
+
 def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kernel) -> ModuleBuild:
     """Build one module; what went wrong stands in the record."""
-    wanted = {f"{module.folder}/{name}" for name in module.sources}
-    sources = [f for f in submission.files if f.path in wanted]
-    if problems := " ".join(f.problem for f in sources if f.problem):
-        return ModuleBuild(module=module.name, ko=None, message=problems)
-    started = time.monotonic()
+    if problem := _problem(module, submission):
+        return ModuleBuild(module=module.name, ko=None, message=problem)
+    sources = _sources([module], submission)
     try:
-        made = _build(lab, module, {f.path: f.content or b"" for f in sources}, kernel)
+        (made,) = _compile(lab, [module], sources, kernel)
         if made.ko is None and module.folder not in made.output:
             # not a word on the student's files: does anything compile here?
-            solution = {name: (lab.solution / name).read_bytes() for name in wanted}
-            if _build(lab, module, solution, kernel).ko is None:
+            solution = {name: (lab.solution / name).read_bytes() for name in sources}
+            if _compile(lab, [module], solution, kernel)[0].ko is None:
                 raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
     except (MissingTool, NoSpace):
         raise
     except (OSError, VMError) as error:
         message = str(error).rstrip()
         return ModuleBuild(module=module.name, ko=None, message=message, grader_error=True)
-    return made.model_copy(update={"seconds": time.monotonic() - started})
+    return made
 
 
-def _build(lab: Lab, module: Module, sources: dict[str, bytes], kernel: Kernel) -> ModuleBuild:
-    """Compile *sources* with the lab's Kbuild and headers, in a scratch folder."""
-    own = [*module.headers, f"{module.folder}/Kbuild"]
+def _compile(
+    lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], kernel: Kernel
+) -> list[ModuleBuild]:
+    """Compile *sources* with the lab's Kbuild files and headers, in a scratch folder."""
+    own = {name for m in modules for name in (*m.headers, f"{m.folder}/Kbuild")}
     files = sources | {name: (lab.solution / name).read_bytes() for name in own}
+    folders = "".join(f"obj-m += {module.folder}/\n" for module in modules)
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
-        for name, content in files.items():
+        for name, content in {"Kbuild": folders.encode(), **files}.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return _compile(root, module, kernel)
+        return _make(root, modules, kernel)
 
 
-def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
+def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleBuild]:
+    started = time.monotonic()
     sandbox = Sandbox(
         read_only=dict(kernel.build_mounts),
         writable={root: _INSIDE},
@@ -140,15 +160,17 @@ def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
     )
     for path in (root, *root.rglob("*")):
         sandbox.own(path)
-    make = ["make", "-s", "-C", kernel.build, f"M={_INSIDE}/{module.folder}", "modules"]
-    make.append("CONFIG_DEBUG_INFO_BTF_MODULES=")  # needs pahole, and nobody reads it
+    commands = [f"echo {_STARTED}", shlex.join(kernel.make(_INSIDE, len(modules)))]
     # a guest loads the module without its debug information, which is 30 times the rest
-    strip = f"strip --strip-debug {_INSIDE}/{module.folder}/{module.name}.ko"
+    commands += [
+        f"strip --strip-debug -o {_INSIDE}/{m.name}.stripped {_INSIDE}/{m.folder}/{m.name}.ko"
+        for m in modules
+    ]
     log = root.parent / "output"
     with log.open("wb") as out:
         try:
             done = subprocess.run(
-                sandbox.argv(["/bin/sh", "-c", f"echo {_STARTED}; {shlex.join(make)} && {strip}"]),
+                sandbox.argv(["/bin/sh", "-c", " && ".join(commands)]),
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -161,18 +183,27 @@ def _compile(root: Path, module: Module, kernel: Kernel) -> ModuleBuild:
     begun, output = _tidy(log)
     if not begun:
         raise NoSandbox(f"The sandbox did not start: {output}")
-    ko = root / module.folder / f"{module.name}.ko"
     if late:
         message = (
             f"The compiler was stopped after {WALL_SECONDS} s: what in the source keeps it so long?"
         )
-        return ModuleBuild(module=module.name, ko=None, message=message, output=output)
-    if done.returncode and shutil.disk_usage(root).free < ROOM:
+    elif done.returncode and shutil.disk_usage(root).free < ROOM:
         raise NoSpace(f"No space is left in {tempfile.gettempdir()} to compile in; make room.")
-    if done.returncode or not ko.is_file() or ko.is_symlink():
+    else:
         message = advise(output) or "The module does not compile; the compiler's words are below."
-        return ModuleBuild(module=module.name, ko=None, message=message, output=output)
-    return ModuleBuild(module=module.name, ko=ko.read_bytes(), warnings=output)
+    seconds = time.monotonic() - started
+    made = []
+    for module in modules:
+        files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]
+        if late or done.returncode or not all(f.is_file() and not f.is_symlink() for f in files):
+            made.append(ModuleBuild(module=module.name, ko=None, message=message, output=output))
+        else:
+            ko, debug = (f.read_bytes() for f in files)
+            said = output if module.folder in output else ""
+            made.append(
+                ModuleBuild(module=module.name, ko=ko, debug=debug, warnings=said, seconds=seconds)
+            )
+    return made
 
 
 def _tidy(log: Path) -> tuple[bool, str]:

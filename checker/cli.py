@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from checker import build, doctor, grading, lab, selftest, skeleton, submission
 from checker.errors import InputError
@@ -109,9 +111,13 @@ def parser() -> argparse.ArgumentParser:
     _kernel_options(shell)
     shell.set_defaults(run=_console)
 
-    fetch = commands.add_parser("kernel", help="fetch a kernel into the cache and say what it is")
+    fetch = commands.add_parser("kernel", help="put a kernel into the cache and say what it is")
     fetch.add_argument(
-        "name", choices=["stock"], metavar="NAME", help="stock: the distribution's cloud kernel"
+        "name",
+        choices=["stock", "debug"],
+        metavar="NAME",
+        help="stock: the distribution's cloud kernel; debug: one that tells on memory errors, "
+        "leaks, deadlocks and sleeping in the wrong place, built from the distribution's source",
     )
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
@@ -130,7 +136,10 @@ def _number(text: str) -> int:
 
 def _kernel_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--kernel", choices=["stock", "auto"], default="auto", help="auto is stock"
+        "--kernel",
+        choices=["stock", "debug", "auto"],
+        default="auto",
+        help="auto is debug once it was built, else stock",
     )
     command.add_argument(
         "--kernel-image", type=Path, metavar="FILE", help="a bzImage or vmlinux of your own"
@@ -151,7 +160,25 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
             return kernels.custom(arguments.kernel_image, arguments.kernel_build)
         except VMError as error:
             raise InputError(str(error)) from error
-    return kernels.stock()
+    if arguments.kernel == "stock":
+        return kernels.stock()
+    found = kernels.debug_if_built()
+    if found is None and arguments.kernel == "debug":
+        return _build_debug(update=False)
+    return found or kernels.stock()
+
+
+def _build_debug(*, update: bool) -> Kernel:
+    """Build the debug kernel, if need be, with a progress bar on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        _announce(bar.console.print)
+        task = bar.add_task("building the debug kernel", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return kernels.debug(update=update, progress=progress)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -290,8 +317,11 @@ def _skeleton(arguments: argparse.Namespace) -> int:
 
 
 def _kernel(arguments: argparse.Namespace) -> int:
-    _announce(print)
-    found = kernels.stock(update=arguments.update)
+    if arguments.name == "debug":
+        found = _build_debug(update=arguments.update)
+    else:
+        _announce(print)
+        found = kernels.stock(update=arguments.update)
     print(f"{found.name}: Linux {found.release}, {found.image}")
     return FULL
 

@@ -9,12 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from checker import build as building
+from checker import parallel
 from checker import plugin as checking
 from checker.errors import InputError, LabError
-from checker.grade import grade
-from checker.model import Build, CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
+from checker.grade import Checked, grade, judge
+from checker.model import (
+    Build,
+    CheckResult,
+    Exercise,
+    Grade,
+    KernelInfo,
+    Lab,
+    Provenance,
+    Submission,
+)
 from checker.testbed import Testbed
-from vm import cache, image, sandbox
+from vm import cache, image, sandbox, snapshot, witness
 from vm.errors import VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
@@ -30,8 +40,9 @@ def _nothing(_: object) -> None:
 class Options:
     """How to grade: which exercises (none: all), with which seed, on what.
 
-    *select* is a pytest -k expression; *keep* a folder for each guest's console
-    and capture.
+    *jobs* exercises are checked at a time, each in a process of its own unless
+    it is 1. *select* is a pytest -k expression; *keep* a folder for each
+    guest's console and capture.
     """
 
     exercises: frozenset[int] = frozenset()
@@ -54,35 +65,42 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     """
     started = time.monotonic()
     seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-    numbers = options.exercises or frozenset(e.number for e in lab.exercises)
-    config = Config(kernel, image.initramfs(kernel), image.root(), accel=options.accel)
-    files = guest_files(lab, for_person=False)
+    exercises = [e for e in lab.exercises if not options.exercises or e.number in options.exercises]
+    config = Config(
+        kernel,
+        image.initramfs(kernel),
+        image.root(),
+        accel=options.accel,
+        files={**guest_files(lab, for_person=False), **witness.files(kernel)},
+    )
     if options.accel == "kvm":
         options.on_stage("proving KVM by a boot")
         _prove_kvm(config)
     sandbox.prove()  # else its failure would look like the compiler's
+    snapshot.template(config)
     options.on_stage("building the modules")
-    needed = frozenset(e.module for e in lab.exercises if e.number in numbers)
+    needed = frozenset(e.module for e in exercises)
     build = building.build(lab, submission, kernel, jobs=options.jobs, only=needed)
-    options.on_stage(f"starting Linux {kernel.release} in QEMU")
-    testbed = Testbed(lab, build, config, files, jobs=options.jobs, keep=options.keep)
-    run = checking.Plugin(lab, testbed, seed, numbers, options.on_result)
-    try:
-        for exercise in lab.exercises:
-            if exercise.number in numbers and build.module(exercise.module).ko is not None:
-                testbed.prepare(exercise)
-        checking.run(run, lab.root / "checks", options.select)
-    finally:
-        testbed.close()
-    _prove_checks(lab, run)
-    results = {
-        n: [r for i, r in run.results.items() if run.specs[i].exercise.number == n] for n in numbers
-    }
+    options.on_stage(f"running the checks on Linux {kernel.release} in QEMU")
+
+    def check(exercise: Exercise, tell: Callable[[CheckResult], None]) -> Checked:
+        testbed = Testbed(lab, exercise, build, config, keep=options.keep)
+        run = checking.Plugin(lab, testbed, seed, tell)
+        try:
+            checking.run(run, lab.root / "checks", options.select)
+        finally:
+            testbed.spoil()
+        _prove_checks(lab, exercise, run)
+        return Checked(exercise, tuple(run.results), tuple(run.findings))
+
+    checked = parallel.each(check, exercises, jobs=options.jobs, hear=options.on_result)
     return grade(
         lab,
         submission,
-        results,
-        kernel=KernelInfo(name=kernel.name, release=kernel.release),
+        judge(checked) if not options.select else checked,
+        kernel=KernelInfo(
+            name=kernel.name, release=kernel.release, features=tuple(sorted(kernel.features))
+        ),
         provenance=Provenance(
             seed=seed,
             lab=tree_hash(lab.root),
@@ -91,8 +109,6 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
             accel=options.accel,
             seconds=round(time.monotonic() - started, 3),
         ),
-        findings=run.findings,
-        message=next((r.message for r in run.results.values() if r.status == "error"), ""),
     )
 
 
@@ -107,17 +123,15 @@ def _prove_kvm(config: Config) -> None:
         ) from error
 
 
-def _prove_checks(lab: Lab, run: checking.Plugin) -> None:
+def _prove_checks(lab: Lab, exercise: Exercise, run: checking.Plugin) -> None:
     """Refuse a lab whose checks could not be read or are not worth what lab.toml says."""
     if run.broken:
         raise LabError(f"The checks of the lab {lab.name} do not run: {run.broken[0]}")
-    for exercise in lab.exercises:
-        worth = sum(s.points for s in run.specs.values() if s.exercise.number == exercise.number)
-        if worth != exercise.points:
-            raise LabError(
-                f"{lab.root / 'lab.toml'}: exercise {exercise.number} is worth {exercise.points:g} "
-                f"points, but its checks are worth {worth:g}."
-            )
+    if run.worth + exercise.health != exercise.points:
+        raise LabError(
+            f"{lab.root / 'lab.toml'}: exercise {exercise.number} is worth {exercise.points:g} "
+            f"points, but its checks are worth {run.worth:g} and its health {exercise.health:g}."
+        )
 
 
 def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:

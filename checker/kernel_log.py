@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+from checker.model import Finding
 
 _STAMPS = re.compile(r"^(?:\[ *\d+\.\d+\] ?){1,2}(?:\[ *[TC]\d+\] ?)?")
 _BEGIN = re.compile(
@@ -59,3 +62,52 @@ def place(text: str, module: str) -> str:
         frames = (m for line in lines if (m := _FRAME.match(line)))
         top = next((m for m in frames if m["module"] == module), None)
     return f", in {top['function']}() of {module}" if top else ""
+
+
+Locate = Callable[[str, int], str]
+
+
+def nowhere(function: str, offset: int) -> str:
+    return ""
+
+
+def findings(text: str, module: str, locate: Locate = nowhere) -> list[Finding]:
+    said = report(text)
+    if not said:
+        return []
+    top = next(
+        (
+            m
+            for line in plain_lines(text)
+            if (m := _FRAME.match(line) or _PLACE.search(line)) and m["module"] == module
+        ),
+        None,
+    )
+    offset = int(top["offset"], 16) if top and "offset" in top.groupdict() else 0
+    where = locate(top["function"], offset) if top else ""
+    return [Finding(kind="warning", summary=headline(text, module), location=where, report=said)]
+
+
+def injected(text: str, module: str) -> list[tuple[str, str, int]]:
+    """Return where fault injection struck: the function called by *module*, then its own frame.
+
+    One (called, function, offset) for each "FAULT_INJECTION: forcing a failure", in order;
+    the offset is that of the call. ("", "", 0) when no frame is the module's.
+    """
+    found: list[tuple[str, str, int]] = []
+    above, looking = "", False
+    for line in plain_lines(text):
+        if "FAULT_INJECTION: forcing a failure" in line:
+            found.append(("", "", 0))
+            above, looking = "", True
+        elif looking and (frame := _STACK_FRAME.match(line)):
+            if frame["module"] == module:
+                found[-1] = (above, frame["function"], int(frame["offset"], 16) - 1)
+                looking = False
+            above = frame["function"]
+    return found
+
+
+_STACK_FRAME = re.compile(
+    r"^ +(?P<function>[\w.]+)\+(?P<offset>0x[0-9a-f]+)/0x[0-9a-f]+(?: \[(?P<module>\w+)\])?$"
+)

@@ -49,6 +49,9 @@ class Exercise(Record):
     title: str
     module: str
     points: float = Field(gt=0, allow_inf_nan=False)
+    health: float = Field(
+        default=0, ge=0, description="how many of them are for a kernel that has nothing to report"
+    )
     hint: str = Field(description="what to read or try first; shown when something is missing")
 
 
@@ -107,6 +110,7 @@ class ModuleBuild(Record):
 
     module: str
     ko: bytes | None = Field(description="the .ko; None if it could not be built")
+    debug: bytes | None = Field(default=None, description="the same with debug information")
     message: str = Field(default="", description="a sentence for the student when it failed")
     output: str = Field(default="", description="what the compiler said, student's own paths")
     warnings: str = ""
@@ -167,10 +171,11 @@ class Finding(Record):
 
 
 class KernelInfo(Record):
-    """Which kernel graded."""
+    """Which kernel graded, and what it can see: options of its configuration."""
 
     name: str
     release: str
+    features: tuple[str, ...] = ()
 
 
 class Provenance(Record):

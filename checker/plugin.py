@@ -1,10 +1,14 @@
-"""The pytest plugin that runs a lab's checks: fixtures, points, and what became of each.
+"""The pytest plugin that runs one exercise's checks: fixtures, points, what became of each.
 
 A check is a function ``check_<name>`` in ``check_<exercise>_<what>.py``. Its
 docstring is the sentence a student reads; ``@pytest.mark.points(5)`` its
 worth; ``@pytest.mark.after("1.outgoing-syn")`` the checks that must have
-passed before it can earn anything. Fixtures: ``module`` (the exercise's
-module, in a guest), ``guest``, ``picks``.
+passed before it can earn anything; ``@pytest.mark.needs("FAILSLAB")`` the
+options the kernel must have been built with. Fixtures: ``module`` (the
+exercise's module, in a guest), ``guest``, ``picks``.
+
+What the kernel reports during a check fails no check by itself: it becomes a
+finding, and findings cost the points of the exercise's health (checker/grade.py).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import pytest
 
 from checker import kernel_log
 from checker.model import CheckResult, Exercise, Finding, Lab, Status
-from checker.testbed import TAINTS, Late, Module, Picks, Testbed, Traces, Unmet
+from checker.testbed import TAINTS, Late, Module, Picks, Testbed, Unmet
 from vm.errors import (
     GuestCrashed,
     GuestError,
@@ -32,7 +36,11 @@ from vm.errors import (
 from vm.guest import Guest
 
 MAX_CRASHES = 3
-"""After so many guests lost to one module, the rest of its checks are not tried."""
+"""After so many guests lost in one exercise, the rest of its checks are not tried."""
+
+
+_STUCK = "It stays in the kernel, with all it holds, until the next boot."
+_TAINTED = "The kernel noted that something went wrong in it, and the log does not say what."
 
 
 class _BuildFailed(Unmet):
@@ -52,6 +60,7 @@ class Spec:
     exercise: Exercise
     points: float
     after: tuple[str, ...]
+    needs: tuple[str, ...]
 
 
 def _spec(item: pytest.Item, lab: Lab) -> Spec:
@@ -72,52 +81,54 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
         exercise=exercise,
         points=float(points.args[0]),
         after=tuple(name for mark in item.iter_markers("after") for name in mark.args),
+        needs=tuple(name for mark in item.iter_markers("needs") for name in mark.args),
     )
 
 
 class Plugin:
-    """One run of a lab's checks on one submission; *results* and *findings* fill as it goes."""
+    """One run of an exercise's checks; *results* and *findings* fill as it goes."""
 
     def __init__(
         self,
         lab: Lab,
         testbed: Testbed,
         seed: int,
-        exercises: frozenset[int],
         on_result: Callable[[CheckResult], None] = lambda _: None,
     ) -> None:
         self.lab = lab
         self.testbed = testbed
         self.seed = seed
-        self.exercises = exercises
         self.on_result = on_result
-        self.results: dict[str, CheckResult] = {}
-        self.specs: dict[str, Spec] = {}
+        self.results: list[CheckResult] = []
         self.findings: list[Finding] = []
+        self.worth = 0.0
         self.broken: list[str] = []
         self.fatal: VMError | None = None
-        self._by_node: dict[str, Spec] = {}
+        self._specs: dict[str, Spec] = {}
         self._errors: dict[str, BaseException] = {}
         self._started = 0.0
         self._module: Module | None = None
         self._spoilt = False
-        self._crashes: dict[str, int] = {}
+        self._own: list[Finding] = []
+        self._crashes = 0
+        self._locate = testbed.symbols.locate if testbed.symbols else kernel_log.nowhere
 
     # -- collection -------------------------------------------------------------------
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Make the two markers known."""
+        """Make the markers known."""
         config.addinivalue_line("markers", "points(n): what the check is worth")
         config.addinivalue_line("markers", "after(*ids): checks that must have passed before")
+        config.addinivalue_line("markers", "needs(*options): what the kernel was built with")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Read every check's spec, leave out what is not asked for, sort by exercise."""
-        for item in items:
-            spec = _spec(item, self.lab)
-            self._by_node[item.nodeid] = self.specs[spec.id] = spec
-        items[:] = [i for i in items if self._by_node[i.nodeid].exercise.number in self.exercises]
-        items.sort(key=lambda i: self._by_node[i.nodeid].exercise.number)
+        """Read every check's spec, and leave out those of other exercises."""
+        specs = {item.nodeid: _spec(item, self.lab) for item in items}
+        own = {n: s for n, s in specs.items() if s.exercise == self.testbed.exercise}
+        self._specs = own
+        self.worth = sum(spec.points for spec in own.values())
+        items[:] = [item for item in items if item.nodeid in own]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be collected: a lab's author's mistake, never a student's."""
@@ -129,15 +140,14 @@ class Plugin:
     @pytest.fixture
     def picks(self, request: pytest.FixtureRequest) -> Picks:
         """Ports, addresses and bytes, fresh for this check."""
-        return Picks(self.seed, self._by_node[request.node.nodeid].id)
+        return Picks(self.seed, self._specs[request.node.nodeid].id)
 
     @pytest.fixture
     def module(self, request: pytest.FixtureRequest) -> Iterator[Module]:
         """The exercise's module in a guest, not loaded yet; unloaded afterwards."""
-        spec = self._by_node[request.node.nodeid]
-        self._require(spec)
+        self._require(self._specs[request.node.nodeid])
         try:
-            self._module = module = self.testbed.module(spec.exercise)
+            self._module = module = self.testbed.module()
         except GuestError as error:
             raise _GraderError(str(error)) from error
         except (MissingTool, NoSpace) as error:
@@ -158,27 +168,32 @@ class Plugin:
             raise _GraderError(built.message)
         if built.ko is None:
             raise _BuildFailed(built.message, log=built.output)
+        kernel = self.testbed.config.kernel
+        if missing := [need for need in spec.needs if need not in kernel.features]:
+            pytest.skip(f"it needs a kernel with {', '.join(missing)}, as the debug kernel is")
+        passed = {result.id: result.status == "pass" for result in self.results}
         for earlier in spec.after:
-            if earlier in self.results and self.results[earlier].status != "pass":
+            if not passed.get(earlier, True):
                 pytest.skip(f"{earlier} did not pass")
-        if self._crashes.get(spec.exercise.module, 0) >= MAX_CRASHES:
+        if self._crashes >= MAX_CRASHES:
             pytest.skip(f"the module took {MAX_CRASHES} guests down before")
 
     def _tidy(self, module: Module) -> None:
-        """Leave the guest as it was, or see to it that it is thrown away; judge its taint."""
+        """Leave the guest as it was, or see to it that it is thrown away."""
         if module.guest.dead:
             return
+        self._spoilt = True  # until all is seen to be well
         module.guest.end_processes()
-        module.unload_if_loaded()
-        now = Traces.read(module.guest)
-        if any(now.taint & ~module.before.taint & bit for bit in TAINTS):
-            raise Unmet(
-                "The kernel complained while the module was in use: "
-                + (kernel_log.headline(module.console(), module.name) or "see its log")
-                + ".",
-                log=kernel_log.report(module.console()),
-            )
-        self._spoilt = now.modules != module.before.modules or now.rest != module.before.rest
+        try:
+            now = module.tidy()
+        except Unmet as stuck:
+            self._own = [Finding(kind="stuck-module", summary=f"{stuck.message} {_STUCK}")]
+            return
+        before = module.before
+        if now.taint & ~before.taint & TAINTS:
+            self._own = [Finding(kind="taint", summary=_TAINTED, report=module.kernel_says())]
+            return
+        self._spoilt = (now.modules, now.rest) != (before.modules, before.rest)
 
     # -- running ----------------------------------------------------------------------
 
@@ -188,11 +203,12 @@ class Plugin:
         self._started = time.monotonic()
         self._module = None
         self._spoilt = False
+        self._own = []
         self._errors.clear()
         try:
             return (yield)
         finally:
-            self._record(self._by_node[item.nodeid])
+            self._record(self._specs[item.nodeid])
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -207,57 +223,56 @@ class Plugin:
         error = next(iter(self._errors.values()), None)
         module = self._module
         status = _classify(error)
-        console = module.console() if module else ""
+        found = self._found(spec, module) if module else []
         message, expected, actual, log = "", "", "", ""
         if isinstance(error, Unmet):
             message, expected, actual, log = error.message, error.expected, error.actual, error.log
-        elif isinstance(error, GuestFlooded):
+        elif isinstance(error, GuestFlooded) and module:
             message = "The module floods the kernel log; nobody can find anything in it any more."
-            log = "\n".join(kernel_log.plain_lines(console)[:10])
+            log = "\n".join(kernel_log.plain_lines(module.console())[:10])
         elif isinstance(error, GuestError):
-            message = _fatal(error, console, spec.exercise.module)
-            log = kernel_log.report(console) or (module.kernel_says() if module else "")
+            message = _fatal(error, found)
+            log = found[-1].report if found else module.kernel_says() if module else ""
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)
         elif error is not None:
             message = f"{type(error).__name__}: {error}" if status == "error" else str(error)
+        lacking = not set(spec.needs) <= self.testbed.config.kernel.features
         result = CheckResult(
             id=spec.id,
             title=spec.title,
             status=status,
             points=spec.points if status == "pass" else 0.0,
-            max_points=spec.points,
+            max_points=0.0 if lacking else spec.points,
             message=message,
             seconds=round(time.monotonic() - self._started, 3),
             expected=expected,
             actual=actual,
             log=log,
         )
-        self._note_guest(spec, module, status, console)
-        self.results[spec.id] = result
+        self.findings += found
+        if module and module.guest.dead:
+            self._crashes += 1
+        if module and (module.guest.dead or module.guest.lost_log or self._spoilt or found):
+            self.testbed.spoil()
+        self.results.append(result)
         self.on_result(result)
 
-    def _note_guest(self, spec: Spec, module: Module | None, status: Status, console: str) -> None:
-        """Replace a guest that cannot be trusted any more."""
-        if module is None:
-            return
-        text = kernel_log.report(console)
-        if text:
-            kind = "panic" if status == "crash" else "hang" if status == "timeout" else "warning"
-            summary = kernel_log.headline(console, module.name)
-            self.findings.append(Finding(kind=kind, summary=summary, check=spec.id, report=text))
-        if module.guest.dead:
-            self._crashes[module.name] = self._crashes.get(module.name, 0) + 1
-        spoilt = self._spoilt or module.guest.lost_log or "teardown" in self._errors
-        if module.guest.dead or spoilt:
-            self.testbed.spoil(spec.exercise.number)
+    def _found(self, spec: Spec, module: Module) -> list[Finding]:
+        """Return what the kernel reported during the check."""
+        found = kernel_log.findings(module.console(), module.name, self._locate) or self._own
+        return [finding.model_copy(update={"check": spec.id}) for finding in found]
 
 
-def _fatal(error: GuestError, console: str, module: str) -> str:
-    """Return the sentence for a guest that was lost to *module*."""
+def _fatal(error: GuestError, found: list[Finding]) -> str:
+    """Return the sentence for a guest that was lost, after what the kernel said last."""
     if isinstance(error, GuestTimeout):
-        return f"The kernel hangs and answers nothing any more{kernel_log.place(console, module)}."
-    return f"The module took the kernel down: {kernel_log.headline(console, module) or error}."
+        where = next((f" at {f.location}" for f in reversed(found) if f.location), "")
+        return f"The kernel hangs and answers nothing any more{where}."
+    if not found:
+        return f"The module took the kernel down: {error}."
+    where = f" ({found[-1].location})" if found[-1].location else ""
+    return f"The module took the kernel down{where}: {found[-1].summary}"
 
 
 def _classify(error: BaseException | None) -> Status:
@@ -275,39 +290,33 @@ def _classify(error: BaseException | None) -> Status:
 
 
 def run(plugin: Plugin, checks: Path, select: str = "") -> None:
-    """Run the checks in the folder *checks*; results are in *plugin* afterwards.
+    """Run the exercise's checks in the folder *checks*; results are in *plugin* afterwards.
 
     *select* is a pytest -k expression. Raises KeyboardInterrupt when the user
     stops the run, MissingTool or NoSpace when the host cannot go on.
     """
-    arguments = [
-        *("-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"),
-        *(
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:terminal",
-            "-p",
-            "no:logging",
-            "-p",
-            "no:faulthandler",
-        ),
-        *("--disable-plugin-autoload", "-p", "no:unraisableexception", "-p", "no:threadexception"),
-        *(
-            "-o",
-            "python_files=check_*.py",
-            "-o",
-            "python_functions=check_*",
-            "-o",
-            f"pythonpath={checks}",
-        ),
-        *(("-k", select) if select else ()),
-        str(checks),
-    ]
+    files = sorted(checks.glob(f"check_{plugin.testbed.exercise.number}_*.py"))
+    without = (
+        *("cacheprovider", "terminal", "logging", "faulthandler", "unraisableexception"),
+        *("threadexception", "doctest", "junitxml", "pastebin", "stepwise", "debugging"),
+    )
+    options = ("python_files=check_*.py", "python_functions=check_*", f"pythonpath={checks}")
+    arguments = ["-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"]
+    arguments += ["--disable-plugin-autoload"]
+    arguments += [word for name in without for word in ("-p", f"no:{name}")]
+    arguments += [word for option in options for word in ("-o", option)]
+    arguments += ["-k", select] if select else []
+    arguments += [str(file) for file in files]
+    if not files:
+        plugin.broken.append(
+            f"{checks} has no checks for exercise {plugin.testbed.exercise.number}"
+        )
+        return
     status = pytest.main(arguments, plugins=[plugin])
     if plugin.fatal:
         raise plugin.fatal
     if status == pytest.ExitCode.INTERRUPTED and not plugin.broken:
         raise KeyboardInterrupt
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not plugin.broken:
+    fine = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if status not in fine and not plugin.broken:
         plugin.broken.append(f"pytest ended with {status!r}")

@@ -7,16 +7,14 @@ import errno
 import os
 import random
 import re
-import threading
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.model import Build, Exercise, Lab
+from checker.symbols import Symbols
 from vm import snapshot
-from vm.errors import GuestError, VMError
+from vm.errors import GuestError
 from vm.guest import Guest, LogRecord, Process, Result
 from vm.image import PayloadFile
 from vm.machine import Config
@@ -24,8 +22,11 @@ from vm.machine import Config
 LOAD_SECONDS = 10.0
 """Guest seconds insmod and rmmod have."""
 
-TAINTS = {1 << 7: "died (oops)", 1 << 9: "warned", 1 << 14: "locked up"}
-"""Taint bits a module must not cause (Documentation/admin-guide/tainted-kernels.rst)."""
+TAINTS = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14
+"""Taint a module must not cause: bad page, oops, warning, lock-up.
+
+Documentation/admin-guide/tainted-kernels.rst has the bits.
+"""
 
 
 class Unmet(AssertionError):
@@ -86,11 +87,14 @@ class Traces:
     rest: frozenset[str]
 
     @classmethod
-    def read(cls, guest: Guest) -> Self:
-        """Read the taint, the loaded modules, and the lines for majors and open sockets."""
+    def read(cls, text: str) -> Self:
+        """Read the taint, the loaded modules, and the lines for majors and open sockets.
+
+        *text* is what `tool traces` prints: files, each behind a line ==> PATH <==.
+        """
         sections: dict[str, list[str]] = {}
         name = ""
-        for line in guest.run(["/bin/head", "-n", "2000", *_TRACES]).text.splitlines():
+        for line in text.splitlines():
             if match := re.fullmatch(r"==> (\S+) <==", line):
                 name = match[1]
             elif line:
@@ -121,14 +125,17 @@ _TAINT_NOTICE = re.compile(r"(loading out-of-tree module|module verification fai
 class Module:
     """The module under test, in a guest of its own; one object per check."""
 
-    def __init__(self, guest: Guest, name: str, path: str) -> None:
+    def __init__(
+        self, guest: Guest, name: str, path: str, before: Traces, symbols: Symbols | None = None
+    ) -> None:
         self.guest = guest
         self.name = name
         self.path = path
+        self.before = before
+        self.symbols = symbols
         self.loading: Process | None = None
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
-        self.before = Traces.read(guest)
 
     # -- loading ----------------------------------------------------------------------
 
@@ -179,13 +186,19 @@ class Module:
     @property
     def loaded(self) -> bool:
         """Whether the kernel lists the module, half-loaded ones included."""
-        return self.name in Traces.read(self.guest).modules
+        return self.name in self.traces().modules
 
-    def unload_if_loaded(self) -> None:
-        """Remove the module if it is there; Unmet when it will not go."""
-        result = self.guest.run(["/sbin/tool", "rmmod", self.name], deadline=LOAD_SECONDS)
+    def traces(self) -> Traces:
+        """Return what the guest's kernel holds now."""
+        return Traces.read(self.guest.run(["/sbin/tool", "traces", *_TRACES]).text)
+
+    def tidy(self) -> Traces:
+        """Remove the module if it is there, and return what it left; Unmet when it will not go."""
+        argv = ["/sbin/tool", "tidy", self.name, *_TRACES]
+        result = self.guest.run(argv, deadline=LOAD_SECONDS)
         if not result.ok and result.value != errno.ENOENT:
             self._cannot_unload(result)
+        return Traces.read(result.text)
 
     # -- what it said -----------------------------------------------------------------
 
@@ -222,75 +235,52 @@ def errno_name(number: int) -> str:
 
 
 class Testbed:
-    """Guests for the exercises of one submission: one each, replaced when it is spoilt."""
+    """The guest of one exercise of a submission, replaced when it is spoilt."""
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
     def __init__(
         self,
         lab: Lab,
+        exercise: Exercise,
         build: Build,
         config: Config,
-        files: Mapping[str, PayloadFile],
         *,
-        jobs: int = 2,
         keep: Path | None = None,
     ) -> None:
         self.lab = lab
+        self.exercise = exercise
         self.build = build
         self.config = config
-        self._files = files
         self._keep = keep
         self._kept = 0
-        self._guests: dict[int, Future[tuple[Guest, contextlib.ExitStack]]] = {}
-        # its threads live as long as the guests: bubblewrap dies with the thread that made it
-        self._pool = ThreadPoolExecutor(jobs)
-        self._closed = threading.Event()
+        self._stack = contextlib.ExitStack()
+        self._guest: Guest | None = None
+        self._before: Traces | None = None
+        debug = build.module(exercise.module).debug
+        self.symbols = Symbols(debug) if debug else None
 
-    def prepare(self, exercise: Exercise) -> None:
-        """Begin to start a guest for *exercise* in the background."""
-        if exercise.number not in self._guests:
-            self._guests[exercise.number] = self._pool.submit(self._start, exercise.module)
+    def module(self) -> Module:
+        """Return the exercise's module in a living guest; VMError when none can be had."""
+        module = self.lab.module(self.exercise.module)
+        path = f"{module.folder}/{module.name}.ko"
+        if self._guest is None:
+            ko = self.build.module(module.name).ko
+            assert ko is not None
+            payload = {path: PayloadFile(ko)}
+            self._guest = self._stack.enter_context(snapshot.guest(self.config, payload))
+        before = self._before or Traces(0, frozenset(), frozenset())
+        under_test = Module(self._guest, module.name, f"/lab/{path}", before, self.symbols)
+        if self._before is None:
+            under_test.before = self._before = under_test.traces()
+        return under_test
 
-    def _start(self, name: str) -> tuple[Guest, contextlib.ExitStack]:
-        module = self.lab.module(name)
-        ko = self.build.module(name).ko
-        assert ko is not None
-        payload = {**self._files, f"{module.folder}/{name}.ko": PayloadFile(ko)}
-        with contextlib.ExitStack() as stack:
-            if self._closed.is_set():
-                raise VMError("The run was stopped.")
-            guest = stack.enter_context(snapshot.guest(self.config, payload))
-            return guest, stack.pop_all()
-
-    def module(self, exercise: Exercise) -> Module:
-        """Return the module of *exercise* in a living guest; VMError when none can be had."""
-        self.prepare(exercise)
-        guest, _ = self._guests[exercise.number].result()
-        module = self.lab.module(exercise.module)
-        return Module(guest, module.name, f"/lab/{module.folder}/{module.name}.ko")
-
-    def spoil(self, number: int) -> None:
-        """Throw the guest of exercise *number* away; the next check gets a fresh one."""
-        future = self._guests.pop(number, None)
-        if future is not None and not future.cancel():
-            with contextlib.suppress(Exception):  # it was told when the guest was asked for
-                guest, stack = future.result()
-                with stack:
-                    self._keep_evidence(number, guest)
-
-    def _keep_evidence(self, number: int, guest: Guest) -> None:
-        """Write the guest's console and capture to the folder that was asked for."""
-        if self._keep is None:
-            return
-        self._kept += 1
-        name = f"exercise-{number}-guest-{self._kept}"
-        (self._keep / f"{name}-console.log").write_text(guest.machine.console())
-        (self._keep / f"{name}.pcap").write_bytes(guest.machine.capture())
-
-    def close(self) -> None:
-        """End all guests."""
-        self._closed.set()
-        for number in list(self._guests):
-            self.spoil(number)
-        self._pool.shutdown()
+    def spoil(self) -> None:
+        """Throw the guest away; the next check gets a fresh one."""
+        if self._guest is not None and self._keep is not None:
+            self._kept += 1
+            name = f"exercise-{self.exercise.number}-guest-{self._kept}"
+            (self._keep / f"{name}-console.log").write_text(self._guest.machine.console())
+            (self._keep / f"{name}.pcap").write_bytes(self._guest.machine.capture())
+        self._guest = self._before = None
+        self._stack.close()

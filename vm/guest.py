@@ -162,7 +162,7 @@ class Guest:
 
         Raises VMError when QEMU or the guest does not come up.
         """
-        with Machine(config, payload) as machine:
+        with Machine(config, {**config.files, **payload}) as machine:
             yield cls.greet(machine)
 
     @classmethod
@@ -170,11 +170,7 @@ class Guest:
         """Return the guest in *machine*, once it answers and has its payload unpacked."""
         guest = cls(machine)
         guest.hello()
-        # tar alone would read the disk to its end
-        unpack = f"head -c {machine.payload_bytes} /dev/vdb | tar -xf - -C /lab"
-        copied = guest.run(["/bin/sh", "-c", unpack], reads_disk=True)
-        if not copied.ok:
-            raise VMError(f"The payload disk cannot be read: {copied.err.decode()}")
+        guest.unpack()
         return guest
 
     def hello(self) -> None:
@@ -188,6 +184,14 @@ class Guest:
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
             raise VMError(f"The guest did not come up: {error}.\n{tail}") from error
+
+    def unpack(self) -> None:
+        """Unpack the payload disk below /lab; VMError when it cannot be read."""
+        process = self._spawn([str(self.machine.payload_bytes)], "wdu", 0, "")
+        self._ask("exit", process.id, BOOT_WALL_SECONDS)
+        assert process.result is not None
+        if not process.result.ok:
+            raise VMError(f"The payload disk cannot be read: {process.result.err.decode()}")
 
     # -- frames -----------------------------------------------------------------------
 
@@ -329,15 +333,13 @@ class Guest:
         *,
         deadline: float = 10.0,
         netns: str = "",
-        reads_disk: bool = False,
     ) -> Result:
         """Run a command for at most *deadline* guest seconds and return how it ended.
 
-        *netns* names a network namespace of the guest; *reads_disk* keeps its
-        clock from running away while it waits for one. Raises GuestCrashed or
+        *netns* names a network namespace of the guest. Raises GuestCrashed or
         GuestTimeout when the guest itself goes.
         """
-        process = self._spawn(argv, "wd" if reads_disk else "w", deadline, netns)
+        process = self._spawn(argv, "w", deadline, netns)
         return self._result(process, deadline)
 
     def start(self, argv: Sequence[str], *, netns: str = "", stdin: bool = False) -> Process:

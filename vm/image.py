@@ -167,17 +167,20 @@ def _make_root(folder: Path) -> None:
         (target / "etc/hosts").write_text("127.0.0.1 localhost\n")
         (target / "etc/ld.so.conf").write_text("")
         raw = scratch / "root.img"
-        make_ext4(target, raw, 64 << 20)
+        make_ext2(target, raw, 64 << 20)
         qemu_img.convert(raw, folder / "root.qcow2")
     (folder / "packages.txt").write_text("".join(f"{n} {v}\n" for n, v in sorted(versions.items())))
 
 
-def make_ext4(source: Path, target: Path, size: int) -> None:
-    """Make *target*, a raw ext4 file system of *size* bytes, with what *source* holds."""
+def make_ext2(source: Path, target: Path, size: int) -> None:
+    """Make *target*, a raw ext2 file system of *size* bytes, with what *source* holds.
+
+    Small kernels have a driver for ext2, and the one for ext4 reads it as well.
+    """
     with target.open("wb") as f:
         f.truncate(size)
-    options = ["-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", "-O", "^has_journal"]
-    tools.run(["mke2fs", "-q", "-F", "-t", "ext4", *options, "-d", str(source), str(target)])
+    options = ["-E", "root_owner=0:0,lazy_itable_init=1"]
+    tools.run(["mke2fs", "-q", "-F", "-t", "ext2", *options, "-d", str(source), str(target)])
 
 
 def root() -> Image:

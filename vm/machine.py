@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -26,7 +26,6 @@ from typing import Any, Literal, Self, TypeVar
 from qemu.qmp import QMPClient, QMPError
 from qemu.qmp.protocol import Runstate
 
-from vm import qemu_img
 from vm.errors import NoSpace, VMError
 from vm.image import Image, PayloadFile, write_payload
 from vm.kernel import Kernel
@@ -45,23 +44,26 @@ CONNECT_SECONDS = 30
 INSIDE = "/run/knetlab"
 """Where QEMU sees the run folder."""
 
+# mitigations=off: no secrets live here, and their detours cost an emulated processor dearly;
 # console= comes last so that /dev/console is the serial port; a panic resets at
 # once, which -no-reboot turns into an end that QMP announces.
 COMMAND_LINE = (
     "root=/dev/vda ro panic=-1 oops=panic unknown_nmi_panic=1 softlockup_panic=1 "
-    "loglevel=4 net.ifnames=0 ipv6.disable=1 no_timer_check tsc=reliable console=ttyS0"
+    "mitigations=off loglevel=4 net.ifnames=0 ipv6.disable=1 no_timer_check tsc=reliable "
+    "console=ttyS0"
 )
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a machine is made of; memory in MiB."""
+    """What a machine is made of; memory in MiB. *files* are at /lab from the start."""
 
     kernel: Kernel
     initramfs: Path
     image: Image
     accel: Accel = "tcg"
     memory: int = 256
+    files: Mapping[str, PayloadFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def _start(config: Config, machine: str, append: str) -> list[str]:
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
         *("-sandbox", sandbox, "-no-reboot", "-machine", machine, "-accel", accel, "-cpu", cpu),
         *("-m", str(config.memory), "-smp", "1"),
-        *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", append),
+        *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs"),
+        *("-append", f"{append} {config.kernel.parameters}"),
     ]
 
 
@@ -130,7 +133,8 @@ def _devices() -> list[str]:
     disk = "if=none,cache=unsafe"
     return [
         *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=knetlab"),
-        *("-drive", f"{disk},id=root,format=qcow2,file={INSIDE}/root.qcow2"),
+        # the agent copies it into memory: nothing is ever written to it
+        *("-drive", f"{disk},id=root,format=qcow2,readonly=on,file=/vm/root.qcow2"),
         *("-device", "virtio-blk-pci,drive=root"),
         *("-drive", f"{disk},id=payload,format=raw,file={INSIDE}/payload.img"),
         *("-device", "virtio-blk-pci,drive=payload"),
@@ -156,8 +160,6 @@ def prepare(
         writable={run: INSIDE} | ({frozen.ram: "/vm/ram"} if frozen else {}),
         devices=(Path("/dev/kvm"),) if config.accel == "kvm" else (),
     )
-    size = qemu_img.info(config.image.root).virtual_size
-    qemu_img.overlay(run / "root.qcow2", backing="/vm/root.qcow2", size=size)
     payload_bytes = write_payload(payload, run / "payload.img")
     for path in (run, *run.iterdir()):
         sandbox.own(path)
@@ -167,7 +169,7 @@ def prepare(
 def console(config: Config, payload: Mapping[str, PayloadFile]) -> int:
     """Boot a guest with a shell on this terminal and return QEMU's exit status."""
     with tempfile.TemporaryDirectory(prefix="knetlab-") as folder:
-        sandbox, _ = prepare(config, payload, Path(folder) / "run")
+        sandbox, _ = prepare(config, {**config.files, **payload}, Path(folder) / "run")
         return subprocess.run(sandbox.argv(console_command_line(config)), check=False).returncode
 
 

@@ -17,7 +17,7 @@ from vm import cache, tools
 from vm.errors import VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
-from vm.machine import COMMAND_LINE, Config, Frozen, Machine, command_line
+from vm.machine import Config, Frozen, Machine, command_line
 from vm.sandbox import Sandbox
 
 REST_SECONDS = 5
@@ -44,7 +44,8 @@ def _key(config: Config) -> str:
     qemu = f"{program.st_size} {program.st_mtime_ns}"
     arguments = command_line(config, Frozen(Path("ram"), Path("state")))
     parts = [config.kernel.key, config.initramfs.parent.name, config.image.key]
-    return cache.digest(Path(__file__), qemu, *arguments, COMMAND_LINE, *parts)
+    files = [part for n, file in config.files.items() for part in (n, file.content)]
+    return cache.digest(Path(__file__), qemu, *arguments, *parts, *files)
 
 
 def _make(config: Config, folder: Path) -> None:
@@ -52,9 +53,10 @@ def _make(config: Config, folder: Path) -> None:
     with frozen.ram.open("wb") as f:
         f.truncate(config.memory << 20)
     Sandbox().own(frozen.ram)
-    with Machine(config, {}, frozen) as machine:
-        # the agent has no nonce yet: every clone gets its own
-        Guest(machine).run(["/bin/sleep", str(REST_SECONDS)])
+    with Machine(config, config.files, frozen) as machine:
+        guest = Guest(machine)  # the agent has no nonce yet: every clone gets its own
+        guest.unpack()
+        guest.run(["/bin/sleep", str(REST_SECONDS)])
         machine.freeze(folder / "state")
     try:
         with _clone(config, {}, Frozen(frozen.ram, folder / "state")) as guest:

@@ -10,7 +10,8 @@
  *
  * host to guest:  hello  "SECONDS\0" + entropy     set clock, nonce, random pool
  *                 spawn  "MS\0NETNS\0FLAGS\0ARGV0\0ARGV1\0..."
- *                        flags: w wait for it, d it reads a disk, i keep its stdin open
+ *                        flags: w wait for it, d it reads a disk, i keep its stdin open,
+ *                        u unpack the ARGV0 bytes of a tar archive on /dev/vdb instead
  *                 stdin  bytes (none: end of file)
  *                 wait   let the guest sleep until process ID ends
  *                 kill   "SIGNAL"
@@ -82,7 +83,7 @@ static void die(const char *what)
 {
 	fprintf(stderr, "knetlab agent: %s: %s\n", what, strerror(errno));
 	sync();
-	exit(1);	/* process 1 ends: the kernel panics and the host sees it */
+	_exit(1);	/* process 1 ends: the kernel panics and the host sees it */
 }
 
 static void write_all(int fd, const void *data, size_t len)
@@ -205,6 +206,58 @@ static void refuse(unsigned int id, int error)
 	send_text("done", id, "0");
 }
 
+static void read_all(int fd, char *to, size_t len)
+{
+	while (len) {
+		ssize_t n = read(fd, to, len);
+
+		if (n <= 0)
+			die("read the payload");
+		to += n;
+		len -= n;
+	}
+}
+
+/* Unpack a ustar archive of LEN bytes on /dev/vdb below /lab: plain files alone. */
+static void unpack(long long len)
+{
+	char block[512], path[300];
+	char *body = malloc(len + 512);
+	int disk = open("/dev/vdb", O_RDONLY | O_CLOEXEC);
+
+	if (disk < 0 || !body)
+		die("/dev/vdb");
+	while (len >= (long long)sizeof(block)) {
+		long long size, padded;
+		int fd;
+
+		read_all(disk, block, sizeof(block));
+		if (!block[0])
+			break;
+		size = strtoll(block + 124, NULL, 8);
+		padded = (size + 511) / 512 * 512;
+		len -= sizeof(block) + padded;
+		if (len < 0)
+			break;
+		read_all(disk, body, padded);
+		/* behind the name of 100 bytes comes the mode; a prefix stands at 345 */
+		snprintf(path, sizeof(path), "/lab/%.155s%s%.100s", block + 345,
+			 block[345] ? "/" : "", block);
+		for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+			*slash = '\0';
+			mkdir(path, 0755);
+			*slash = '/';
+		}
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+		if (fd < 0)
+			die(path);
+		write_all(fd, body, size);
+		fchmod(fd, strtol(block + 100, NULL, 8));
+		close(fd);
+	}
+	_exit(0);
+}
+
 static void spawn(unsigned int id, char *data, size_t len)
 {
 	char *argv[MAX_ARGS + 1], *ms, *netns, *flags, *end = data + len;
@@ -243,6 +296,8 @@ static void spawn(unsigned int id, char *data, size_t len)
 		p->pid = 0;
 		refuse(id, errno);
 	} else if (!p->pid) {
+		if (strchr(flags, 'u'))
+			unpack(atoll(argv[0]));
 		child(argv, netns, in[0], out[1], err[1]);
 	}
 	close(in[0]);
@@ -592,7 +647,8 @@ static void stage_one(void)
 	mkdir("/disk", 0755);
 	mkdir_mount("tmpfs", "/new", 0);
 	spinning = spinner();
-	if (mount("/dev/vda", "/disk", "ext4", MS_RDONLY, NULL))
+	if (mount("/dev/vda", "/disk", "ext4", MS_RDONLY, NULL) &&
+	    mount("/dev/vda", "/disk", "ext2", MS_RDONLY, NULL))
 		die("mount /dev/vda");
 	must_run(copy);
 	kill(spinning, SIGKILL);

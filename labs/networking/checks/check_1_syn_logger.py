@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
-from networking import PROBE, Filter, Route, connect, logged
+import errno
 
-from checker.testbed import Picks, Unmet
+import pytest
+from networking import PROBE, Filter, Route, connect, logged, netcat
+
+from checker import endurance
+from checker.testbed import Module, Picks, Unmet, errno_name
 from vm.guest import Guest
 from vm.pcap import tcp_segments
 
 
-@pytest.mark.points(5)
+@pytest.mark.points(4)
 def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A connection that this host opens is logged once, with its own address and port."""
     route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
-    connect(guest, route, picks.token())
+    netcat(guest, route, picks.token())
     lines = logged(syn_filter.module, mark)
     # a line for the listener's answer is the business of only-syn
     if [line for line in lines if line != route.server] != [route.client]:
@@ -27,7 +30,7 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         )
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("1.outgoing-syn")
 def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """Several connections in a row give one line each."""
@@ -45,12 +48,12 @@ def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) ->
     ]:
         syn_filter.require_lines(
             [route.client for route in routes],
-            "netcat connected four times, and the log does not have one line for each.",
+            "Four connections were opened, and the log does not have one line for each.",
             mark,
         )
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("1.outgoing-syn")
 def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A connection to another host is logged: one line for each SYN on the wire."""
@@ -79,7 +82,7 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
     )
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("1.outgoing-syn")
 def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """The listener's answer (SYN with ACK), data and FIN are not logged."""
@@ -93,21 +96,17 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     )
 
 
-@pytest.mark.points(2)
+@pytest.mark.points(1)
 @pytest.mark.after("1.outgoing-syn")
 def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A UDP datagram is not logged, even if its bytes look like a SYN."""
-    address, port = picks.loopback(), str(picks.port())
-    syn_filter.aim(address)
-    receiver = guest.start([PROBE, "receive", address, port])
-    guest.run(["/sbin/tool", "await", "udp", address, port])
+    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
+    syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
     # behind the UDP header's 8 bytes: where TCP has its flags, 0x50 0x02 says SYN
-    bytes_like_syn = r"\000\000\000\000\120\002\377\377\000\000\000\000\000\000\000\000"
-    source = f"-s {address} -p {picks.port()}"
-    script = f"printf '{bytes_like_syn}' | /bin/nc -n -u -q 0 {source} {address} {port}"
-    guest.run(["/bin/sh", "-c", script])
-    _require_arrival(receiver.kill().text)
+    bytes_like_syn = "000000005002ffff0000000000000000"
+    sent = guest.run([PROBE, "datagram", *(str(part) for part in route), bytes_like_syn])
+    _require_arrival(sent.text, bytes_like_syn)
     syn_filter.require_lines([], "A UDP datagram was taken for a TCP connection.", mark)
 
 
@@ -150,10 +149,9 @@ def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.outgoing-syn")
 def check_traffic_passes(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """What a connection carries arrives while the module is loaded."""
-    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
-    syn_filter.aim(route.address)
-    token = picks.token()
-    _require_arrival(connect(guest, route, token), token)
+    address = picks.loopback()
+    syn_filter.aim(address)
+    _require_traffic(guest, picks, address)
 
 
 @pytest.mark.points(1)
@@ -162,11 +160,58 @@ def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """After rmmod nothing is logged, connections work, and the module can be loaded again."""
     syn_filter.module.unload()
     mark = syn_filter.module.mark()
-    route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
-    token = picks.token()
-    _require_arrival(connect(guest, route, token), token)
+    _require_traffic(guest, picks)
     syn_filter.require_lines([], "The module is gone, and it still logs.", mark)
     syn_filter.module.load()
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
+    """With the major number already taken, insmod fails with EBUSY and leaves nothing behind."""
+    endurance.stand_in_the_way(module, "major=42")
+    result = module.try_load()
+    loaded = module.loaded
+    if result.value != errno.EBUSY or loaded:
+        raise Unmet(
+            "Another module had the major number 42 before this one was loaded.",
+            expected=f"insmod fails with {errno_name(errno.EBUSY)}",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.value
+            else "insmod succeeds",
+            log=module.kernel_says(),
+        )
+    _require_traffic(guest, picks)
+    if logged(module):
+        raise Unmet(
+            "insmod failed, and the hook that it had registered is still called.",
+            expected="init unregisters the hook before it returns the error",
+            actual="the hook of a module that is not loaded runs",
+            log=module.kernel_says(),
+        )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+def check_clean_reload(module: Module, guest: Guest, picks: Picks) -> None:
+    """Loaded and unloaded 20 times in a row, the module leaves nothing behind."""
+    endurance.reload(module)
+    _require_traffic(guest, picks)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("1.outgoing-syn")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+def check_error_paths(module: Module, guest: Guest, picks: Picks) -> None:
+    """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
+    endurance.error_paths(module)
+    _require_traffic(guest, picks)
+
+
+def _require_traffic(guest: Guest, picks: Picks, address: str = "") -> None:
+    route = Route(picks.loopback(), picks.port(), address or picks.loopback(), picks.port())
+    token = picks.token()
+    _require_arrival(connect(guest, route, token), token)
 
 
 def _require_arrival(arrived: str, token: str = "") -> None:

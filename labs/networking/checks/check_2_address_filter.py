@@ -7,6 +7,7 @@ import errno
 import pytest
 from networking import DEVICE, PROBE, Filter, Route, connect, logged
 
+from checker import endurance
 from checker.testbed import Picks, Unmet, errno_name
 from vm.guest import Guest
 
@@ -60,28 +61,28 @@ def check_address_set(syn_filter: Filter, picks: Picks) -> None:
     address = picks.loopback()
     _set(syn_filter, address)
     actual = _lines_for(syn_filter, picks, address)
-    message = f"The address {address} was set, then netcat connected to it."
+    message = f"The address {address} was set, then a connection to it was opened."
     _require(syn_filter, message, 1, min(actual, 1))
 
 
-@pytest.mark.points(5)
+@pytest.mark.points(4)
 @pytest.mark.after("2.address-set")
 def check_other_address(syn_filter: Filter, picks: Picks) -> None:
     """A connection to another address is not logged."""
     address, other = picks.loopback(), picks.loopback()
     _set(syn_filter, address)
-    message = f"The address {address} was set, then netcat connected to {other}."
+    message = f"The address {address} was set, then a connection to {other} was opened."
     _require(syn_filter, message, 0, _lines_for(syn_filter, picks, other, must_work=True))
 
 
-@pytest.mark.points(4)
+@pytest.mark.points(3)
 @pytest.mark.after("2.address-set", "2.other-address")
 def check_replaced(syn_filter: Filter, picks: Picks) -> None:
     """A second address takes the place of the first."""
     first, second = picks.loopback(), picks.loopback()
     _set(syn_filter, first)
     _set(syn_filter, second)
-    said = f"The address {first} was set, then {second}, then netcat connected to"
+    said = f"The address {first} was set, then {second}, then a connection was opened to"
     _require(syn_filter, f"{said} {first}.", 0, _lines_for(syn_filter, picks, first))
     _require(syn_filter, f"{said} {second}.", 1, min(_lines_for(syn_filter, picks, second), 1))
 
@@ -92,7 +93,7 @@ def check_source_ignored(syn_filter: Filter, picks: Picks) -> None:
     """A connection that comes from the address that was set, and goes elsewhere, is not logged."""
     address, other = picks.loopback(), picks.loopback()
     _set(syn_filter, address)
-    message = f"The address {address} was set, then netcat connected from it to {other}."
+    message = f"The address {address} was set, then a connection from it to {other} was opened."
     _require(syn_filter, message, 0, _lines_for(syn_filter, picks, other, source=address))
 
 
@@ -105,7 +106,7 @@ def check_efault(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         _require_errno(f"The ioctl got the bad pointer {pointer:#x}.", errno.EFAULT, error)
 
 
-@pytest.mark.points(2)
+@pytest.mark.points(1)
 @pytest.mark.after("2.address-set")
 def check_enotty(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """An unknown command gets ENOTTY."""
@@ -113,6 +114,28 @@ def check_enotty(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     for command in (0x40046B00 + picks.number(2, 255), 0x40044101 + 256 * picks.number(0, 20)):
         error = guest.run([PROBE, "command", DEVICE, hex(command)]).value
         _require_errno(f"The ioctl got the unknown command {command:#x}.", errno.ENOTTY, error)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("2.address-set")
+@pytest.mark.needs("SLUB_DEBUG")
+def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """However often an address is set and a connection is opened, nothing is left of it."""
+    address, times = picks.loopback(), 20
+    route = Route("127.0.0.1", picks.port(), address, picks.port())
+
+    def work() -> None:
+        argv = [PROBE, "work", DEVICE, str(times), *(str(part) for part in route)]
+        done = guest.run(argv, deadline=60)
+        if not done.ok:
+            raise Unmet(
+                f"An address cannot be set, and a connection be made, {times} times in a row.",
+                expected=f"{times} times the ioctl returns 0 and the connection works",
+                actual=done.err.decode(errors="replace").strip() or "it does not come to an end",
+            )
+
+    what = "An address was set and a connection to it was opened"
+    endurance.use(syn_filter.module, work, what, times)
 
 
 def _require_errno(message: str, expected: int, actual: int) -> None:

@@ -8,13 +8,14 @@ import re
 import pytest
 from networking import LISTEN, NC, Server, Socket, listed, listeners
 
+from checker import endurance
 from checker.testbed import Module, Unmet, errno_name
 from vm.guest import Guest
 
 RIGHT = Socket("127.0.0.1", 60000, LISTEN)
 
 
-@pytest.mark.points(8)
+@pytest.mark.points(6)
 def check_listening(server: Server, guest: Guest) -> None:
     """The module listens on 127.0.0.1, port 60000."""
     found = listeners(guest)
@@ -61,7 +62,7 @@ def check_backlog(server: Server, guest: Guest) -> None:
         )
 
 
-@pytest.mark.points(4)
+@pytest.mark.points(3)
 @pytest.mark.after("3.listening")
 def check_released(server: Server, guest: Guest) -> None:
     """After rmmod nothing listens any more."""
@@ -76,7 +77,7 @@ def check_released(server: Server, guest: Guest) -> None:
         )
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("3.listening")
 def check_port_taken(module: Module, guest: Guest) -> None:
     """With the port already taken, insmod fails with EADDRINUSE and leaves nothing behind."""
@@ -102,6 +103,21 @@ def check_port_taken(module: Module, guest: Guest) -> None:
             expected=f"{before} TCP sockets, as before insmod",
             actual=f"{after} TCP sockets",
         )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("3.listening")
+def check_clean_reload(module: Module) -> None:
+    """Loaded 20 times in a row, and interrupted (Ctrl-C) where it waits, it leaves nothing."""
+    endurance.reload(module, listens=(RIGHT.address, RIGHT.port), interrupt=True)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("3.listening")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+def check_error_paths(module: Module) -> None:
+    """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
+    endurance.error_paths(module, listens=(RIGHT.address, RIGHT.port))
 
 
 def _tcp_sockets(guest: Guest) -> int:

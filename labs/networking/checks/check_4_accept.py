@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from networking import LISTEN, NC, PEER_LINE, Server, listed, sockets
 
-from checker.testbed import Picks, Unmet
+from checker import endurance
+from checker.testbed import Module, Picks, Unmet
 from vm.guest import Guest, Process
 
 
@@ -30,7 +31,7 @@ def _client(server: Server, picks: Picks) -> tuple[str, Process]:
     return f"{source}:{port}", client
 
 
-@pytest.mark.points(5)
+@pytest.mark.points(4)
 def check_waits(listening_server: Server, guest: Guest, picks: Picks) -> None:
     """Insmod comes back when a client has connected, and not before."""
     server = listening_server
@@ -46,7 +47,7 @@ def check_waits(listening_server: Server, guest: Guest, picks: Picks) -> None:
     server.require_loaded()
 
 
-@pytest.mark.points(7)
+@pytest.mark.points(5)
 @pytest.mark.after("4.waits")
 def check_peer_logged(listening_server: Server, picks: Picks) -> None:
     """The log says which client came: its own address and port."""
@@ -80,7 +81,7 @@ def check_client_served(listening_server: Server, picks: Picks) -> None:
         )
 
 
-@pytest.mark.points(5)
+@pytest.mark.points(4)
 @pytest.mark.after("4.waits")
 def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None:
     """After rmmod nothing is left of the connection."""
@@ -100,3 +101,22 @@ def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None
             expected="no connection in /proc/net/tcp",
             actual=listed(left),
         )
+
+
+# the socket that listens is exercise 3's business
+LISTENER = r"sock_create"
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("4.waits")
+def check_clean_reload(module: Module) -> None:
+    """With a client each time, 20 loads and unloads in a row leave nothing behind."""
+    endurance.reload(module, listens=("127.0.0.1", 60000), ignore=LISTENER)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("4.waits")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+def check_error_paths(module: Module) -> None:
+    """Whichever allocation fails once it listens, insmod fails cleanly or works."""
+    endurance.error_paths(module, listens=("127.0.0.1", 60000), listening=True, ignore=LISTENER)

@@ -7,11 +7,12 @@ import re
 import pytest
 from networking import MESSAGE, NC, Receiver, listed, out_datagrams, sockets
 
+from checker import endurance
 from checker.testbed import Module, Unmet
 from vm.guest import Guest
 
 
-@pytest.mark.points(8)
+@pytest.mark.points(6)
 def check_datagram(module: Module, guest: Guest) -> None:
     """A netcat on 127.0.0.1, port 60001, gets the message, byte for byte."""
     netcat = guest.start([NC, "-n", "-u", "-d", "-l", "127.0.0.1", "60001"])
@@ -44,7 +45,7 @@ def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
         )
 
 
-@pytest.mark.points(5)
+@pytest.mark.points(3)
 @pytest.mark.after("5.datagram")
 def check_released(module: Module, guest: Guest) -> None:
     """After rmmod no UDP socket is left."""
@@ -74,3 +75,18 @@ def check_twice(module: Module, receiver: Receiver) -> None:
             expected="2 datagrams",
             actual=f"{len(got)} received",
         )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("5.datagram")
+def check_clean_reload(module: Module) -> None:
+    """Loaded and unloaded 20 times in a row, the module leaves nothing behind."""
+    endurance.reload(module)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("5.datagram")
+@pytest.mark.needs("FAILSLAB", "KPROBES", "SLUB_DEBUG")
+def check_error_paths(module: Module) -> None:
+    """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
+    endurance.error_paths(module)

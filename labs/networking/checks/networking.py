@@ -39,19 +39,23 @@ class Route(NamedTuple):
 
 
 def connect(
-    guest: Guest, route: Route, message: str, *, client_in: str = "", server_in: str = ""
+    guest: Guest, route: Route, message: str, *, client_in: str = "-", server_in: str = "-"
 ) -> str:
-    """Let netcat send *message* over *route* to a netcat that listens; return what arrived.
+    """Send *message* over *route* to a listener made for it; return what arrived there.
 
     *client_in* and *server_in* name network namespaces of the guest.
     """
-    inside = {True: "", False: "/bin/ip netns exec "}
-    server = inside[not server_in] + server_in
-    client = inside[not client_in] + client_in
+    numbers = [str(part) for part in route]
+    sent = guest.run([PROBE, "connect", *numbers, message, client_in, server_in], deadline=20)
+    return sent.text
+
+
+def netcat(guest: Guest, route: Route, message: str) -> str:
+    """Do what connect() does with two netcats, as a student would."""
     script = f"""
-        {server} {NC} -d -n -l {route.address} {route.port} & server=$!
-        {server} /sbin/tool await tcp {route.address} {route.port}
-        echo {message} | {client} {NC} -n -N -w 5 -s {route.source} -p {route.source_port} \
+        {NC} -d -n -l {route.address} {route.port} & server=$!
+        /sbin/tool await tcp {route.address} {route.port}
+        echo {message} | {NC} -n -N -w 5 -s {route.source} -p {route.source_port} \
             {route.address} {route.port} || kill $server
         wait $server
     """

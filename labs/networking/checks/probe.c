@@ -6,12 +6,24 @@
  *     probe pointer DEVICE POINTER    the same with a bad pointer
  *     probe command DEVICE NUMBER     an ioctl of another number
  *     probe receive ADDRESS PORT      print every datagram: its sender and its bytes in hex
+ *     probe connect FROM PORT TO PORT MESSAGE [CLIENT [SERVER]]
+ *                                     send MESSAGE over a TCP connection to a listener of its
+ *                                     own and print what arrives there; CLIENT and SERVER are
+ *                                     network namespaces, - for this one
+ *     probe work DEVICE TIMES FROM PORT TO PORT
+ *                                     set TO and connect to it, so many times
+ *     probe datagram FROM PORT TO PORT HEX
+ *                                     send a UDP datagram to a socket of its own, likewise
  *
- * The exit status of an ioctl is its errno, 0 if it worked.
+ * The exit status of an ioctl is its errno, 0 if it worked. A connection does
+ * in one process what two netcats, a shell and a wait would do in eight: in an
+ * emulated guest processes are what costs time.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,16 +49,124 @@ static int ioctl_on(const char *device, unsigned long command, unsigned long arg
 		return fail(device);
 	if (ioctl(fd, command, argument) < 0)
 		return fail("ioctl");
+	close(fd);
+	return 0;
+}
+
+static struct sockaddr_in at(const char *address, const char *port)
+{
+	return (struct sockaddr_in) {
+		.sin_family = AF_INET,
+		.sin_port = htons(atoi(port)),
+		.sin_addr.s_addr = inet_addr(address),
+	};
+}
+
+/* Return a socket bound to an address; one that waits for nothing longer than 5 seconds. */
+static int bound(int type, const char *address, const char *port)
+{
+	struct sockaddr_in addr = at(address, port);
+	struct timeval patience = { .tv_sec = 5 };
+	int fd = socket(AF_INET, type, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		exit(fail("bind"));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+/* Sockets made from here on live in the network namespace NAME. */
+static void enter(const char *name)
+{
+	static const char *here = "-";
+	char path[128];
+	int fd;
+
+	if (!strcmp(name, here))
+		return;
+	here = name;
+	if (!strcmp(name, "-"))
+		strcpy(path, "/proc/1/ns/net");
+	else
+		snprintf(path, sizeof(path), "/run/netns/%s", name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || setns(fd, CLONE_NEWNET))
+		exit(fail(path));
+	close(fd);
+}
+
+static int connection(char **arg, const char *client_in, const char *server_in)
+{
+	struct sockaddr_in to = at(arg[2], arg[3]);
+	int listener, client, server;
+	char data[4096];
+	ssize_t n;
+
+	enter(server_in);
+	listener = bound(SOCK_STREAM, arg[2], arg[3]);
+	if (listen(listener, 1))
+		return fail("listen");
+	enter(client_in);
+	client = bound(SOCK_STREAM, arg[0], arg[1]);
+	if (connect(client, (struct sockaddr *)&to, sizeof(to)))
+		return fail("connect");
+	server = accept(listener, NULL, NULL);
+	if (server < 0)
+		return fail("accept");
+	if (write(client, arg[4], strlen(arg[4])) < 0 || shutdown(client, SHUT_WR))
+		return fail("write");
+	while ((n = read(server, data, sizeof(data))) > 0)
+		fwrite(data, 1, n, stdout);
+	if (n < 0)
+		return fail("read");
+	close(listener);
+	close(server);
+	close(client);
+	return 0;
+}
+
+static int work(const char *device, int times, char **arg)
+{
+	char *again[] = { arg[0], arg[1], arg[2], arg[3], "" };
+	in_addr_t addr = inet_addr(arg[2]);
+	char from[16];
+
+	for (int n = 0; n < times; n++) {
+		int err = ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, (unsigned long)&addr);
+
+		snprintf(from, sizeof(from), "%d", atoi(arg[1]) + n);
+		again[1] = from;
+		if (err || connection(again, "-", "-"))
+			return err ? err : 1;
+	}
+	return 0;
+}
+
+static int datagram(char **arg)
+{
+	int receiver = bound(SOCK_DGRAM, arg[2], arg[3]);
+	int sender = bound(SOCK_DGRAM, arg[0], arg[1]);
+	struct sockaddr_in to = at(arg[2], arg[3]);
+	unsigned char data[2048];
+	size_t len = strlen(arg[4]) / 2;
+	ssize_t n;
+
+	for (size_t i = 0; i < len && i < sizeof(data); i++)
+		sscanf(arg[4] + 2 * i, "%2hhx", &data[i]);
+	if (sendto(sender, data, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return fail("sendto");
+	n = recv(receiver, data, sizeof(data), 0);
+	if (n < 0)
+		return fail("recv");
+	for (ssize_t i = 0; i < n; i++)
+		printf("%02x", data[i]);
 	return 0;
 }
 
 static int receive(const char *address, const char *port)
 {
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET,
-		.sin_port = htons(atoi(port)),
-		.sin_addr.s_addr = inet_addr(address),
-	};
+	struct sockaddr_in addr = at(address, port);
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
@@ -83,6 +203,12 @@ int main(int argc, char **argv)
 	}
 	if (argc == 4 && !strcmp(argv[1], "receive"))
 		return receive(argv[2], argv[3]);
-	fprintf(stderr, "usage: probe set|pointer|command|receive ...\n");
+	if (argc >= 7 && argc <= 9 && !strcmp(argv[1], "connect"))
+		return connection(argv + 2, argc > 7 ? argv[7] : "-", argc > 8 ? argv[8] : "-");
+	if (argc == 8 && !strcmp(argv[1], "work"))
+		return work(argv[2], atoi(argv[3]), argv + 4);
+	if (argc == 7 && !strcmp(argv[1], "datagram"))
+		return datagram(argv + 2);
+	fprintf(stderr, "usage: probe set|pointer|command|receive|connect|datagram ...\n");
 	return 2;
 }
