@@ -253,8 +253,9 @@ def unbuilt(grade: Grade, lab: Lab, given: Submission, kernel: Kernel) -> list[s
     modules = []
     for module in lab.modules:
         numbers = [e.number for e in lab.exercises if e.module == module.name]
-        checks = _lost(c for e in grade.exercises if e.number in numbers for c in e.checks)
-        if len({(c.status, c.message, c.log) for c in checks}) == 1 and checks[0].status == "fail":
+        checks = [c for e in grade.exercises if e.number in numbers for c in e.checks]
+        reasons = {(c.status, c.message, c.log) for c in checks if c.status != "skip"}
+        if len(reasons) == 1 and reasons.pop()[0] == "fail":
             made = build.build_module(lab, module, given, kernel)
             if made.ko is None and not made.grader_error:
                 modules.append(module.name)

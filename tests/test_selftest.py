@@ -426,6 +426,17 @@ def test_mutant_that_nothing_catches_is_named(
 
 
 @pytest.mark.vm
+def test_patch_that_breaks_the_build_catches_nothing(lab: Lab, stock_kernel: Kernel) -> None:
+    """A mutant that no compiler takes fails every check, and is told from one that is caught."""
+    (trial,) = selftest.plan(lab, only=["5-socket-by-value"])
+    assert trial.mutant
+    assert selftest.attempt(trial, lab, stock_kernel).verdict == "caught"
+    ours = trial.model_copy(update={"mutant": trial.mutant.model_copy(update={"builds": True})})
+    outcome = selftest.attempt(ours, lab, stock_kernel)
+    assert (outcome.verdict, outcome.what) == ("unbuilt", "udp_sock does not compile")
+
+
+@pytest.mark.vm
 def test_stopped_selftest_leaves_no_process_behind() -> None:
     """Ctrl-C in the middle of a trial ends the guests and the processes that had them."""
     command = [sys.executable, "-m", "checker", "selftest", "networking"]
