@@ -6,7 +6,7 @@ KNETLAB := .venv/bin/knetlab
 check_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
 .DEFAULT_GOAL := check
-.PHONY: check console skels kernel doctor test lint bench help setup setup-dev
+.PHONY: check console skels kernel doctor test selftest lint bench help setup setup-dev
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -29,6 +29,9 @@ doctor: setup ## say what this host has and what it lacks
 
 test: setup-dev ## run the project's own tests
 	@tools/test.sh $(ARGS)
+
+selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
+	@$(KNETLAB) selftest $(LAB) $(ARGS)
 
 lint: setup-dev ## check the project's own code
 	@tools/lint.sh

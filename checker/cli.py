@@ -1,7 +1,8 @@
 """The command knetlab: parses, calls, prints. The only module that exits.
 
 Exit status of check: 0 full marks, 1 not full marks, 2 bad usage or bad
-input, 3 the grader itself failed, 130 stopped by Ctrl-C.
+input, 3 the grader itself failed, 130 stopped by Ctrl-C. Of selftest likewise:
+0 all as it should be, 1 not so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,11 +19,12 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from checker import build, doctor, grading, lab, skeleton, submission
+from checker import build, doctor, grading, lab, selftest, skeleton, submission
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade
 from checker.report import html, terminal
+from checker.report import selftest as selftest_report
 from vm import image, machine
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
@@ -74,6 +77,32 @@ def parser() -> argparse.ArgumentParser:
     skel.add_argument("--output", type=Path, metavar="DIR", help="default: skels/LAB")
     skel.set_defaults(run=_skeleton)
 
+    own = commands.add_parser(
+        "selftest", help="grade a lab's solution, skeletons and mutants: are its checks right?"
+    )
+    own.add_argument("lab", metavar="LAB")
+    own.add_argument(
+        "--kernel",
+        choices=["stock", "debug", "all"],
+        default="all",
+        help="all: each that is at hand",
+    )
+    chosen = own.add_mutually_exclusive_group()
+    chosen.add_argument("--sample", action="store_true", help="a mutant for each check, and so on")
+    chosen.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="this mutant or idiom, skeleton-N or solution; may be given again",
+    )
+    own.add_argument(
+        "--repeat", type=_number, default=1, metavar="N", help="the solution, N times: must agree"
+    )
+    own.add_argument("--jobs", type=_number, metavar="N", help="so many at a time; default: cores")
+    own.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes")
+    own.add_argument("-v", "--verbose", action="store_true", help="show all outcomes")
+    own.set_defaults(run=_selftest)
+
     shell = commands.add_parser(
         "console", help="a shell in a guest, with the modules built and at hand"
     )
@@ -96,6 +125,13 @@ def parser() -> argparse.ArgumentParser:
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
     host.set_defaults(run=_doctor)
     return top
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
 
 
 def _kernel_options(command: argparse.ArgumentParser) -> None:
@@ -152,10 +188,7 @@ def _check(arguments: argparse.Namespace) -> int:
         if number not in [e.number for e in the_lab.exercises]:
             raise InputError(f"The lab {name} has no exercise {number}.")
     for target in (arguments.json, arguments.junit, arguments.html):
-        if target is not None and not target.resolve().parent.is_dir():
-            raise InputError(
-                f"{target} cannot be written: there is no folder {target.resolve().parent}."
-            )
+        _require_folder(target)
     if arguments.keep and not arguments.keep.is_dir():
         raise InputError(f"--keep {arguments.keep} is not a folder.")
     given = submission.read(the_lab, arguments.submission or SKELS / name)
@@ -180,6 +213,48 @@ def _check(arguments: argparse.Namespace) -> int:
     if grade.status == "error":
         return GRADER_FAILED
     return FULL if grade.score == grade.max_score else PARTIAL
+
+
+def _require_folder(target: Path | None) -> None:
+    if target is not None and not target.resolve().parent.is_dir():
+        raise InputError(
+            f"{target} cannot be written: there is no folder {target.resolve().parent}."
+        )
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    _require_folder(arguments.json)
+    trials = selftest.plan(
+        the_lab, sample=arguments.sample, only=arguments.only or (), repeat=arguments.repeat
+    )
+    with selftest_report.Progress(Console(stderr=True, highlight=False)) as progress:
+        _announce(progress.stage)
+        chosen = _kernels_at_hand(arguments.kernel)
+        image.root()
+        progress.begin(len(trials) * len(chosen))
+        report = selftest.run(
+            the_lab,
+            chosen,
+            trials,
+            jobs=arguments.jobs or len(os.sched_getaffinity(0)),
+            on_done=progress.trial_done,
+        )
+    selftest_report.render(report, Console(highlight=False), verbose=arguments.verbose)
+    if arguments.json:
+        arguments.json.write_text(report.to_json(), encoding="utf-8")
+    if any(outcome.verdict == "error" for outcome in report.outcomes):
+        return GRADER_FAILED
+    return PARTIAL if report.troubles or report.disagreements else FULL
+
+
+def _kernels_at_hand(name: str) -> dict[str, Kernel]:
+    """Return the kernel called *name*, or for ``all`` stock and, once it is built, debug."""
+    makers = {"stock": kernels.stock, "debug": kernels.debug}
+    if name != "all":
+        return {name: makers[name]()}
+    debug = kernels.debug_if_built()
+    return {"stock": kernels.stock(), **({"debug": debug} if debug else {})}
 
 
 def _announce(say: Callable[[str], None]) -> None:

@@ -11,8 +11,11 @@ which check must notice::
 ``Exercise`` names the exercises that may lose points (more than one only where
 it cannot be helped: a crash of their module, say); none of the checks in
 ``Check`` may pass, and every other exercise keeps its full marks. A right one
-has ``Why`` alone and earns full marks, or what ``Earns: 1=20 4=0`` says.
-``Kernel: < 6.10`` bounds the kernels that a patch is for.
+has ``Why`` alone and earns full marks, or what ``Earns: 1=20 4=0`` says; ``Usual: yes``
+marks those that many students write, which every sample has.
+``Kernel: < 6.10`` bounds the kernels that a patch is for. ``Needs: KASAN`` names
+features of a kernel (see vm.kernel.FEATURES) without which nothing can tell that
+a wrong one is wrong. ``Builds: no`` is for a wrong one that need not compile.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from checker.errors import LabError
 from checker.model import Record
 from vm import tools
 from vm.errors import MissingTool, VMError
+from vm.kernel import FEATURES
 
-_KEYS = ("Exercise", "Check", "Why", "Kernel", "Earns")
+_KEYS = ("Exercise", "Check", "Why", "Kernel", "Earns", "Needs", "Builds", "Usual")
 _DIFF = re.compile(r"^--- a/", re.MULTILINE)
 
 
@@ -42,6 +46,9 @@ class Mutant(Record):
     why: str
     kernel: str = Field(default="", description="'< 6.10' or '>= 6.10'; empty: any")
     earns: dict[int, float] = Field(default={}, description="exercise -> points; empty: full marks")
+    needs: tuple[str, ...] = Field(default=(), description="features of a kernel that sees it")
+    builds: bool = Field(default=True, description="false: the compiler may refuse it")
+    usual: bool = Field(default=False, description="a right one that every sample has")
     patch: str
 
     def fits(self, release: str) -> bool:
@@ -132,8 +139,11 @@ class _Preamble:
         for key, other in (("Exercise", "Check"), ("Check", "Exercise")):
             if key in self.lines and other not in self.lines:
                 raise self.error(self.lines[key][0], f"{key} needs a line {other} beside it")
-        if "Exercise" in self.lines and "Earns" in self.lines:
-            raise self.error(self.lines["Earns"][0], "Earns is for right solutions, without Check")
+        wrong = "Exercise" in self.lines
+        for key in ("Earns", "Usual") if wrong else ("Needs", "Builds"):
+            if key in self.lines:
+                kind = "right solutions, without" if wrong else "wrong solutions, with"
+                raise self.error(self.lines[key][0], f"{key} is for {kind} Check")
         return Mutant(
             name=self.path.stem,
             exercises=self._exercises(),
@@ -141,6 +151,9 @@ class _Preamble:
             why=self.lines["Why"][1],
             kernel=self._kernel(),
             earns=self._earns(),
+            needs=self._needs(),
+            builds=not self._items("Builds", "no", "no, or not there"),
+            usual=bool(self._items("Usual", "yes", "yes, or not there")),
             patch=patch,
         )
 
@@ -177,3 +190,7 @@ class _Preamble:
     def _earns(self) -> dict[int, float]:
         pairs = self._items("Earns", r"(\d+)=(\d+(?:\.\d+)?)", "pairs, as in 1=20 4=0")
         return {int(m[1]): float(m[2]) for m in pairs}
+
+    def _needs(self) -> tuple[str, ...]:
+        features = f"one of {', '.join(FEATURES)}"
+        return tuple(m[0] for m in self._items("Needs", "|".join(FEATURES), features))

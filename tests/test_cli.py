@@ -62,6 +62,21 @@ def test_folder_with_none_of_the_files_is_refused(tmp_path: Path) -> None:
     assert "1-2-netfilter/kernel/filter.c, 3-4-tcp-sock/tcp_sock.c, 5-udp-sock/udp_sock.c" in said
 
 
+def test_unknown_mutant_is_refused() -> None:
+    """A name that selftest does not know is refused before any kernel is looked for."""
+    said = _refused("selftest", "networking", "--only", "5-sent-twise", XDG_CACHE_HOME="/nowhere")
+    assert "--only 5-sent-twise" in said
+    assert "did you mean 5-sent-twice" in said
+
+
+def test_selftest_of_no_trials_is_refused() -> None:
+    """--repeat and --jobs are 1 or more."""
+    for option in ("--repeat", "--jobs"):
+        done = _run("selftest", "networking", option, "0")
+        assert done.returncode == 2
+        assert f"{option}: 0 is not 1 or more" in done.stderr
+
+
 def test_unknown_exercise_is_refused() -> None:
     """An exercise the lab does not have is refused."""
     assert "has no exercise 9" in _refused("check", "--exercise", "9")
@@ -171,7 +186,7 @@ def test_edited_skeleton_stops_the_command(tmp_path: Path) -> None:
 def test_help_lists_the_commands() -> None:
     """--help names every command."""
     said = _run("--help").stdout
-    for command in ("check", "skeleton", "console", "kernel", "doctor"):
+    for command in ("check", "skeleton", "selftest", "console", "kernel", "doctor"):
         assert f"    {command} " in said
 
 

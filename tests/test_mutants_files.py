@@ -68,9 +68,14 @@ def test_wrong_ones_say_what_they_break(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", WRONG, ids=names(WRONG))
 def test_checks_are_the_labs_own(mutant: Mutant) -> None:
-    """Each check that a mutant names is a function in the lab's checks of that exercise."""
+    """Each check that a mutant names is a function in the lab's checks of that exercise, or health.
+
+    The health of an exercise is what the kernel reports meanwhile (checker/grade.py).
+    """
     for check in mutant.checks:
         number, name = check.split(".")
+        if name == "healthy":
+            continue
         (file,) = (LAB / "checks").glob(f"check_{number}_*.py")
         function = f"check_{name.replace('-', '_')}"
         assert re.search(rf"^def {function}\(", file.read_text(encoding="utf-8"), re.MULTILINE)
@@ -85,16 +90,19 @@ def test_right_ones_break_nothing(mutant: Mutant) -> None:
 
 
 def test_there_are_enough() -> None:
-    """At least 25 mutants, some for each exercise, and at least 5 idioms at full marks."""
-    assert len(WRONG) >= 25
+    """At least 60 mutants, some for each exercise, and at least 5 idioms at full marks."""
+    assert len(WRONG) >= 60
+    only_debug = {"KASAN", "DEBUG_ATOMIC_SLEEP", "PROVE_LOCKING", "PROVE_RCU", "FAILSLAB"}
+    assert sum(bool(only_debug & set(mutant.needs)) for mutant in WRONG) >= 15
     for number in range(1, 6):
         assert sum(mutant.exercises == (number,) for mutant in WRONG) >= 5
     assert sum(not mutant.earns for mutant in RIGHT) >= 5
 
 
 def test_every_check_has_a_mutant() -> None:
-    """No check of the lab is without a mutant that it must catch."""
+    """No check of the lab, and no exercise's health, is without a mutant that it must catch."""
     wanted = {check for mutant in WRONG for check in mutant.checks}
+    assert {f"{number}.healthy" for number in range(1, 6)} <= wanted
     for file in (LAB / "checks").glob("check_*.py"):
         number = file.name.split("_")[1]
         text = file.read_text(encoding="utf-8")
@@ -108,6 +116,25 @@ def test_preamble_is_read(tmp_path: Path) -> None:
     (mutant,) = mutants.load(tmp_path)
     assert (mutant.name, mutant.exercises, mutant.checks) == ("x", (1, 2), ("1.a", "2.b-c"))
     assert (mutant.why, mutant.kernel, mutant.patch) == ("because: so", "< 6.10", DIFF)
+
+
+def test_what_a_mutant_needs_is_read(tmp_path: Path) -> None:
+    """Needs names features of a kernel, and Builds says that the compiler may refuse it."""
+    preamble = "Exercise: 1\nCheck: 1.a\nWhy: so\n"
+    write(tmp_path, f"{preamble}Needs: KASAN, FAILSLAB\nBuilds: no\n")
+    (mutant,) = mutants.load(tmp_path)
+    assert (mutant.needs, mutant.builds) == (("KASAN", "FAILSLAB"), False)
+    write(tmp_path, preamble)
+    (mutant,) = mutants.load(tmp_path)
+    assert (mutant.needs, mutant.builds) == ((), True)
+
+
+@pytest.mark.parametrize(("line", "usual"), [("Usual: yes\n", True), ("", False)])
+def test_usual_idioms_are_marked(tmp_path: Path, line: str, *, usual: bool) -> None:
+    """Usual: yes marks an idiom for the sample."""
+    write(tmp_path, f"Why: so\n{line}")
+    (mutant,) = mutants.load(tmp_path)
+    assert mutant.usual is usual
 
 
 def test_earnings_are_read(tmp_path: Path) -> None:
@@ -153,6 +180,12 @@ def test_kernel_bound(tmp_path: Path, bound: str, release: str, *, fits: bool) -
         ("Why: so\nKernel: < 6.10, >= 6.1\n", 2, "one bound"),
         ("Why: so\nEarns: 1:20\n", 2, "not '1:20'"),
         ("Why: so\nExercise: 1\nCheck: 1.a\nEarns: 1=20\n", 4, "Earns is for right solutions"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nUsual: yes\n", 4, "Usual is for right solutions"),
+        ("Why: so\nNeeds: KASAN\n", 2, "Needs is for wrong solutions"),
+        ("Why: so\nBuilds: no\n", 2, "Builds is for wrong solutions"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nBuilds: yes\n", 4, "Builds is no, or not there"),
+        ("Why: so\nExercise: 1\nCheck: 1.a\nNeeds: ASAN\n", 4, "not 'ASAN'"),
+        ("Why: so\nUsual: no\n", 2, "Usual is yes, or not there"),
     ],
 )
 def test_bad_preamble_names_file_and_line(

@@ -1,0 +1,162 @@
+"""A selftest on the terminal: how far it is, what is in trouble, and how much is in order.
+
+Every string from outside is put into a ``Text``: a plain str would be read as rich markup.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from checker.report.text import count, one_line, plain
+from checker.selftest import TROUBLES, Disagreement, Kind, Outcome, Report
+
+GROUPS: dict[Kind, str] = {
+    "solution": "Solution",
+    "skeleton": "Skeletons",
+    "idiom": "Idioms",
+    "mutant": "Mutants caught",
+}
+
+
+def render(report: Report, console: Console, *, verbose: bool = False) -> None:
+    """Print what *report* has in trouble, all outcomes when *verbose*, and the counts."""
+    shown = report.outcomes if verbose else report.troubles
+    if shown:
+        console.print(_table(shown))
+    if report.disagreements:
+        console.print(_disagreements(report.disagreements))
+    console.print(_counts(report))
+    releases = ", ".join(f"{kernel.name} is Linux {kernel.release}" for kernel in report.kernels)
+    console.print(Text(releases, "dim"))
+    console.print(Text(verdict(report), "bold"))
+
+
+def verdict(report: Report) -> str:
+    """Return the sentence that says whether the checks hold."""
+    bad = count(len(report.troubles), "trial") if report.troubles else ""
+    differ = count(len(report.disagreements), "check") if report.disagreements else ""
+    words = [f"{bad} in trouble, see the table" if bad else ""]
+    words.append(f"{differ} of the solution not the same in every run" if differ else "")
+    said = "; ".join(word for word in words if word) or "all as it should be"
+    return f"{count(len(report.outcomes), 'trial')} in {report.seconds:.0f} seconds: {said}."
+
+
+def _table(outcomes: Iterable[Outcome]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Kernel", "Name, and what it should be", "What came of it"):
+        table.add_column(name, overflow="fold")
+    for outcome in outcomes:
+        style = "bold red" if outcome.verdict in TROUBLES else "green"
+        what = f"\n{plain(outcome.what)}" if outcome.what else ""
+        table.add_row(
+            Text(outcome.kernel),
+            Text.assemble(_name(outcome), (f"\n{outcome.expected}" if what else "", "dim")),
+            Text.assemble((outcome.verdict, style), what),
+        )
+    return table
+
+
+def _name(outcome: Outcome) -> str:
+    """Return the name, and what tells one run of the solution from another."""
+    return f"{outcome.name}, seed {outcome.seed}" if outcome.kind == "solution" else outcome.name
+
+
+def _disagreements(found: Iterable[Disagreement]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Kernel", "Check", "What the runs of the solution said"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        said = "\n".join(
+            f"{status} in {count(len(seeds), 'run')}, seed {', '.join(map(str, seeds[:5]))}"
+            for status, seeds in one.seeds.items()
+        )
+        table.add_row(Text(one.kernel), Text(one.check), Text(said))
+    return table
+
+
+def _counts(report: Report) -> Table:
+    """Return a table of how many trials are as they should be, of how many, for each kernel."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Kernel", overflow="fold")
+    for name in [*GROUPS.values(), "Unseen", "Seconds"]:
+        table.add_column(name, justify="right")
+    for kernel in report.kernels:
+        here = [o for o in report.outcomes if o.kernel == kernel.name]
+        unseen = sum(o.verdict == "unseen" for o in here)
+        tried = Counter(o.kind for o in here if o.verdict not in ("left out", "unseen"))
+        good = Counter(o.kind for o in here if o.verdict in ("right", "caught"))
+        table.add_row(
+            Text(kernel.name),
+            *(f"{good[kind]} of {tried[kind]}" if tried[kind] else "" for kind in GROUPS),
+            str(unseen),
+            f"{sum(o.seconds for o in here):.0f}",
+        )
+    return table
+
+
+class Progress:
+    """Says how far the trials are: a bar with the time left on a terminal, else a line for each."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal and not console.is_dumb_terminal
+        self._total = 0
+        self._done = 0
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        """Say that the stage *text* begins."""
+        if self._live:
+            self._bar.update(self._task, description=one_line(plain(text)))
+        else:
+            self._console.print(Text(plain(text)))
+
+    def begin(self, total: int) -> None:
+        """Say that *total* trials begin."""
+        self._total = total
+        self._bar.update(self._task, total=total, description="grading")
+
+    def trial_done(self, outcome: Outcome) -> None:
+        """Count *outcome*; without a terminal say what became of it."""
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+        bad = outcome.verdict in TROUBLES
+        if bad or not self._live:
+            line = f"[{self._done}/{self._total}] {outcome.kernel} {outcome.name}: "
+            self._console.print(
+                Text.assemble(
+                    line,
+                    (outcome.verdict, "bold red" if bad else ""),
+                    f" ({outcome.seconds:.1f} s)",
+                )
+            )
