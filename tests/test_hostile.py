@@ -203,7 +203,7 @@ def test_killed_command_leaves_no_process(
                     pidfds.append(os.pidfd_open(pid))
         finally:
             running.kill()
-    assert len(pidfds) >= 3  # bubblewrap twice, and the program
+    assert len(pidfds) >= 2  # bubblewrap twice: all that runs inside ends with the second
     assert all_end(pidfds)
 
 
