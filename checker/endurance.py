@@ -202,7 +202,12 @@ def hold_major(module: Module, number: int) -> None:
     path = "/sys/module/witness/parameters/major"
     done = module.guest.run(["/sbin/tool", "put", path, str(number)])
     if not done.ok:
-        raise RuntimeError(f"the major number {number} cannot be held: {done.err.decode()}")
+        raise Unmet(
+            f"The major number {number} is taken before the module is loaded: did an earlier load "
+            "leave it behind?",
+            expected=f"nobody has the major number {number}",
+            actual=done.err.decode(errors="replace").strip(),
+        )
 
 
 # --- rounds --------------------------------------------------------------------------
@@ -225,23 +230,29 @@ def _rounds(module: Module, last: int, how: str, listens: Client) -> list[Round]
     return rounds
 
 
+_ROUND = re.compile(
+    r"round (?P<number>\d{1,6}) insmod=(?P<insmod>\d{1,4}) rmmod=(?P<rmmod>\d{1,4})"
+    r" left=(?P<left>\d{1,9}) met=(?P<met>[01])"
+    r"(?P<counts> tcp=\d{1,9} udp=\d{1,9} majors=\d{1,9} threads=\d{1,9})?"
+)
+
+
 def parse_rounds(text: str) -> list[Round]:
     """Read what `tool rounds` prints: a line a round, and a line for each object left by it."""
     rounds = []
     for part in re.split(r"^(?=round )", text, flags=re.MULTILINE):
         head, _, rest = part.partition("\n")
-        words = head.split()
-        if words[:1] != ["round"]:
+        if (match := _ROUND.fullmatch(head)) is None:
             continue
-        values = {k: int(v, 0) for k, _, v in (word.partition("=") for word in words[2:])}
+        counts = (word.split("=") for word in (match["counts"] or "").split())
         rounds.append(
             Round(
-                number=int(words[1]),
-                insmod=values["insmod"],
-                rmmod=values["rmmod"],
-                left=values["left"],
-                met=bool(values["met"]),
-                counts={k: values[k] for k in _COUNTED if k in values},
+                number=int(match["number"]),
+                insmod=int(match["insmod"]),
+                rmmod=int(match["rmmod"]),
+                left=int(match["left"]),
+                met=match["met"] == "1",
+                counts={name: int(number) for name, number in counts},
                 stacks=parse_objects(rest),
             )
         )

@@ -260,7 +260,10 @@ class Plugin:
 
     def _found(self, spec: Spec, module: Module) -> list[Finding]:
         """Return what the kernel reported during the check."""
-        found = kernel_log.findings(module.console(), module.name, self._locate) or self._own
+        found = kernel_log.findings(module.console(), module.name, self._locate)
+        if not found:  # the console can be turned off
+            found = kernel_log.findings(module.logged(), module.name, self._locate)
+        found = found or self._own
         return [finding.model_copy(update={"check": spec.id}) for finding in found]
 
 

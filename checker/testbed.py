@@ -102,7 +102,7 @@ class Traces:
         tainted, modules, devices, *sockets = (sections.get(path, []) for path in _TRACES)
         rows = [row.split()[:4] for table in sockets for row in table[1:]]
         return cls(
-            taint=int(tainted[0]) if tainted and tainted[0].isdigit() else 0,
+            taint=int(tainted[0]) if tainted and re.fullmatch(r"[0-9]{1,9}", tainted[0]) else 0,
             modules=frozenset(row.split(" ")[0] for row in modules),
             rest=frozenset(devices)
             | {" ".join(row[1:]) for row in rows if len(row) == 4 and row[3] != _TIME_WAIT},
@@ -223,6 +223,10 @@ class Module:
         records = self.guest.records[self._mark :]
         records = [r for r in records if not _TAINT_NOTICE.search(r.text)][-limit:]
         return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
+
+    def logged(self) -> str:
+        """Return what is known of the log since the check began, as text."""
+        return "\n".join(record.text for record in self.guest.records[self._mark :])
 
     def console(self) -> str:
         """Return what came on the serial console since the check began."""

@@ -266,6 +266,8 @@ class Guest:
                 self._buffer += data
             elif "GUEST_PANICKED" in self.machine.events and self.machine.wait_end(5):
                 raise self._crashed()
+            elif "SUSPEND" in self.machine.events:
+                raise self._crashed("the guest put itself to sleep")
 
     def _length(self, head: list[bytes]) -> int | None:
         """Return the payload length that a frame's head announces, None if it is not a head."""
