@@ -105,10 +105,13 @@ def reload(
     """
     before, *done = _rounds(module, times, "i" if interrupt else "c", listens)
     every = leaks_of(module, done[-1].stacks, ignore)
+    others = set(leaks_of(module, done[-1].stacks)) - set(every)
     for one in done:
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
             said = f"insmod fails with {errno_name(one.insmod)}"
+        if others and one.insmod == errno.EADDRINUSE:
+            return  # what the other exercise did not release stands in the way
         if said:
             because = "".join(f" {leak}." for leak in every)
             raise Unmet(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import time
@@ -35,18 +34,6 @@ class Student:
         text = path.read_text()
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {name}"
         path.write_text(text.replace(old, new))
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Return the processes below *pid* with the names of their programs."""
-    found: dict[int, str] = {}
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        # what has just ended has no files any more, or none that can be read
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for child in map(int, children.read_text().split()):
-                found[child] = Path(f"/proc/{child}/comm").read_text().strip()
-                found |= descendants(child)
-    return found
 
 
 def all_end(pidfds: list[int], seconds: float = 20) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT, all_end, descendants
+from support import ROOT, all_end
 
 from vm import guest as guests
 from vm import snapshot
@@ -19,6 +19,7 @@ from vm.errors import GuestCrashed, GuestError, GuestFlooded
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.machine import Config, Frozen
+from vm.tools import descendants
 
 pytestmark = pytest.mark.vm
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import ROOT, SOLUTION, Student, all_end, descendants
+from support import ROOT, SOLUTION, Student, all_end
 
 from checker import grading, mutants, submission, testbed
 from checker.export import junit
@@ -34,6 +34,7 @@ from vm import guest as guests
 from vm import machine
 from vm.kernel import Kernel
 from vm.sandbox import Limits
+from vm.tools import descendants
 
 pytestmark = pytest.mark.vm
 

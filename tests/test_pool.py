@@ -10,10 +10,11 @@ import subprocess
 import sys
 
 import pytest
-from support import ROOT, all_end, descendants
+from support import ROOT, all_end
 
 from checker import pool
 from checker.errors import InputError
+from vm.tools import descendants
 
 
 def _square(number: int) -> int:

@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, all_end, descendants
+from support import ROOT, all_end
 
 from vm import tools
 from vm.errors import MissingTool
 from vm.sandbox import Limits, Sandbox
+from vm.tools import descendants
 
 MIB = 1 << 20
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from support import ROOT, all_end, descendants
+from support import ROOT, all_end
 
 from checker import cli, selftest
 from checker import lab as labs
@@ -33,6 +33,7 @@ from checker.mutants import Mutant
 from checker.report import selftest as shown
 from checker.selftest import Outcome, Report, Trial
 from vm.kernel import Kernel
+from vm.tools import descendants
 
 LAB = Lab(
     name="small",

@@ -27,7 +27,7 @@ from vm.errors import (
     GuestTimeout,
     VMError,
 )
-from vm.image import PayloadFile
+from vm.image import PayloadFile, archive
 from vm.machine import Config, Machine
 
 BOOT_WALL_SECONDS = 120.0
@@ -162,17 +162,17 @@ class Guest:
 
         Raises VMError when QEMU or the guest does not come up.
         """
-        with Machine(config, {**config.files, **payload}) as machine:
-            guest = cls.greet(machine)
+        with Machine(config) as machine:
+            guest = cls.greet(machine, {**config.files, **payload})
             guest.load_modules()
             yield guest
 
     @classmethod
-    def greet(cls, machine: Machine) -> Self:
-        """Return the guest in *machine*, once it answers and has its payload unpacked."""
+    def greet(cls, machine: Machine, payload: Mapping[str, PayloadFile]) -> Self:
+        """Return the guest in *machine*, once it answers and has *payload* at /lab."""
         guest = cls(machine)
         guest.hello()
-        guest.unpack()
+        guest.unpack(payload)
         return guest
 
     def hello(self) -> None:
@@ -187,13 +187,17 @@ class Guest:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
             raise VMError(f"The guest did not come up: {error}.\n{tail}") from error
 
-    def unpack(self) -> None:
-        """Unpack the payload disk below /lab; VMError when it cannot be read."""
-        process = self._spawn([str(self.machine.payload_bytes)], "wdu", 0, "")
-        self._ask("exit", process.id, BOOT_WALL_SECONDS)
-        assert process.result is not None
-        if not process.result.ok:
-            raise VMError(f"The payload disk cannot be read: {process.result.err.decode()}")
+    def unpack(self, files: Mapping[str, PayloadFile]) -> None:
+        """Put *files* below /lab; VMError when they are too many or the guest cannot take them."""
+        packed = archive(files)
+        if len(packed) > MAX_FRAME:
+            raise VMError(f"The guest's files are {len(packed)} bytes; it takes {MAX_FRAME}.")
+        self.machine.cont()  # so that it reads: they are more than the socket holds
+        try:
+            self._send_whole("payload", 0, packed)
+            self._ask("done", 0, BOOT_WALL_SECONDS)
+        except GuestError as error:
+            raise VMError(f"The guest does not take its files: {error}") from error
 
     def load_modules(self) -> None:
         """Load what the machine's configuration names; VMError when the kernel refuses it."""
@@ -209,6 +213,10 @@ class Guest:
             raise self.dead
         if len(data) > MAX_SENT:  # more would wait for a guest that is stopped
             raise GuestError(f"{len(data)} bytes are too many to send at once.")
+        self._send_whole(kind, number, data)
+
+    def _send_whole(self, kind: str, number: int, data: bytes) -> None:
+        self.machine.agent.settimeout(BOOT_WALL_SECONDS)
         try:
             self.machine.agent.sendall(
                 f"{self._nonce} {kind} {number} {len(data)}\n".encode() + data

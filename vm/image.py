@@ -34,12 +34,12 @@ _FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib", "lib", "lib64", "de
 _MOUNT_POINTS = ("tmp", "run", "root", "lab", "etc", "var/tmp", "mnt")
 
 PAYLOAD_SIZE = 16 << 20
-"""Bytes of the payload disk: always the same, so that a frozen guest fits any payload."""
+"""Bytes that the files of a guest may have together."""
 
 
 @dataclass(frozen=True)
 class PayloadFile:
-    """A file of the payload disk."""
+    """A file that a guest finds below /lab."""
 
     content: bytes
     executable: bool = False
@@ -181,20 +181,25 @@ def root() -> Image:
     return Image(cache.entry("image", key, _make_root, doing) / "root.qcow2", key)
 
 
-def write_payload(files: Mapping[str, PayloadFile], target: Path) -> int:
-    """Make the raw disk *target*, a tar archive that a guest unpacks below /lab: path -> file.
-
-    Returns the archive's size in bytes; the disk's is always PAYLOAD_SIZE.
-    Raises VMError when the files are more than the disk holds.
-    """
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
+def archive(files: Mapping[str, PayloadFile]) -> bytes:
+    """Pack path -> file as a tar archive, which a guest unpacks below /lab."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, file in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(file.content)
             member.mode = 0o755 if file.executable else 0o644
-            archive.addfile(member, io.BytesIO(file.content))
-    size = target.stat().st_size
-    if size > PAYLOAD_SIZE:
-        raise VMError(f"The guest's files are {size} bytes; its disk holds {PAYLOAD_SIZE}.")
+            tar.addfile(member, io.BytesIO(file.content))
+    return packed.getvalue()
+
+
+def write_payload(files: Mapping[str, PayloadFile], target: Path) -> None:
+    """Make the raw disk *target* of a console's guest: a tar archive of *files*.
+
+    Raises VMError when they are more than the disk holds.
+    """
+    packed = archive(files)
+    if len(packed) > PAYLOAD_SIZE:
+        raise VMError(f"The guest's files are {len(packed)} bytes; its disk holds {PAYLOAD_SIZE}.")
+    target.write_bytes(packed)
     os.truncate(target, PAYLOAD_SIZE)
-    return size

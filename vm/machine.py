@@ -106,7 +106,9 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         machine += ",memory-backend=ram"
     icount = ["-icount", "shift=3,sleep=off"] if config.accel == "tcg" else []
     return [
-        *_start(config, machine, COMMAND_LINE),
+        *_start(config, machine),
+        # a clone has its kernel in its memory, and is quicker to start without a second one
+        *([] if frozen and frozen.state else _boot(COMMAND_LINE)),
         *("-S", "-action", "panic=none", *icount, *memory),
         *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
@@ -119,16 +121,23 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
 def console_command_line(config: Config) -> list[str]:
     """Return the arguments of a QEMU whose guest is a shell on this terminal, in real time."""
     return [
-        *_start(config, _MACHINE, f"{COMMAND_LINE} knetlab.shell"),
+        *_start(config, _MACHINE),
+        *_boot(f"{COMMAND_LINE} knetlab.shell"),
         *("-serial", "mon:stdio", "-chardev", "null,id=agent"),
         *_devices(),
+        *("-drive", f"if=none,id=payload,format=raw,file={INSIDE}/payload.img"),
+        *("-device", "virtio-blk-pci,drive=payload"),
     ]
 
 
 _MACHINE = "q35,usb=off,vmport=off,hpet=off"
 
 
-def _start(config: Config, machine: str, append: str) -> list[str]:
+def _boot(append: str) -> list[str]:
+    return ["-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", append]
+
+
+def _start(config: Config, machine: str) -> list[str]:
     sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
     accel = {"tcg": "tcg,thread=single", "kvm": "kvm"}[config.accel]
     cpu = {"tcg": "max", "kvm": "host"}[config.accel]
@@ -136,8 +145,6 @@ def _start(config: Config, machine: str, append: str) -> list[str]:
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
         *("-sandbox", sandbox, "-no-reboot", "-machine", machine, "-accel", accel, "-cpu", cpu),
         *("-m", str(config.memory), "-smp", "1"),
-        *("-kernel", "/vm/kernel", "-initrd", "/vm/initramfs"),
-        *("-append", append),
     ]
 
 
@@ -148,20 +155,13 @@ def _devices() -> list[str]:
         # the agent copies it into memory: nothing is ever written to it
         *("-drive", f"{disk},id=root,format=qcow2,readonly=on,file=/vm/root.qcow2"),
         *("-device", "virtio-blk-pci,drive=root"),
-        *("-drive", f"{disk},id=payload,format=raw,file={INSIDE}/payload.img"),
-        *("-device", "virtio-blk-pci,drive=payload"),
         *("-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="),
         *("-device", "pvpanic-pci"),
     ]
 
 
-def prepare(
-    config: Config, payload: Mapping[str, PayloadFile], run: Path, frozen: Frozen | None = None
-) -> tuple[Sandbox, int]:
-    """Fill the run folder *run* with a machine's disks.
-
-    Return the sandbox for its QEMU, and the bytes of the payload.
-    """
+def prepare(config: Config, run: Path, frozen: Frozen | None = None) -> Sandbox:
+    """Make the run folder *run* of a machine; return the sandbox for its QEMU."""
     run.mkdir()
     sandbox = Sandbox(
         read_only={
@@ -173,16 +173,17 @@ def prepare(
         devices=(Path("/dev/kvm"),) if config.accel == "kvm" else (),
         limits=LIMITS,
     )
-    payload_bytes = write_payload(payload, run / "payload.img")
-    for path in (run, *run.iterdir()):
-        sandbox.own(path)
-    return sandbox, payload_bytes
+    sandbox.own(run)
+    return sandbox
 
 
-def console(config: Config, payload: Mapping[str, PayloadFile]) -> int:
-    """Boot a guest with a shell on this terminal and return QEMU's exit status."""
+def console(config: Config, files: Mapping[str, PayloadFile]) -> int:
+    """Boot a guest with a shell on this terminal, and *files* at /lab; return QEMU's status."""
     with tempfile.TemporaryDirectory(prefix="knetlab-") as folder:
-        sandbox, _ = prepare(config, {**config.files, **payload}, Path(folder) / "run")
+        run = Path(folder) / "run"
+        sandbox = prepare(config, run)
+        write_payload({**config.files, **files}, run / "payload.img")
+        sandbox.own(run / "payload.img")
         return subprocess.run(sandbox.argv(console_command_line(config)), check=False).returncode
 
 
@@ -196,7 +197,6 @@ class Machine:
     def __init__(
         self,
         config: Config,
-        payload: Mapping[str, PayloadFile],
         frozen: Frozen | None = None,
     ) -> None:
         self.config = config
@@ -205,11 +205,9 @@ class Machine:
         short = tempfile.gettempdir() if len(tempfile.gettempdir()) < 70 else "/tmp"  # noqa: S108
         self.folder = Path(tempfile.mkdtemp(prefix="knetlab-", dir=short))
         self.events: list[str] = []
-        self.payload_bytes = 0
         self.console_bytes = 0  # printed so far, dropped ones included
         self._console = bytearray()
         self._console_dropped = False
-        self._payload = payload
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp = QMPClient("knetlab")
         self._loop = asyncio.new_event_loop()
@@ -245,7 +243,7 @@ class Machine:
     def _start(self) -> None:
         self._thread.start()
         run = self.folder / "run"
-        sandbox, self.payload_bytes = prepare(self.config, self._payload, run, self.frozen)
+        sandbox = prepare(self.config, run, self.frozen)
         qmp, console, agent = (self._listen(run / n, sandbox) for n in ("qmp", "console", "agent"))
         self._started = time.monotonic()
         log = (self.folder / "qemu.log").open("wb")
@@ -308,6 +306,11 @@ class Machine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # closed transports need one more turn of the loop
+
+    @property
+    def pid(self) -> int | None:
+        """The process below which QEMU runs; None before it was started."""
+        return self._process.pid if self._process else None
 
     @property
     def alive(self) -> bool:

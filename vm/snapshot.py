@@ -42,7 +42,7 @@ def _key(config: Config) -> str:
     # the program's size and time stand for its version, which costs a process to ask for
     program = Path(tools.find("qemu-system-x86_64")).stat()
     qemu = f"{program.st_size} {program.st_mtime_ns}"
-    arguments = command_line(config, Frozen(Path("ram"), Path("state")))
+    arguments = command_line(config, Frozen(Path("ram")))
     parts = [config.kernel.key, config.initramfs.parent.name, config.image.key]
     files = [part for n, file in config.files.items() for part in (n, file.content)]
     return cache.digest(Path(__file__), qemu, *arguments, *parts, *files, *config.modules)
@@ -53,14 +53,14 @@ def _make(config: Config, folder: Path) -> None:
     with frozen.ram.open("wb") as f:
         f.truncate(config.memory << 20)
     Sandbox().own(frozen.ram)
-    with Machine(config, config.files, frozen) as machine:
+    with Machine(config, frozen) as machine:
         guest = Guest(machine)  # the agent has no nonce yet: every clone gets its own
-        guest.unpack()
+        guest.unpack(config.files)
         guest.load_modules()
         guest.run(["/bin/sleep", str(REST_SECONDS)])
         machine.freeze(folder / "state")
     try:
-        with _clone(config, {}, Frozen(frozen.ram, folder / "state")) as guest:
+        with clone(config, {}, Frozen(frozen.ram, folder / "state")) as guest:
             guest.run(["/bin/true"])
     except VMError as error:
         (folder / "state").unlink()
@@ -68,9 +68,10 @@ def _make(config: Config, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _clone(config: Config, payload: Mapping[str, PayloadFile], frozen: Frozen) -> Iterator[Guest]:
-    with Machine(config, payload, frozen) as machine:
-        yield Guest.greet(machine)
+def clone(config: Config, payload: Mapping[str, PayloadFile], frozen: Frozen) -> Iterator[Guest]:
+    """Yield a guest that goes on from *frozen*, stopped; VMError when it does not answer."""
+    with Machine(config, frozen) as machine:
+        yield Guest.greet(machine, payload)
 
 
 @contextlib.contextmanager
@@ -84,5 +85,5 @@ def guest(config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Guest]
         fresh: Guest | None = None
         if frozen:
             with contextlib.suppress(VMError):  # a cold boot says it, if it lasts
-                fresh = stack.enter_context(_clone(config, payload, frozen))
+                fresh = stack.enter_context(clone(config, payload, frozen))
         yield fresh or stack.enter_context(Guest.boot(config, payload))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -69,3 +70,14 @@ def run(argv: Sequence[str], *, cwd: Path | None = None, timeout: float = 600) -
             f"`{' '.join(argv)}` failed with exit status {done.returncode}: {' / '.join(words)}"
         )
     return done.stdout
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return the processes below *pid* with the names of their programs."""
+    found: dict[int, str] = {}
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            for child in map(int, children.read_text().split()):
+                found[child] = Path(f"/proc/{child}/comm").read_text().strip()
+                found |= descendants(child)
+    return found

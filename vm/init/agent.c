@@ -10,21 +10,20 @@
  *
  * host to guest:  hello  "SECONDS\0" + entropy     set clock, nonce, random pool
  *                 spawn  "MS\0NETNS\0FLAGS\0ARGV0\0ARGV1\0..."
- *                        flags: w wait for it, d it reads a disk, i keep its stdin open,
- *                        u unpack the ARGV0 bytes of a tar archive on /dev/vdb instead
+ *                        flags: w wait for it, i keep its stdin open
  *                 stdin  bytes (none: end of file)
  *                 wait   let the guest sleep until process ID ends
  *                 kill   "SIGNAL"
  *                 put    "MODE\0PATH\0" + bytes
+ *                 payload  a tar archive, to be unpacked below /lab
  *                 sync   send the kernel log up to now
  * guest to host:  ready, out, err, exit "exited|signalled|timeout N MS", log, done "ERRNO"
  *
  * Guest time is virtual: an idle guest jumps to its next timer, and a guest that
  * waits for the host (for a command, or for a disk) is idle. So while the host
  * has nothing outstanding the agent spins instead of sleeping, and time stands
- * nearly still; it sleeps only while a process is waited for, and not even then
- * if the process was marked as one that reads a disk. For the same reason the
- * root file system lies in memory.
+ * nearly still; it sleeps only while a process is waited for. For the same
+ * reason the root file system lies in memory.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -67,7 +66,7 @@ struct proc {
 	long long deadline;	/* guest milliseconds, 0: none */
 	long long killed;	/* when the deadline killed it, 0: not */
 	size_t sent;
-	int waited, reads_disk;
+	int waited;
 	int exited, status;
 };
 
@@ -217,48 +216,29 @@ static void refuse(unsigned int id, int error)
 	send_text("done", id, "0");
 }
 
-static void read_all(int fd, char *to, size_t len)
-{
-	while (len) {
-		ssize_t n = read(fd, to, len);
-
-		if (n <= 0)
-			die("read the payload");
-		to += n;
-		len -= n;
-	}
-}
-
 /*
- * Unpack a ustar archive of LEN bytes on /dev/vdb below /lab: plain files alone,
- * which nobody can write from then on.
+ * Unpack a ustar archive below /lab: plain files alone, which nobody can write
+ * from then on.
  */
-static void unpack(long long len)
+static void payload(unsigned int id, char *data, long long len)
 {
-	char block[512], path[300];
-	char *body = malloc(len + 512);
-	int disk = open("/dev/vdb", O_RDONLY | O_CLOEXEC);
+	char path[300];
 
-	if (disk < 0 || !body)
-		die("/dev/vdb");
 	if (mount(NULL, "/lab", NULL, MS_REMOUNT, NULL))
 		die("/lab");
-	while (len >= (long long)sizeof(block)) {
-		long long size, padded;
+	while (len >= 512 && data[0]) {
+		long long size = strtoll(data + 124, NULL, 8);
+		long long padded = (size + 511) / 512 * 512;
 		int fd;
 
-		read_all(disk, block, sizeof(block));
-		if (!block[0])
-			break;
-		size = strtoll(block + 124, NULL, 8);
-		padded = (size + 511) / 512 * 512;
-		len -= sizeof(block) + padded;
-		if (len < 0)
-			break;
-		read_all(disk, body, padded);
+		len -= 512 + padded;
+		if (size < 0 || len < 0) {
+			errno = EBADMSG;
+			die("the payload");
+		}
 		/* behind the name of 100 bytes comes the mode; a prefix stands at 345 */
-		snprintf(path, sizeof(path), "/lab/%.155s%s%.100s", block + 345,
-			 block[345] ? "/" : "", block);
+		snprintf(path, sizeof(path), "/lab/%.155s%s%.100s", data + 345,
+			 data[345] ? "/" : "", data);
 		for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 			*slash = '\0';
 			mkdir(path, 0755);
@@ -267,13 +247,14 @@ static void unpack(long long len)
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
 		if (fd < 0)
 			die(path);
-		write_all(fd, body, size);
-		fchmod(fd, strtol(block + 100, NULL, 8));
+		write_all(fd, data + 512, size);
+		fchmod(fd, strtol(data + 100, NULL, 8));
 		close(fd);
+		data += 512 + padded;
 	}
 	if (mount(NULL, "/lab", NULL, MS_REMOUNT | MS_RDONLY, NULL))
 		die("/lab");
-	_exit(0);
+	send_text("done", id, "0");
 }
 
 static void spawn(unsigned int id, char *data, size_t len)
@@ -307,15 +288,12 @@ static void spawn(unsigned int id, char *data, size_t len)
 		die("pipe");
 	p->id = id;
 	p->waited = !!strchr(flags, 'w');
-	p->reads_disk = !!strchr(flags, 'd');
 	p->deadline = atoll(ms) ? now_ms() + atoll(ms) : 0;
 	p->pid = fork();
 	if (p->pid < 0) {
 		p->pid = 0;
 		refuse(id, errno);
 	} else if (!p->pid) {
-		if (strchr(flags, 'u'))
-			unpack(atoll(argv[0]));
 		child(argv, netns, in[0], out[1], err[1]);
 	}
 	close(in[0]);
@@ -454,6 +432,8 @@ static void handle(const char *type, unsigned int id, char *data, size_t len)
 		hello(id, data, len);
 	} else if (!strcmp(type, "spawn")) {
 		spawn(id, data, len);
+	} else if (!strcmp(type, "payload")) {
+		payload(id, data, len);
 	} else if (!strcmp(type, "put")) {
 		put(id, data, len);
 	} else if (!strcmp(type, "sync")) {
@@ -520,7 +500,7 @@ static void receive(void)
 static long long sleep_time(void)
 {
 	long long now = now_ms(), wake = -1;
-	int waited = 0, reads_disk = 0;
+	int waited = 0;
 
 	for (int i = 0; i < MAX_PROCS; i++) {
 		struct proc *p = &procs[i];
@@ -529,12 +509,11 @@ static long long sleep_time(void)
 		if (!p->pid)
 			continue;
 		waited |= p->waited;
-		reads_disk |= p->reads_disk;
 		at = p->killed ? p->killed + REAP_MS : p->deadline;
 		if (at && (wake < 0 || at < wake))
 			wake = at;
 	}
-	if (!waited || reads_disk)
+	if (!waited)
 		return 0;	/* spin: see the top of this file */
 	if (wake < 0)
 		return -1;

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from networking import LISTEN, NC, PEER_LINE, Server, listed, sockets
+from networking import LISTEN, NC, PEER_LINE, PROBE, Server, listed, sockets
 
 from checker import endurance
-from checker.testbed import Module, Picks, Unmet
+from checker.testbed import Picks, Unmet
 from vm.guest import Guest, Process
 
 
-def _client(server: Server, picks: Picks) -> tuple[str, Process]:
-    """Connect a netcat that keeps its connection open; return its address:port and itself."""
+def _client(server: Server, picks: Picks, *, netcat: bool = False) -> tuple[str, Process]:
+    """Connect a client that keeps its connection open; return its address:port and itself."""
     assert server.socket is not None
     guest = server.module.guest
     source, port = picks.loopback(), str(picks.port())
-    argv = [
-        NC,
-        "-n",
-        "-N",
-        "-s",
-        source,
-        "-p",
-        port,
-        server.socket.address,
-        str(server.socket.port),
-    ]
+    target = [server.socket.address, str(server.socket.port)]
+    argv = [NC, "-n", "-N", "-s", source, "-p", port, *target]
+    if not netcat:
+        argv = [PROBE, "hold", source, port, *target]
     client = guest.start(argv, stdin=True)
     guest.run(["/sbin/tool", "await", "connection", source, port], deadline=5)
     return f"{source}:{port}", client
@@ -43,7 +36,7 @@ def check_waits(listening_server: Server, guest: Guest, picks: Picks) -> None:
             actual="init returned at once",
             log=server.module.kernel_says(),
         )
-    _client(server, picks)
+    _client(server, picks, netcat=True)
     server.require_loaded()
 
 
@@ -103,20 +96,31 @@ def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None
         )
 
 
-# the socket that listens is exercise 3's business
+# the socket that listens is exercise 3's business, and so is where it listens
 LISTENER = r"sock_create"
+
+
+def _interrupted(server: Server) -> tuple[str, int]:
+    """End insmod while it waits; return the address and port where it listened."""
+    assert server.socket is not None
+    server.insmod.kill()
+    address = server.socket.address
+    return "127.0.0.1" if address == "0.0.0.0" else address, server.socket.port  # noqa: S104
 
 
 @pytest.mark.points(1)
 @pytest.mark.after("4.waits")
-def check_clean_reload(module: Module) -> None:
+def check_clean_reload(listening_server: Server) -> None:
     """With a client each time, 20 loads and unloads in a row leave nothing behind."""
-    endurance.reload(module, listens=("127.0.0.1", 60000), ignore=LISTENER)
+    where = _interrupted(listening_server)
+    endurance.reload(listening_server.module, listens=where, ignore=LISTENER)
 
 
 @pytest.mark.points(1)
 @pytest.mark.after("4.waits")
 @pytest.mark.needs("FAILSLAB", "KPROBES", "TRACEPOINTS")
-def check_error_paths(module: Module) -> None:
+def check_error_paths(listening_server: Server) -> None:
     """Whichever allocation fails once it listens, insmod fails cleanly or works."""
-    endurance.error_paths(module, listens=("127.0.0.1", 60000), listening=True, ignore=LISTENER)
+    where = _interrupted(listening_server)
+    module = listening_server.module
+    endurance.error_paths(module, listens=where, listening=True, ignore=LISTENER)

@@ -10,10 +10,9 @@ from networking import (
     Receiver,
     Route,
     Server,
+    await_listeners,
     connect,
-    listeners,
     logged,
-    sockets,
 )
 
 from checker.testbed import Module, Picks
@@ -46,11 +45,10 @@ def syn_filter(module: Module, readings: dict[int, bool], picks: Picks) -> Filte
 def server(module: Module) -> Server:
     """The tcp_sock module with insmod started, and its listening socket awaited."""
     guest = module.guest
-    if sockets(guest):  # a TIME_WAIT of the check before would keep the port for 60 seconds
-        guest.run(["/sbin/tool", "sleep", "65"], deadline=70)
+    # a TIME_WAIT of the check before would keep the port for 60 seconds
+    guest.run(["/sbin/tool", "calm"], deadline=70)
     insmod = module.start_load()
-    guest.run(["/sbin/tool", "await", "tcp", "any", "0"], deadline=3)
-    found = listeners(guest)
+    found = await_listeners(guest)
     right = [s for s in found if s.port == 60000]
     return Server(module, insmod, next(iter(right or found), None))
 

@@ -147,8 +147,13 @@ _SOCKET = re.compile(r" *[0-9]+: ([0-9A-F]{8}):([0-9A-F]{4}) [0-9A-F:]{13} ([0-9
 def sockets(guest: Guest, protocol: str = "tcp") -> list[Socket]:
     """Return the sockets that /proc/net/*protocol* lists."""
     path = f"/proc/net/{protocol}"
+    return parse_sockets(path, read(guest, path))
+
+
+def parse_sockets(path: str, text: str) -> list[Socket]:
+    """Read the text of /proc/net/tcp or udp; Unmet when no kernel wrote it."""
     found = []
-    for line in read(guest, path).splitlines()[1:]:
+    for line in text.splitlines()[1:]:
         fields = _SOCKET.match(line)
         if fields is None:
             raise _unreadable(path, line)
@@ -165,6 +170,13 @@ def _unreadable(path: str, text: str) -> Unmet:
 def listeners(guest: Guest) -> list[Socket]:
     """Return the listening TCP sockets."""
     return [s for s in sockets(guest) if s.state == LISTEN]
+
+
+def await_listeners(guest: Guest) -> list[Socket]:
+    """Wait until something listens, for at most 3 guest seconds; return the listening sockets."""
+    waited = guest.run(["/sbin/tool", "await", "tcp", "any", "0"], deadline=3)
+    table = waited.text.partition("<==\n")[2]
+    return [s for s in parse_sockets("/proc/net/tcp", table) if s.state == LISTEN]
 
 
 def listed(found: list[Socket]) -> str:
@@ -184,7 +196,7 @@ class Server:
         """Let a blocking accept go by connecting; Unmet when insmod does not end well."""
         if self.insmod.result is None and self.socket:
             target = [self.socket.address, str(self.socket.port)]
-            self.module.guest.run([NC, "-n", "-N", "-d", "-w", "3", *target])
+            self.module.guest.run(["/sbin/tool", "meet", *target])
         self.require_loaded()
 
     def require_loaded(self) -> None:

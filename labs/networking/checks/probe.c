@@ -11,7 +11,10 @@
  *                                     own and print what arrives there; CLIENT and SERVER are
  *                                     network namespaces, - for this one
  *     probe work DEVICE TIMES FROM PORT TO PORT
- *                                     set TO and connect to it, so many times
+ *                                     set TO and connect to it, so many times, with
+ *                                     ioctls between that must fail
+ *     probe hold FROM PORT TO PORT    connect, and keep the connection until the end of stdin;
+ *                                     then wait for the other side to close it
  *     probe datagram FROM PORT TO PORT HEX
  *                                     send a UDP datagram to a socket of its own, likewise
  *
@@ -47,8 +50,12 @@ static int ioctl_on(const char *device, unsigned long command, unsigned long arg
 
 	if (fd < 0)
 		return fail(device);
-	if (ioctl(fd, command, argument) < 0)
-		return fail("ioctl");
+	if (ioctl(fd, command, argument) < 0) {
+		int err = fail("ioctl");
+
+		close(fd);
+		return err;
+	}
 	close(fd);
 	return 0;
 }
@@ -126,6 +133,24 @@ static int connection(char **arg, const char *client_in, const char *server_in)
 	return 0;
 }
 
+static int hold(char **arg)
+{
+	int client = bound(SOCK_STREAM, arg[0], arg[1]);
+	struct sockaddr_in to = at(arg[2], arg[3]);
+	struct timeval for_ever = { 0 };
+	char data[4096];
+
+	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof(for_ever));
+	if (connect(client, (struct sockaddr *)&to, sizeof(to)))
+		return fail("connect");
+	while (read(0, data, sizeof(data)) > 0)
+		;
+	shutdown(client, SHUT_WR);
+	while (read(client, data, sizeof(data)) > 0)
+		;
+	return 0;
+}
+
 static int work(const char *device, int times, char **arg)
 {
 	char *again[] = { arg[0], arg[1], arg[2], arg[3], "" };
@@ -135,6 +160,8 @@ static int work(const char *device, int times, char **arg)
 	for (int n = 0; n < times; n++) {
 		int err = ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, (unsigned long)&addr);
 
+		ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, 0);
+		ioctl_on(device, MY_IOCTL_FILTER_ADDRESS + 1, (unsigned long)&addr);
 		snprintf(from, sizeof(from), "%d", atoi(arg[1]) + n);
 		again[1] = from;
 		if (err || connection(again, "-", "-"))
@@ -205,6 +232,8 @@ int main(int argc, char **argv)
 		return receive(argv[2], argv[3]);
 	if (argc >= 7 && argc <= 9 && !strcmp(argv[1], "connect"))
 		return connection(argv + 2, argc > 7 ? argv[7] : "-", argc > 8 ? argv[8] : "-");
+	if (argc == 6 && !strcmp(argv[1], "hold"))
+		return hold(argv + 2);
 	if (argc == 8 && !strcmp(argv[1], "work"))
 		return work(argv[2], atoi(argv[3]), argv + 4);
 	if (argc == 7 && !strcmp(argv[1], "datagram"))
