@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from checker.model import (
@@ -30,27 +31,56 @@ class Checked:
     findings: tuple[Finding, ...] = ()
 
 
-def judge(checked: Iterable[Checked]) -> list[Checked]:
+def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) -> list[Checked]:
     """Return the same with each exercise's check ``N.healthy``, which no guest runs.
 
-    It costs its points when the kernel reported something during a check of the
-    exercise. A mistake costs once: what was reported at the same place of the
-    same module in an earlier exercise is not counted again.
+    It costs its points when the kernel reported something that is the
+    exercise's. Where exercises share a module, that is what lies in one of its
+    ``functions``, as *sources* (file name -> text) tell, in whichever
+    exercise's checks it came; all else is where it came first. A mistake costs once.
     """
+    checked = list(checked)
     charged: set[tuple[str, str, str]] = set()
-    judged = []
+    bills: dict[int, list[Finding]] = {one.exercise.number: [] for one in checked}
     for one in checked:
-        keys = {_key(one.exercise, finding): finding for finding in reversed(one.findings)}
-        new = [finding for key, finding in reversed(keys.items()) if key not in charged]
-        charged |= keys.keys()
-        if one.exercise.health:
-            one = replace(one, results=(*one.results, _healthy(one, new)))  # noqa: PLW2901
-        judged.append(one)
-    return judged
+        for finding in one.findings:
+            key = one.exercise.module, finding.kind, finding.location or finding.summary
+            if key not in charged:
+                charged.add(key)
+                owner = _owner(one.exercise, finding, checked, sources or {})
+                bills[owner].append(finding)
+    return [
+        replace(one, results=(*one.results, _healthy(one, bills[one.exercise.number])))
+        if one.exercise.health
+        else one
+        for one in checked
+    ]
 
 
-def _key(exercise: Exercise, finding: Finding) -> tuple[str, str, str]:
-    return exercise.module, finding.kind, finding.location or finding.summary
+def _owner(
+    exercise: Exercise, finding: Finding, checked: list[Checked], sources: Mapping[str, str]
+) -> int:
+    """Return the number of the exercise that a finding belongs to."""
+    file, _, line = finding.location.partition(":")
+    function = function_at(sources.get(file, ""), int(line)) if line.isdecimal() else ""
+    for other in (one.exercise for one in checked):
+        if other.module == exercise.module and function in other.functions:
+            return other.number
+    return exercise.number
+
+
+_DEFINITION = re.compile(r"^(?=[A-Za-z_])[\w\s*]*?\b(\w+)\s*\((?!.*;\s*$)")
+
+
+def function_at(source: str, line: int) -> str:
+    """Return the name of the C function that *line* of *source* lies in, by its layout.
+
+    A definition begins in the first column, as the kernel's style has it.
+    """
+    for text in reversed(source.splitlines()[:line]):
+        if match := _DEFINITION.match(text):
+            return match[1]
+    return ""
 
 
 def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:

@@ -98,7 +98,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     return grade(
         lab,
         submission,
-        judge(checked) if not options.select else checked,
+        checked if options.select else judge(checked, _sources(submission)),
         kernel=KernelInfo(
             name=kernel.name, release=kernel.release, features=tuple(sorted(kernel.features))
         ),
@@ -111,6 +111,14 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
             seconds=round(time.monotonic() - started, 3),
         ),
     )
+
+
+def _sources(submission: Submission) -> dict[str, str]:
+    """Return the texts of the files handed in, by the names that findings have for them."""
+    return {
+        Path(file.path).name: (file.content or b"").decode(errors="replace")
+        for file in submission.files
+    }
 
 
 def _prove_kvm(config: Config) -> None:

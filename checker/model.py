@@ -52,6 +52,9 @@ class Exercise(Record):
     health: float = Field(
         default=0, ge=0, description="how many of them are for a kernel that has nothing to report"
     )
+    functions: tuple[str, ...] = Field(
+        default=(), description="of the skeleton, that are this exercise's alone"
+    )
     hint: str = Field(description="what to read or try first; shown when something is missing")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from checker.grade import Checked, judge
+import pytest
+
+from checker.grade import Checked, function_at, judge
 from checker.model import CheckResult, Exercise, Finding, Status
 
 EXERCISES = [
@@ -79,3 +81,40 @@ def test_an_exercise_without_health_points_has_no_such_check() -> None:
     exercise = EXERCISES[0].model_copy(update={"health": 0})
     (one,) = judge([Checked(exercise, (result(1),))])
     assert [check.id for check in one.results] == ["1.first"]
+
+
+SOURCE = """\
+static int first(void)
+{
+	call();
+}
+
+static int __init
+second(struct socket *sock,
+       int flags)
+{
+	return flags;
+}
+
+static int later(int flags);
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "name"), [(1, "first"), (3, "first"), (7, "second"), (10, "second"), (0, "")]
+)
+def test_the_function_of_a_line_is_found(line: int, name: str) -> None:
+    """By the layout of the source; a declaration is no function."""
+    assert function_at(SOURCE, line) == name
+
+
+def test_what_lies_in_another_exercises_function_is_its_own() -> None:
+    """A mistake in accept's code costs exercise 4, though exercise 3's checks run it, too."""
+    listen = EXERCISES[2]
+    accept = listen.model_copy(update={"number": 4, "functions": ("second",)})
+    sources = {"tcp_sock.c": SOURCE}
+    there = finding("tcp_sock.c:10")
+    judged = judge(
+        [Checked(listen, (result(3),), (there,)), Checked(accept, (result(4),))], sources
+    )
+    assert [one.results[-1].status for one in judged] == ["pass", "fail"]

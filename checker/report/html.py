@@ -33,6 +33,7 @@ def render(grade: Grade) -> str:
     return page.render(
         grade=grade,
         next_step=story.next_step(grade),
+        unseen=story.unseen(grade),
         same_as=first,
         waits=story.waiting(grade),
         anchors={check.id: f"check-{n}" for n, check in enumerate(story.checks(grade), 1)},

@@ -184,4 +184,5 @@ def _where(grade: Grade, check: CheckResult) -> str:
         if finding.check == check.id and finding.location:
             return one_line(finding.location)
     error = re.search(r"^([^\s:]+:\d+):(?:\d+:)? (?:fatal )?error:", check.log, re.MULTILINE)
-    return error[1] if error else ""
+    said = re.search(r"(?<![\w/])[\w.+-]+\.c:\d+", check.message)
+    return error[1] if error else said[0] if said else ""
