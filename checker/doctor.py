@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vm import cache, sandbox, tools
+from vm import cache, kernel, sandbox, tools
 from vm.errors import VMError
 
 ROOM = 1 << 30
@@ -19,7 +19,8 @@ ROOM = 1 << 30
 
 def report(console: Console) -> bool:
     """Print one table of what is there; tell whether nothing that is needed is missing."""
-    rows = [*(_tool(name) for name in tools.PACKAGES), _static_libc(), _sandbox(), _room(), _kvm()]
+    rows = [*(_tool(name) for name in tools.PACKAGES), _static_libc(), _sandbox(), _room()]
+    rows += [_debug_kernel(), _kvm()]
     table = Table("", "what", "found", box=None, pad_edge=False)
     for good, what, found in rows:
         table.add_row({True: "ok", False: "MISSING", None: "note"}[good], what, found)
@@ -66,6 +67,16 @@ def _room() -> Row:
         return False, "room for the cache", str(error)
     free = shutil.disk_usage(folder).free
     return free > ROOM, "room for the cache", f"{folder}: {free >> 20} MiB free, 1024 needed"
+
+
+def _debug_kernel() -> Row:
+    try:
+        found = kernel.debug_if_built()
+    except VMError:
+        found = None  # without gcc nobody has built it; that gcc is missing stands above
+    if found:
+        return True, "debug kernel", f"Linux {found.release}"
+    return None, "debug kernel", "not built; make kernel NAME=debug builds it, in some minutes"
 
 
 def _kvm() -> Row:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from checker import doctor
-from vm import sandbox, tools
+from vm import kernel, sandbox, tools
 from vm.errors import NoSandbox
 
 
@@ -104,3 +104,13 @@ def test_kvm_is_not_needed(
     fit, said = examine()
     assert fit
     assert "not usable, and not needed" in said
+
+
+def test_a_debug_kernel_that_is_not_built_is_no_fault(
+    examine: Callable[[], tuple[bool, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the host is fit, and the command that builds it is named."""
+    monkeypatch.setattr(kernel, "debug_if_built", lambda: None)
+    fit, said = examine()
+    assert fit
+    assert "make kernel NAME=debug" in said
