@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from checker import kernel_log
 from checker.testbed import Late, Module, Unmet, errno_name
@@ -24,10 +25,10 @@ SECONDS = 300.0
 MAX_FAILURES = 100
 """So many allocations of one init function are tried."""
 
-Client = tuple[str, int]
-"""The address and port where init listens, if it does."""
+Waiting = Literal["never", "client", "interrupt"]
+"""What ends an init that waits: nothing, it does not; a client; a signal, as by Ctrl-C."""
 
-NOWHERE: Client = ("127.0.0.1", 0)
+_HOW: dict[Waiting, str] = {"never": "", "client": "c", "interrupt": "i"}
 
 _KINDS = (
     (r"chrdev|cdev_", "the device number"),
@@ -61,7 +62,7 @@ class Round:
     """One load and unload: errnos (0: it worked), and what was there afterwards.
 
     *left* is how many allocations were still to come when init returned, 0
-    after one has failed; *met* whether it came to listen; *stacks* who
+    after one has failed; *met* whether it waited, and that was ended; *stacks* who
     allocated what is still there.
     """
 
@@ -92,18 +93,17 @@ class Leak:
 def reload(
     module: Module,
     *,
-    listens: Client = NOWHERE,
-    interrupt: bool = False,
+    waiting: Waiting = "never",
     ignore: str = "",
     times: int = ROUNDS,
 ) -> None:
     """Load and unload *module* so many times in a row; Unmet when it fails or leaves something.
 
-    Where init waits for a client at *listens*, one connects, or with
-    *interrupt* insmod is interrupted. Leaks by functions of the kernel that
-    match *ignore* are another exercise's business.
+    *waiting* says what ends the waiting of an init that does. Leaks by
+    functions of the kernel that match *ignore* are another exercise's business.
     """
-    before, *done = _rounds(module, times, "i" if interrupt else "c", listens)
+    interrupt = waiting == "interrupt"
+    before, *done = _rounds(module, times, _HOW[waiting])
     every = leaks_of(module, done[-1].stacks, ignore)
     others = set(leaks_of(module, done[-1].stacks)) - set(every)
     for one in done:
@@ -149,27 +149,34 @@ def use(module: Module, action: Callable[[], object], what: str, times: int) -> 
 
 
 def error_paths(
-    module: Module, *, listens: Client = NOWHERE, listening: bool = False, ignore: str = ""
+    module: Module,
+    *,
+    waiting: Waiting = "never",
+    only: str = "",
+    leave: str = "^$",
+    ignore: str = "",
 ) -> None:
     """Let each allocation of init fail in turn; Unmet when that does not end cleanly.
 
-    A clean end is an error of insmod with nothing left, or success. With
-    *listening* only those failures count that came when init had begun to
-    listen, and a client connects; else insmod is interrupted there.
+    A clean end is an error of insmod with nothing left, or success. *waiting*
+    and *ignore* are as for reload(). Of the functions that init calls, only the
+    failures in those that match *only* count, and after a client has come, and
+    none in those that match *leave*: they are another exercise's.
     """
-    how = "fc" if listening else "fi"
-    before, *done = _rounds(module, MAX_FAILURES, how, listens)
+    how = f"f{_HOW[waiting]}"
+    before, *done = _rounds(module, MAX_FAILURES, how)
     if all(one.left for one in done):
         raise Unmet(
             "No allocation could be made to fail while init ran.",
             expected="init allocates something, a socket or a device number",
             actual="it allocates nothing",
         )
-    places = _places_of_failures(module)
-    judged = [one for one in done if one.met or not listening]
+    struck = kernel_log.injected(module.console(), module.name)
+    calls = {one.number: struck[one.number - 1] for one in done if one.number <= len(struck)}
+    judged = [one for one in done if _counts(one, calls, only, leave)]
     leaks = {one.number: leaks_of(module, one.stacks, ignore) for one in judged}
     if any(leaks.values()):  # once may be a cache that filled itself
-        second = _rounds(module, MAX_FAILURES, how, listens)
+        second = _rounds(module, MAX_FAILURES, how)
         again = {(k.place, k.function) for one in second for k in leaks_of(module, one.stacks)}
         for one in judged:  # where more is counted too, the second run may not get so far
             if not _more(before, one):
@@ -178,8 +185,7 @@ def error_paths(
     for one in judged:
         when = "When nothing fails,"
         if not one.left:
-            place = places[one.number - 1] if one.number <= len(places) else ""
-            when = f"When allocation {one.number} of init fails{place},"
+            when = f"When allocation {one.number} of init fails{_where(module, calls, one)},"
         left = [str(leak) for leak in leaks[one.number]]
         counted = [] if left or ignore else _more(before, one)
         ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
@@ -216,10 +222,9 @@ def hold_major(module: Module, number: int) -> None:
 # --- rounds --------------------------------------------------------------------------
 
 
-def _rounds(module: Module, last: int, how: str, listens: Client) -> list[Round]:
+def _rounds(module: Module, last: int, how: str) -> list[Round]:
     """Let the guest do the rounds; the first one returned is the state before them."""
     argv = ["/sbin/tool", "rounds", module.path, module.name, str(last), how]
-    argv += [listens[0], str(listens[1])]
     result = module.guest.run(argv, deadline=SECONDS)
     if result.how == "timeout":
         raise Late("Loading and unloading the module again and again does not come to an end.")
@@ -279,14 +284,25 @@ def _more(before: Round, after: Round) -> list[str]:
     return [f"{n} {_COUNTED[k]}{'s' if n > 1 else ''}" for k, n in grown.items() if n > 0]
 
 
-def _places_of_failures(module: Module) -> list[str]:
-    """Return where each allocation failed, as in ", in kernel_bind() at tcp_sock.c:97,"."""
-    found = []
-    for function, name, offset in kernel_log.injected(module.console(), module.name):
-        line = module.symbols.locate(name, offset) if module.symbols else ""
-        called = f" in {function}()" if function else ""
-        found.append(f"{called} at {line or name + '()'}" if called or line else "")
-    return found
+Calls = dict[int, tuple[str, str, int]]
+"""Round -> the function that was called when an allocation failed, and where it was called."""
+
+
+def _counts(one: Round, calls: Calls, only: str, leave: str) -> bool:
+    """Tell whether a round is this exercise's business; one in which nothing failed is."""
+    if one.left:
+        return True
+    called, _, _ = calls.get(one.number, ("", "", 0))
+    return bool((one.met or re.search(only, called)) and not re.search(leave, called))
+
+
+def _where(module: Module, calls: Calls, one: Round) -> str:
+    """Return where an allocation failed, as in " in kernel_bind() at tcp_sock.c:97"."""
+    called, function, offset = calls.get(one.number, ("", "", 0))
+    if not function:
+        return ""
+    line = module.symbols.locate(function, offset) if module.symbols else ""
+    return (f" in {called}()" if called else "") + f" at {line or function + '()'}"
 
 
 # --- what is still allocated -----------------------------------------------------------

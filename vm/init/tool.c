@@ -9,10 +9,9 @@
  *     tool traces FILE...                  print files, each behind a line ==> FILE <==
  *     tool tidy NAME FILE...               rmmod and traces
  *     tool sleep SECONDS                   tool mknod PATH MAJOR (a character device, minor 0)
- *     tool rounds FILE NAME LAST HOW ADDRESS PORT
- *                                          insmod and rmmod, again and again. HOW has letters:
- *                                          c  when it listens at ADDRESS:PORT, a client connects
- *                                          i  when it listens there, insmod is interrupted
+ *     tool rounds FILE NAME LAST HOW       insmod and rmmod, again and again. HOW has letters:
+ *                                          c  when insmod waits, a client connects to what listens
+ *                                          i  when insmod waits, it is interrupted
  *                                          f  in round N the Nth allocation of init fails;
  *                                             the round in which none did is the last
  *                                          Behind each round f, and the last one else, come
@@ -133,7 +132,8 @@ static int await(const char *what, const char *address, const char *port)
 #define NTH	WITNESS "nth"
 #define WATCH	WITNESS "watch"
 #define OBJECTS	"/sys/kernel/debug/witness"
-#define GRACE_US	50000	/* what is freed by RCU is gone by then */
+#define GRACE_US	50000
+#define LONG_GRACE_US	6000000	/* KFREE_DRAIN_JIFFIES of kernel/rcu/tree.c, and some */
 
 /* Return the number that stands in a file behind a text, or behind nothing. */
 static unsigned long number_in(const char *path, const char *behind)
@@ -198,13 +198,8 @@ static void arm(long nth)
 }
 
 /* Let a client connect; a reset when it goes leaves no TIME_WAIT. */
-static int meet(const char *address, const char *port)
+static int meet(struct sockaddr_in to)
 {
-	struct sockaddr_in to = {
-		.sin_family = AF_INET,
-		.sin_port = htons(atoi(port)),
-		.sin_addr.s_addr = inet_addr(address),
-	};
 	struct linger reset = { .l_onoff = 1 };
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -213,6 +208,27 @@ static int meet(const char *address, const char *port)
 		return client;
 	close(client);
 	return -1;
+}
+
+/* Find a socket that listens; its port is 0 if there is none. */
+static struct sockaddr_in listener(void)
+{
+	struct sockaddr_in found = { .sin_family = AF_INET };
+	char line[512];
+	FILE *f = fopen("/proc/net/tcp", "re");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned int a, p, state;
+
+		if (sscanf(line, " %*[0-9]: %x:%x %*[0-9A-F:] %x", &a, &p, &state) == 3 &&
+		    state == TCP_LISTEN) {
+			found.sin_addr.s_addr = a;
+			found.sin_port = htons(p);
+		}
+	}
+	if (f)
+		fclose(f);
+	return found;
 }
 
 /* Does the process wait for something that a signal may end, as accept does? */
@@ -246,15 +262,15 @@ static int only_insmod(void *fd)
 	return 0;
 }
 
-/* Run insmod to its end, and do what HOW says once it listens; return its errno. */
-static int load(const char *file, const char *how, const char *address, const char *port, int *met)
+/* Run insmod to its end, and do what HOW says when it waits; return its errno. */
+static int load(const char *file, const char *how, int *met)
 {
 	static char stack[16 * 1024] __attribute__((aligned(16)));
 	int client = -1, status, waited = 0, fd;
 	pid_t pid;
 
 	*met = 0;
-	if (!atoi(port))
+	if (!strpbrk(how, "ci"))
 		return insmod(file, "");	/* the host's deadline ends it if it does not come back */
 	fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -269,13 +285,13 @@ static int load(const char *file, const char *how, const char *address, const ch
 			kill(pid, SIGKILL);
 		if (*met || !waits(pid))
 			continue;
-		*met = 1;
-		if (strchr(how, 'c'))
-			client = meet(address, port);
-		if (strchr(how, 'c') && client < 0)
-			*met = 0;	/* it waits for something else */
-		else if (strchr(how, 'i'))
+		if (strchr(how, 'i')) {
 			kill(pid, SIGINT);
+			*met = 1;
+		} else {
+			client = meet(listener());
+			*met = client >= 0;
+		}
 	}
 	close(fd);
 	if (client >= 0)
@@ -294,14 +310,27 @@ static void print_counts(void)
 	fflush(stdout);
 }
 
-static int rounds(const char *file, const char *name, long last, const char *how,
-		  const char *address, const char *port)
+static void calm(void)
+{
+	/* what an earlier connection left in TIME_WAIT would keep a port */
+	if (present("/proc/net/tcp", 0, 0, 0))
+		sleep(TIME_WAIT_S);
+}
+
+/* Print what is left; what is freed by RCU is gone by then, by kfree_rcu() only after seconds. */
+static void print_left(void)
+{
+	usleep(GRACE_US);
+	if (lines_in(OBJECTS))
+		usleep(LONG_GRACE_US);
+	print_file(OBJECTS);
+}
+
+static int rounds(const char *file, const char *name, long last, const char *how)
 {
 	int fails = !!strchr(how, 'f'), done = 0;
 
-	/* what an earlier connection left in TIME_WAIT would keep the port */
-	if (atoi(port) && present("/proc/net/tcp", inet_addr(address), atoi(port), 0))
-		sleep(TIME_WAIT_S);
+	calm();
 	printf("round 0 insmod=0 rmmod=0 left=0 met=0");
 	print_counts();
 	put(WATCH, "1");
@@ -311,7 +340,7 @@ static int rounds(const char *file, const char *name, long last, const char *how
 
 		if (fails)
 			arm(n);
-		loaded = load(file, how, address, port, &met);
+		loaded = load(file, how, &met);
 		if (fails)
 			left = number_in(NTH, "");
 		if (!loaded)
@@ -322,9 +351,8 @@ static int rounds(const char *file, const char *name, long last, const char *how
 			printf("\n");
 			continue;
 		}
-		usleep(GRACE_US);
 		print_counts();
-		print_file(OBJECTS);
+		print_left();
 		if (fails)
 			put(WATCH, "1");	/* begin anew */
 	}
@@ -349,8 +377,7 @@ int tool(int argc, char **argv)
 		return err;
 	}
 	if (argc == 3 && !strcmp(argv[1], "watch")) {
-		usleep(GRACE_US);
-		print_file(OBJECTS);
+		print_left();
 		put(WATCH, argv[2]);
 		return 0;
 	}
@@ -358,8 +385,8 @@ int tool(int argc, char **argv)
 		put(argv[2], argv[3]);
 		return 0;
 	}
-	if (argc == 8 && !strcmp(argv[1], "rounds"))
-		return rounds(argv[2], argv[3], atol(argv[4]), argv[5], argv[6], argv[7]);
+	if (argc == 6 && !strcmp(argv[1], "rounds"))
+		return rounds(argv[2], argv[3], atol(argv[4]), argv[5]);
 	if (argc == 3 && !strcmp(argv[1], "sleep")) {
 		sleep(atoi(argv[2]));
 		return 0;
@@ -370,10 +397,13 @@ int tool(int argc, char **argv)
 		return 0;
 	}
 	if (argc == 4 && !strcmp(argv[1], "meet"))
-		return meet(argv[2], argv[3]) < 0 ? fail("connect") : 0;
+		return meet((struct sockaddr_in){
+				    .sin_family = AF_INET,
+				    .sin_port = htons(atoi(argv[3])),
+				    .sin_addr.s_addr = inet_addr(argv[2]),
+			    }) < 0 ? fail("connect") : 0;
 	if (argc == 2 && !strcmp(argv[1], "calm")) {
-		if (present("/proc/net/tcp", 0, 0, 0))
-			sleep(TIME_WAIT_S);
+		calm();
 		return 0;
 	}
 	if (argc == 5 && !strcmp(argv[1], "await"))

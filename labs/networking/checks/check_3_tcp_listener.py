@@ -109,15 +109,15 @@ def check_port_taken(module: Module, guest: Guest) -> None:
 @pytest.mark.after("3.listening")
 def check_clean_reload(module: Module) -> None:
     """Loaded 20 times in a row, and interrupted (Ctrl-C) where it waits, it leaves nothing."""
-    endurance.reload(module, listens=(RIGHT.address, RIGHT.port), interrupt=True)
+    endurance.reload(module, waiting="interrupt")
 
 
 @pytest.mark.points(1)
 @pytest.mark.after("3.listening")
 @pytest.mark.needs("FAILSLAB", "KPROBES", "TRACEPOINTS")
 def check_error_paths(module: Module) -> None:
-    """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
-    endurance.error_paths(module, listens=(RIGHT.address, RIGHT.port))
+    """Whichever allocation before accept fails, insmod fails cleanly or works; nothing is left."""
+    endurance.error_paths(module, waiting="interrupt", leave="accept")
 
 
 def _tcp_sockets(guest: Guest) -> int:
