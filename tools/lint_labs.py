@@ -75,7 +75,7 @@ def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
 
 
 def main() -> int:
-    """Lint every lab's solution and skeletons; return the exit status."""
+    """Lint every lab's C, and ours for guests; return the exit status."""
     tools.find("sparse")
     words: list[str] = []
     stock = kernel.stock()
@@ -86,7 +86,8 @@ def main() -> int:
         for module in the_lab.modules:
             folder = the_lab.solution
             words.append(compile_strictly(folder, folder / module.folder, stock))
-    words.append(style(sorted(Path("vm").rglob("*.c"))))
+    words.append(style(sorted(Path("vm").rglob("*.[ch]"))))
+    words.append(compile_strictly(Path("vm/witness"), Path("vm/witness"), stock))
     text = "\n".join(word.strip() for word in words if word.strip())
     if text:
         sys.stdout.write(text + "\n")

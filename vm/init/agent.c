@@ -201,7 +201,7 @@ static void child(char **argv, const char *netns, int in, int out, int err)
 
 		while (argv[argc])
 			argc++;
-		exit(tool(argc, argv));
+		exit(tool_main(argc, argv));
 	}
 	execvp(argv[0], argv);
 	fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
@@ -234,7 +234,7 @@ static void payload(unsigned int id, char *data, long long len)
 		len -= 512 + padded;
 		if (size < 0 || len < 0) {
 			errno = EBADMSG;
-			die("the payload");
+			die("the archive for /lab");
 		}
 		/* behind the name of 100 bytes comes the mode; a prefix stands at 345 */
 		snprintf(path, sizeof(path), "/lab/%.155s%s%.100s", data + 345,
@@ -692,7 +692,7 @@ int main(int argc, char **argv)
 	static char *const shell[] = { "/bin/sh", "/etc/shell", NULL };
 
 	if (argc && strstr(argv[0], "tool"))
-		return tool(argc, argv);
+		return tool_main(argc, argv);
 	if (getpid() != 1) {
 		fputs("the agent is the guest's process 1 and nothing else\n", stderr);
 		return 2;

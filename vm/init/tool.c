@@ -265,17 +265,18 @@ static int only_insmod(void *fd)
 /* Run insmod to its end, and do what HOW says when it waits; return its errno. */
 static int load(const char *file, const char *how, int *met)
 {
-	static char stack[16 * 1024] __attribute__((aligned(16)));
+	static char stack[16 * 1024];
 	int client = -1, status, waited = 0, fd;
 	pid_t pid;
 
 	*met = 0;
 	if (!strpbrk(how, "ci"))
-		return insmod(file, "");	/* the host's deadline ends it if it does not come back */
+		return insmod(file, "");	/* the host's deadline ends it, if need be */
 	fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fail(file);
-	pid = clone(only_insmod, stack + sizeof(stack), CLONE_VM | SIGCHLD, &fd);
+	pid = clone(only_insmod, (char *)((unsigned long)(stack + sizeof(stack)) & -16UL),
+		    CLONE_VM | SIGCHLD, &fd);
 	if (pid < 0)
 		exit(fail("clone"));
 	while (!waitpid(pid, &status, WNOHANG)) {
@@ -346,7 +347,8 @@ static int rounds(const char *file, const char *name, long last, const char *how
 		if (!loaded)
 			removed = rmmod(name);
 		done = n == last || removed || loaded == ETIMEDOUT || (fails && left);
-		printf("round %ld insmod=%d rmmod=%d left=%lu met=%d", n, loaded, removed, left, met);
+		printf("round %ld insmod=%d rmmod=%d left=%lu met=%d", n, loaded, removed, left,
+		       met);
 		if (!fails && !done) {
 			printf("\n");
 			continue;
@@ -360,7 +362,7 @@ static int rounds(const char *file, const char *name, long last, const char *how
 	return 0;
 }
 
-int tool(int argc, char **argv)
+int tool_main(int argc, char **argv)
 {
 	if (argc >= 3 && !strcmp(argv[1], "insmod"))
 		return insmod(argv[2], argc > 3 ? argv[3] : "");
@@ -408,6 +410,6 @@ int tool(int argc, char **argv)
 	}
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
-	fprintf(stderr, "usage: tool insmod|rmmod|traces|... ARGUMENTS, see tool.c\n");
+	fprintf(stderr, "usage: insmod|rmmod|traces|... ARGUMENTS, see tool.c\n");
 	return 2;
 }

@@ -31,7 +31,6 @@
 #include <linux/spinlock.h>
 #include <linux/stacktrace.h>
 #include <linux/tracepoint.h>
-#include <linux/version.h>
 
 #define OBJECTS	1024
 #define FRAMES	20
@@ -51,7 +50,7 @@ static int on_module(struct notifier_block *block, unsigned long state, void *da
 
 	if (state != MODULE_STATE_COMING)
 		return NOTIFY_DONE;
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#ifdef __module_memory_align	/* from 6.4 on a module has several regions */
 	regions[0].base = (unsigned long)module->mem[MOD_TEXT].base;
 	regions[0].size = module->mem[MOD_TEXT].size;
 	regions[1].base = (unsigned long)module->mem[MOD_INIT_TEXT].base;
@@ -155,12 +154,52 @@ static void find_event(struct tracepoint *tracepoint, void *unused)
 			events[i].tracepoint = tracepoint;
 }
 
+#ifdef CONFIG_KPROBES
+/* What kfree_rcu() frees goes many objects at a time, and no tracepoint tells. */
+static int on_free_bulk(struct kprobe *probe, struct pt_regs *regs)
+{
+	size_t count = regs_get_kernel_argument(regs, 1);
+	void **list = (void **)regs_get_kernel_argument(regs, 2);
+
+	for (size_t i = 0; i < count; i++)
+		on_free(NULL, 0, list[i]);
+	return 0;
+}
+
+static struct kprobe free_bulk = {
+	.symbol_name	= "kmem_cache_free_bulk",
+	.pre_handler	= on_free_bulk,
+};
+
+static int watch_bulk(void)
+{
+	free_bulk.addr = NULL;	/* else it could not be registered again */
+	free_bulk.flags = 0;
+	return register_kprobe(&free_bulk);
+}
+
+static void unwatch_bulk(void)
+{
+	unregister_kprobe(&free_bulk);
+}
+#else
+static int watch_bulk(void)
+{
+	return 0;
+}
+
+static void unwatch_bulk(void)
+{
+}
+#endif
+
 static bool watch;
 
 static void stop_watching(void)
 {
 	if (!watch)
 		return;
+	unwatch_bulk();
 	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
 		tracepoint_probe_unregister(events[i].tracepoint, events[i].probe, NULL);
 	tracepoint_synchronize_unregister();
@@ -179,6 +218,9 @@ static int set_watch(const char *value, const struct kernel_param *param)
 		return 0;
 	memset(objects, 0, sizeof(objects));
 	used = 0;
+	err = watch_bulk();
+	if (err)
+		return err;
 	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
 		err = events[i].tracepoint ?
 			tracepoint_probe_register(events[i].tracepoint, events[i].probe, NULL) :
@@ -187,6 +229,7 @@ static int set_watch(const char *value, const struct kernel_param *param)
 			while (i--)
 				tracepoint_probe_unregister(events[i].tracepoint, events[i].probe,
 							    NULL);
+			unwatch_bulk();
 			return err;
 		}
 	}
@@ -223,6 +266,7 @@ static int objects_show(struct seq_file *file, void *unused)
 	}
 	return 0;
 }
+
 DEFINE_SHOW_ATTRIBUTE(objects);
 
 /* --- what stands in its way ------------------------------------------------------------- */
@@ -268,6 +312,7 @@ static int entry(struct kretprobe_instance *instance, struct pt_regs *regs)
 		current->fail_nth = nth;
 	return 0;
 }
+
 NOKPROBE_SYMBOL(entry);
 
 static int leave(struct kretprobe_instance *instance, struct pt_regs *regs)
@@ -278,6 +323,7 @@ static int leave(struct kretprobe_instance *instance, struct pt_regs *regs)
 	current->fail_nth = 0;
 	return 0;
 }
+
 NOKPROBE_SYMBOL(leave);
 
 static struct kretprobe probe = {

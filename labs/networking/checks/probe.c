@@ -153,10 +153,12 @@ static int hold(char **arg)
 
 static int work(const char *device, int times, char **arg)
 {
-	char *again[] = { arg[0], arg[1], arg[2], arg[3], "" };
+	char *again[5];
 	in_addr_t addr = inet_addr(arg[2]);
 	char from[16];
 
+	memcpy(again, arg, 4 * sizeof(again[0]));
+	again[4] = "";
 	for (int n = 0; n < times; n++) {
 		int err = ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, (unsigned long)&addr);
 
@@ -180,7 +182,8 @@ static int datagram(char **arg)
 	ssize_t n;
 
 	for (size_t i = 0; i < len && i < sizeof(data); i++)
-		sscanf(arg[4] + 2 * i, "%2hhx", &data[i]);
+		if (sscanf(arg[4] + 2 * i, "%2hhx", &data[i]) != 1)
+			return 2;
 	if (sendto(sender, data, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
 		return fail("sendto");
 	n = recv(receiver, data, sizeof(data), 0);
