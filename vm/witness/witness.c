@@ -83,7 +83,27 @@ struct object {
 
 static struct object objects[OBJECTS];
 static unsigned int used;	/* slots in use lie below */
-static DEFINE_RAW_SPINLOCK(lock);
+
+/*
+ * Neither lockdep nor anybody else is to see this lock: it is taken in
+ * tracepoints and probes, wherever they strike.
+ */
+static arch_spinlock_t lock = __ARCH_SPIN_LOCK_UNLOCKED;
+
+static unsigned long take(void)
+{
+	unsigned long flags;
+
+	raw_local_irq_save(flags);
+	arch_spin_lock(&lock);
+	return flags;
+}
+
+static void release(unsigned long flags)
+{
+	arch_spin_unlock(&lock);
+	raw_local_irq_restore(flags);
+}
 
 static void on_alloc(void *data, unsigned long call_site, const void *ptr)
 {
@@ -108,7 +128,7 @@ static void on_alloc(void *data, unsigned long call_site, const void *ptr)
 	}
 	if (!own)
 		return;
-	raw_spin_lock_irqsave(&lock, flags);
+	flags = take();
 	for (unsigned int i = 0; i < OBJECTS; i++) {
 		if (objects[i].ptr)
 			continue;
@@ -116,20 +136,20 @@ static void on_alloc(void *data, unsigned long call_site, const void *ptr)
 		used = max(used, i + 1);
 		break;
 	}
-	raw_spin_unlock_irqrestore(&lock, flags);
+	release(flags);
 }
 
 static void on_free(void *data, unsigned long call_site, const void *ptr)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&lock, flags);
+	flags = take();
 	for (unsigned int i = 0; i < used; i++)
 		if (objects[i].ptr == ptr)
 			objects[i].ptr = NULL;
 	while (used && !objects[used - 1].ptr)
 		used--;
-	raw_spin_unlock_irqrestore(&lock, flags);
+	release(flags);
 }
 
 /*
@@ -249,9 +269,9 @@ static int objects_show(struct seq_file *file, void *unused)
 	unsigned long flags;
 
 	for (unsigned int i = 0; i < OBJECTS; i++) {
-		raw_spin_lock_irqsave(&lock, flags);
+		flags = take();
 		object = objects[i];
-		raw_spin_unlock_irqrestore(&lock, flags);
+		release(flags);
 		if (!object.ptr)
 			continue;
 		seq_puts(file, "object");

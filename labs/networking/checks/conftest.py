@@ -20,24 +20,24 @@ from vm.guest import Guest
 
 
 @pytest.fixture(scope="session")
-def readings() -> dict[int, bool]:
+def readings() -> dict[Guest, bool]:
     """Whether the module needs an address before it logs, by guest: asked once each."""
     return {}
 
 
 @pytest.fixture
-def syn_filter(module: Module, readings: dict[int, bool], picks: Picks) -> Filter:
+def syn_filter(module: Module, readings: dict[Guest, bool], picks: Picks) -> Filter:
     """The filter module, loaded, with its device node made."""
     guest = module.guest
-    if id(guest) not in readings:
+    if guest not in readings:
         guest.run(["/sbin/tool", "mknod", DEVICE, "42"])
     module.load()
     the_filter = Filter(module)
-    if id(guest) not in readings:
+    if guest not in readings:
         mark = module.mark()
         connect(guest, Route("127.0.0.1", picks.port(), "127.0.0.1", picks.port()), picks.token())
-        readings[id(guest)] = not logged(module, mark)
-    the_filter.needs_address = readings[id(guest)]
+        readings[guest] = not logged(module, mark)
+    the_filter.needs_address = readings[guest]
     return the_filter
 
 
