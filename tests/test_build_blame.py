@@ -89,6 +89,10 @@ def test_a_compiler_that_is_killed_is_the_students_trouble(
     """Where the solution compiles within the bounds, a source that does not is to blame."""
     monkeypatch.setattr(build, "LIMITS", replace(build.LIMITS, file_size=4 << 20))
     alice = student()
-    alice.replace("udp_sock.c", BOUND, f"	static char huge[16 << 20] = {{ 1 }};\n\n{BOUND}")
+    alice.replace(
+        "udp_sock.c",
+        BOUND,
+        f"	static char huge[16 << 20] = {{ 1 }};\n\n	barrier_data(huge);\n{BOUND}",
+    )
     made = make_module(lab, alice, "udp_sock", stock_kernel)
     assert not made.grader_error

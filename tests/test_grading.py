@@ -20,6 +20,10 @@ def _grade(lab: Lab, kernel: Kernel, folder: Path, *exercises: int, seed: int = 
     return grading.grade_submission(lab, submission.read(lab, folder), kernel, options)
 
 
+STOCK = {1: 19.0, 2: 20.0, 3: 19.0, 4: 19.0, 5: 19.0}
+"""What can be earned on the stock kernel, which has no fault injection."""
+
+
 def _scores(grade: Grade) -> dict[int, float]:
     return {e.number: e.score for e in grade.exercises}
 
@@ -28,8 +32,18 @@ def _scores(grade: Grade) -> dict[int, float]:
 def test_solution_earns_everything(lab: Lab, stock_kernel: Kernel) -> None:
     """The reference solution has full marks in every exercise."""
     grade = _grade(lab, stock_kernel, lab.solution)
-    assert _scores(grade) == {1: 20, 2: 20, 3: 20, 4: 20, 5: 20}
+    assert _scores(grade) == STOCK
+    assert (grade.score, grade.max_score, grade.status) == (96, 96, "graded")
+
+
+@pytest.mark.vm
+def test_solution_earns_a_hundred_points_on_the_debug_kernel(
+    lab: Lab, debug_kernel: Kernel
+) -> None:
+    """There every check is tried, and the kernel has nothing to report."""
+    grade = _grade(lab, debug_kernel, lab.solution)
     assert (grade.score, grade.max_score, grade.status) == (100, 100, "graded")
+    assert grade.findings == ()
 
 
 @pytest.mark.vm
@@ -40,7 +54,7 @@ def test_skeleton_earns_nothing_for_what_is_open(
     """A skeleton of step N has the points of the exercises before N and no others."""
     skeleton.write(skeleton.generate(lab.solution, step), tmp_path / "s", force=False)
     grade = _grade(lab, stock_kernel, tmp_path / "s")
-    assert _scores(grade) == {n: 20.0 if n < step else 0.0 for n in range(1, 6)}
+    assert _scores(grade) == {n: STOCK[n] if n < step else 0.0 for n in STOCK}
     assert grade.findings == ()
 
 
@@ -62,7 +76,7 @@ def test_crash_costs_its_module_and_nothing_else(
     alice = student("alice")
     alice.replace("udp_sock.c", "	err = my_udp_bind();", '	panic("boom");')
     grade = _grade(lab, stock_kernel, alice.path, 3, 5)
-    assert _scores(grade) == {3: 20.0, 5: 0.0}
+    assert _scores(grade) == {3: STOCK[3], 5: 0.0}
     first = grade.exercises[1].checks[0]
     assert first.status == "crash"
     assert "Kernel panic - not syncing: boom" in first.message + first.log
@@ -133,7 +147,7 @@ def test_compile_error_costs_its_module_only(lab: Lab, stock_kernel: Kernel, stu
     frank = student("frank")
     frank.replace("tcp_sock.c", "kernel_listen(sock,", "kernel_lissten(sock,")
     grade = _grade(lab, stock_kernel, frank.path, 3, 4, 5)
-    assert _scores(grade) == {3: 0.0, 4: 0.0, 5: 20.0}
+    assert _scores(grade) == {3: 0.0, 4: 0.0, 5: STOCK[5]}
     check = grade.exercises[0].checks[0]
     assert check.status == "fail"
     assert re.search(r"3-4-tcp-sock/tcp_sock\.c:\d+:\d+: error: implicit declaration", check.log)
@@ -145,7 +159,7 @@ def test_missing_file_costs_its_module_only(lab: Lab, stock_kernel: Kernel, stud
     grace = student("grace")
     (grace.path / "5-udp-sock/udp_sock.c").unlink()
     grade = _grade(lab, stock_kernel, grace.path, 3, 5)
-    assert _scores(grade) == {3: 20.0, 5: 0.0}
+    assert _scores(grade) == {3: STOCK[3], 5: 0.0}
     assert grade.exercises[1].checks[0].message == "5-udp-sock/udp_sock.c is missing."
 
 

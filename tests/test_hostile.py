@@ -61,7 +61,7 @@ SAYS = {
     "frames-in-the-log": "netcat did not get the message",
     "helper-listens": "nothing listens where it should",
     "helper-sends": "netcat did not get the message",
-    "oops-silenced": "The kernel noted that something went wrong",
+    "oops-silenced": "writes through a NULL pointer",
     "proc-forged": "netcat cannot connect to it",
     "proc-garbage": "holds what no kernel writes there",
     "programs-rewritten": "nothing listens where it should",

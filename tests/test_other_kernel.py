@@ -49,7 +49,8 @@ def test_solution_earns_everything_on_a_newer_kernel(lab: Lab, newer_kernel: Ker
     """The reference solution has full marks on 6.12, given by image and build tree."""
     given = submission.read(lab, lab.solution)
     grade = grading.grade_submission(lab, given, newer_kernel, grading.Options())
-    assert grade.score == 100
+    lost = [f"{c.id}: {c.message}" for e in grade.exercises for c in e.checks if not c.points]
+    assert grade.score == grade.max_score >= 96, lost
     assert grade.kernel.release.startswith("6.12.")
 
 

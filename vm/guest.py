@@ -194,7 +194,9 @@ class Guest:
             raise VMError(f"The guest's files are {len(packed)} bytes; it takes {MAX_FRAME}.")
         self.machine.cont()  # so that it reads: they are more than the socket holds
         try:
+            self.machine.agent.settimeout(BOOT_WALL_SECONDS)
             self._send_whole("payload", 0, packed)
+            self.machine.agent.settimeout(None)
             self._ask("done", 0, BOOT_WALL_SECONDS)
         except GuestError as error:
             raise VMError(f"The guest does not take its files: {error}") from error
@@ -216,7 +218,6 @@ class Guest:
         self._send_whole(kind, number, data)
 
     def _send_whole(self, kind: str, number: int, data: bytes) -> None:
-        self.machine.agent.settimeout(BOOT_WALL_SECONDS)
         try:
             self.machine.agent.sendall(
                 f"{self._nonce} {kind} {number} {len(data)}\n".encode() + data
