@@ -19,7 +19,7 @@
  *     tool watch 1|0                       such lines of what is left now; begin anew, or end
  *     tool put PATH TEXT                   write TEXT to a file
  *
- *     tool meet ADDRESS PORT               connect, and reset the connection
+ *     tool meet ADDRESS PORT               connect, and close the connection
  *     tool calm                            sleep until no TCP connection is in TIME_WAIT
  *
  * PORT 0 stands for any address and port. await prints the table when it is over.
@@ -197,10 +197,13 @@ static void arm(long nth)
 	put(NTH, text);
 }
 
-/* Let a client connect; a reset when it goes leaves no TIME_WAIT. */
-static int meet(struct sockaddr_in to)
+/*
+ * Let a client connect. A reset when it goes leaves no TIME_WAIT, and is for
+ * those who go when the other side has done with them.
+ */
+static int meet(struct sockaddr_in to, int resets)
 {
-	struct linger reset = { .l_onoff = 1 };
+	struct linger reset = { .l_onoff = resets };
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -290,7 +293,7 @@ static int load(const char *file, const char *how, int *met)
 			kill(pid, SIGINT);
 			*met = 1;
 		} else {
-			client = meet(listener());
+			client = meet(listener(), 1);
 			*met = client >= 0;
 		}
 	}
@@ -403,7 +406,7 @@ int tool_main(int argc, char **argv)
 				    .sin_family = AF_INET,
 				    .sin_port = htons(atoi(argv[3])),
 				    .sin_addr.s_addr = inet_addr(argv[2]),
-			    }) < 0 ? fail("connect") : 0;
+			    }, 0) < 0 ? fail("connect") : 0;
 	if (argc == 2 && !strcmp(argv[1], "calm")) {
 		calm();
 		return 0;
