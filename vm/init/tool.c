@@ -10,7 +10,7 @@
  *     tool tidy NAME FILE...               rmmod and traces
  *     tool sleep SECONDS                   tool mknod PATH MAJOR (a character device, minor 0)
  *     tool rounds FILE NAME LAST HOW       insmod and rmmod, again and again. HOW has letters:
- *                                          c  when insmod waits, a client connects to what listens
+ *                                          c  when insmod waits, clients connect to all that listens
  *                                          i  when insmod waits, it is interrupted
  *                                          f  in round N the Nth allocation of init fails;
  *                                             the round in which none did is the last
@@ -45,6 +45,7 @@
 #define TCP_LISTEN	10
 #define TIME_WAIT_S	65	/* TCP_TIMEWAIT_LEN of include/net/tcp.h, and some */
 #define PATIENCE_US	5000000	/* what insmod has */
+#define MAX_CLIENTS	8
 #define POLL_US		20000	/* virtual time: an idle guest jumps over it */
 
 static int fail(const char *what)
@@ -91,23 +92,37 @@ static void traces(char **files)
 	}
 }
 
+/* A line of /proc/net/tcp or udp: the local end. */
+struct inet_sock_line {
+	unsigned int addr, port, state;
+};
+
+/* Read up to the next socket; 0 at the end of the file. */
+static int next_socket(FILE *f, struct inet_sock_line *s)
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " %*[0-9]: %x:%x %*[0-9A-F:] %x", &s->addr, &s->port,
+			   &s->state) == 3)
+			return 1;
+	return 0;
+}
+
 /* Is a local socket ADDRESS:PORT there, in the given state (0: any)? */
 static int present(const char *path, in_addr_t addr, unsigned int port, unsigned int wanted)
 {
-	char line[512];
+	struct inet_sock_line s;
 	int found = 0;
 	FILE *f = fopen(path, "re");
 
 	if (!f)
 		exit(fail(path));
-	while (fgets(line, sizeof(line), f)) {
-		unsigned int a, p, state;
-
-		if (sscanf(line, " %*[0-9]: %x:%x %*[0-9A-F:] %x", &a, &p, &state) != 3)
-			continue;
+	while (next_socket(f, &s)) {
 		/* a socket without an address has them all */
-		if ((!port || ((a == addr || !a) && p == port)) && (!wanted || state == wanted))
-			found = 1;
+		int here = !port || ((s.addr == addr || !s.addr) && s.port == port);
+
+		found |= here && (!wanted || s.state == wanted);
 	}
 	fclose(f);
 	return found;
@@ -213,25 +228,28 @@ static int meet(struct sockaddr_in to, int resets)
 	return -1;
 }
 
-/* Find a socket that listens; its port is 0 if there is none. */
-static struct sockaddr_in listener(void)
+/* Let a client connect to each socket that listens, for any may be the one; return how many. */
+static int meet_all(int *clients)
 {
-	struct sockaddr_in found = { .sin_family = AF_INET };
-	char line[512];
+	struct inet_sock_line s;
+	int met = 0;
 	FILE *f = fopen("/proc/net/tcp", "re");
 
-	while (f && fgets(line, sizeof(line), f)) {
-		unsigned int a, p, state;
+	while (f && met < MAX_CLIENTS && next_socket(f, &s)) {
+		struct sockaddr_in to = {
+			.sin_family = AF_INET,
+			.sin_port = htons(s.port),
+			.sin_addr.s_addr = s.addr,
+		};
 
-		if (sscanf(line, " %*[0-9]: %x:%x %*[0-9A-F:] %x", &a, &p, &state) == 3 &&
-		    state == TCP_LISTEN) {
-			found.sin_addr.s_addr = a;
-			found.sin_port = htons(p);
-		}
+		if (s.state != TCP_LISTEN)
+			continue;
+		clients[met] = meet(to, 1);
+		met += clients[met] >= 0;
 	}
 	if (f)
 		fclose(f);
-	return found;
+	return met;
 }
 
 /* Does the process wait for something that a signal may end, as accept does? */
@@ -269,7 +287,7 @@ static int only_insmod(void *fd)
 static int load(const char *file, const char *how, int *met)
 {
 	static char stack[16 * 1024];
-	int client = -1, status, waited = 0, fd;
+	int clients[MAX_CLIENTS], status, waited = 0, fd;
 	pid_t pid;
 
 	*met = 0;
@@ -293,13 +311,12 @@ static int load(const char *file, const char *how, int *met)
 			kill(pid, SIGINT);
 			*met = 1;
 		} else {
-			client = meet(listener(), 1);
-			*met = client >= 0;
+			*met = meet_all(clients);
 		}
 	}
 	close(fd);
-	if (client >= 0)
-		close(client);
+	for (int i = 0; i < *met && strchr(how, 'c'); i++)
+		close(clients[i]);
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	return waited > PATIENCE_US ? ETIMEDOUT : EINTR;
@@ -351,7 +368,7 @@ static int rounds(const char *file, const char *name, long last, const char *how
 			removed = rmmod(name);
 		done = n == last || removed || loaded == ETIMEDOUT || (fails && left);
 		printf("round %ld insmod=%d rmmod=%d left=%lu met=%d", n, loaded, removed, left,
-		       met);
+		       !!met);
 		if (!fails && !done) {
 			printf("\n");
 			continue;
