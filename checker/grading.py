@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from checker import build as building
-from checker import parallel
 from checker import plugin as checking
+from checker import pool
 from checker.errors import InputError, LabError
 from checker.grade import Checked, grade, judge
 from checker.model import (
@@ -84,9 +85,9 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     build = building.build(lab, submission, kernel, jobs=options.jobs, only=needed)
     options.on_stage(f"running the checks on Linux {kernel.release} in QEMU")
 
-    def check(exercise: Exercise, tell: Callable[[CheckResult], None]) -> Checked:
+    def check(exercise: Exercise) -> Checked:
         testbed = Testbed(lab, exercise, build, config, keep=options.keep)
-        run = checking.Plugin(lab, testbed, seed, tell)
+        run = checking.Plugin(lab, testbed, seed, on_result)
         try:
             checking.run(run, lab.root / "checks", options.select)
         finally:
@@ -94,7 +95,9 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         _prove_checks(lab, exercise, run)
         return Checked(exercise, tuple(run.results), tuple(run.findings))
 
-    checked = parallel.each(check, exercises, jobs=options.jobs, hear=options.on_result)
+    alone = options.jobs == 1 or len(exercises) == 1
+    on_result = options.on_result if alone else pool.tell
+    checked = list(map(check, exercises)) if alone else _in_processes(check, exercises, options)
     return grade(
         lab,
         submission,
@@ -111,6 +114,25 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
             seconds=round(time.monotonic() - started, 3),
         ),
     )
+
+
+def _in_processes(
+    check: Callable[[Exercise], Checked], exercises: Sequence[Exercise], options: Options
+) -> list[Checked]:
+    """Check some exercises at a time; raise what one raised, after the others were ended."""
+    done: dict[int, Checked] = {}
+
+    def hear(result: object) -> None:
+        assert isinstance(result, CheckResult)
+        options.on_result(result)
+
+    team = pool.each(check, exercises, options.jobs, hear=hear, method="fork")
+    with contextlib.closing(team):
+        for exercise, result in team:
+            if isinstance(result, Exception):
+                raise result
+            done[exercise.number] = result
+    return [done[exercise.number] for exercise in exercises]
 
 
 def _sources(submission: Submission) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Work spread over processes, where a process that dies costs only the item it was at.
 
 concurrent.futures gives up all that is left when one of its processes dies;
-here another takes its place. The guests of a process end with it.
+here another takes its place, and work may tell of its progress on the way. The
+guests of a process end with it.
 """
 
 from __future__ import annotations
@@ -14,30 +15,53 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar
+
+from vm.errors import VMError
 
 TIDY_SECONDS = 20
 """What a process has to put its things away in when the run is stopped; then it is killed."""
+
+Method = Literal["spawn", "fork"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class WorkerDied(Exception):
+class WorkerDied(VMError):
     """A process ended in the middle of an item: it was killed, for want of memory perhaps."""
 
 
+_parent: Connection
+"""In a process of the pool: the way to each()."""
+
+
+def tell(message: object) -> None:
+    """Send *message*, which is pickled, to each()'s *hear*; for work to call."""
+    _parent.send((False, message))
+
+
 def each(
-    work: Callable[[T], R], items: Sequence[T], jobs: int
+    work: Callable[[T], R],
+    items: Sequence[T],
+    jobs: int,
+    *,
+    hear: Callable[[object], None] = lambda _: None,
+    method: Method = "spawn",
 ) -> Generator[tuple[T, R | Exception], None, None]:
     """Yield each of *items* with what *work* returned or raised, in the order in which they end.
 
-    *work*, items and results are pickled; at most *jobs* processes live at a time. Close
-    the generator (``contextlib.closing``) to stop what still runs, guests included.
+    Items and results are pickled, with *method* spawn *work* too; a forked
+    process has all that its parent has read, and so costs next to nothing to start.
+    At most *jobs* processes live at a time. Close the generator
+    (``contextlib.closing``) to stop what still runs, guests included.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would inherit threads' locks
+    context: ForkContext | SpawnContext = multiprocessing.get_context("spawn")
+    if method == "fork":
+        context = multiprocessing.get_context("fork")
     waiting = list(reversed(items))
     idle: list[tuple[Connection, BaseProcess]] = []
     busy: dict[Connection, tuple[T, BaseProcess]] = {}
@@ -56,20 +80,25 @@ def each(
                     pipe.send(busy[pipe][0])
             ready = connection.wait(list(busy))
             for pipe in [pipe for pipe in busy if pipe in ready]:
-                item, process = busy.pop(pipe)
+                item, process = busy[pipe]
                 try:
-                    result = pipe.recv()
+                    ended, result = pipe.recv()
+                    if not ended:
+                        hear(result)
+                        continue
                     idle.append((pipe, process))
                 except EOFError:
                     process.join()
-                    result = WorkerDied(f"The process that was at it died ({_end(process)}).")
+                    result = WorkerDied(
+                        f"The process that was at it died ({_end(process)}); is there memory?"
+                    )
+                del busy[pipe]
                 yield item, result
     finally:
-        for pipe, _ in idle:
-            pipe.close()
-        for _, process in busy.values():
+        processes = [process for _, process in [*idle, *busy.values()]]
+        for process in processes:
             process.terminate()
-        for process in [p for _, p in idle] + [p for _, p in busy.values()]:
+        for process in processes:
             process.join(TIDY_SECONDS)
             process.kill()
 
@@ -81,6 +110,8 @@ def _end(process: BaseProcess) -> str:
 
 def _serve(pipe: Connection, work: Callable[[T], R]) -> None:
     """Be one of the processes: take items until there are no more, or until told to stop."""
+    global _parent  # noqa: PLW0603 - one process has one parent
+    _parent = pipe
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches all; the parent says what to do
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -91,7 +122,8 @@ def _serve(pipe: Connection, work: Callable[[T], R]) -> None:
                 result: R | Exception = work(item)
             except Exception as error:
                 result = error
-            pipe.send(result)
+            pipe.send((True, result))
+    os._exit(0)  # a fork must not flush what its parent had not printed yet
 
 
 def _stop(_: int, __: FrameType | None) -> NoReturn:

@@ -221,7 +221,8 @@ class Module:
         with contextlib.suppress(GuestError):
             self.guest.sync()
         records = self.guest.records[self._mark :]
-        records = [r for r in records if not _TAINT_NOTICE.search(r.text)][-limit:]
+        told = (r for r in records if r.text and not _TAINT_NOTICE.search(r.text))
+        records = list(told)[-limit:]
         return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
 
     def logged(self) -> str:
