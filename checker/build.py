@@ -30,8 +30,8 @@ OUTPUT_LIMIT = 64 << 10
 """Bytes of the compiler's output that are kept."""
 
 MAX_MODULE = 4 << 20
-"""Bytes of a module without its debug information: a solution has 10 thousand, a guest's
-payload disk room for three of these."""
+"""Bytes of a module without its debug information: a solution has 10 thousand, and what
+a guest is sent is at most vm.guest.MAX_FRAME."""
 
 ROOM = 8 << 20
 """Bytes of disk below which a failed compile is nobody's fault but the disk's."""

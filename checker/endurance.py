@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from checker import kernel_log
+from checker.symbols import Place
 from checker.testbed import Late, Module, Unmet, errno_name
 
 ROUNDS = 20
@@ -83,6 +84,10 @@ class Leak:
     function: str
     count: int
 
+    def of(self, pattern: str) -> bool:
+        """Tell whether it is what a function that matches *pattern* got; none matches ""."""
+        return bool(pattern and re.search(pattern, self.function))
+
     def __str__(self) -> str:
         """Write it for a student."""
         kind = next((words for how, words in _KINDS if re.search(how, self.function)), "memory")
@@ -104,16 +109,16 @@ def reload(
     """
     interrupt = waiting == "interrupt"
     before, *done = _rounds(module, times, _HOW[waiting])
-    every = leaks_of(module, done[-1].stacks, ignore)
-    others = set(leaks_of(module, done[-1].stacks)) - set(every)
+    every = leaks_of(module, done[-1].stacks)
+    own = [leak for leak in every if not leak.of(ignore)]
     for one in done:
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
             said = f"insmod fails with {errno_name(one.insmod)}"
-        if others and one.insmod == errno.EADDRINUSE:
+        if own != every and one.insmod == errno.EADDRINUSE:
             return  # what the other exercise did not release stands in the way
         if said:
-            because = "".join(f" {leak}." for leak in every)
+            because = "".join(f" {leak}." for leak in own)
             raise Unmet(
                 f"The module was loaded and unloaded again and again; time {one.number} fails."
                 f"{because}",
@@ -121,12 +126,11 @@ def reload(
                 actual=f"{said} at time {one.number}",
                 log=module.kernel_says(),
             )
-    leaks = [leak for leak in every if leak.count >= times]
+    leaks = [leak for leak in own if leak.count >= times]
     left = [] if ignore else _more(before, done[-1])
     if leaks or left:
         told = "; ".join(map(str, leaks)) or ", ".join(left)
-        how = "was loaded and unloaded"
-        how = "waited for a client and was interrupted" if interrupt else how
+        how = "waited for a client and was interrupted" if interrupt else "was loaded and unloaded"
         raise Unmet(
             f"The module {how} {times} times, and each time something is left: {told}.",
             expected="all that init got is released",
@@ -139,7 +143,7 @@ def use(module: Module, action: Callable[[], object], what: str, times: int) -> 
     module.guest.run(["/sbin/tool", "watch", "1"])
     action()
     text = module.guest.run(["/sbin/tool", "watch", "0"]).text
-    leaks = leaks_of(module, parse_objects(text), least=times)
+    leaks = [leak for leak in leaks_of(module, parse_objects(text)) if leak.count >= times]
     if leaks:
         raise Unmet(
             f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
@@ -174,7 +178,10 @@ def error_paths(
     struck = kernel_log.injected(module.console(), module.name)
     calls = {one.number: struck[one.number - 1] for one in done if one.number <= len(struck)}
     judged = [one for one in done if _counts(one, calls, only, leave)]
-    leaks = {one.number: leaks_of(module, one.stacks, ignore) for one in judged}
+    leaks = {
+        one.number: [leak for leak in leaks_of(module, one.stacks) if not leak.of(ignore)]
+        for one in judged
+    }
     if any(leaks.values()):  # once may be a cache that filled itself
         second = _rounds(module, MAX_FAILURES, how)
         again = {(k.place, k.function) for one in second for k in leaks_of(module, one.stacks)}
@@ -308,24 +315,23 @@ def _where(module: Module, calls: Calls, one: Round) -> str:
 # --- what is still allocated -----------------------------------------------------------
 
 
-def leaks_of(
-    module: Module, stacks: Iterable[Stack], ignore: str = "", least: int = 1
-) -> list[Leak]:
-    """Return by whom at least *least* objects were allocated that are left.
+def leaks_of(module: Module, stacks: Iterable[Stack]) -> list[Leak]:
+    """Return by whom the objects were allocated that are left.
 
-    Several objects make up a socket: they have one place. Functions of the
-    kernel that match *ignore* are left out.
+    Several objects make up a socket: they have one place.
     """
-    found: Counter[tuple[str, str]] = Counter()
-    for stack in stacks:
-        if any(map(_CACHES.search, stack)):
-            continue
-        for called, frame in zip(["", *stack], stack, strict=False):
-            if own := re.fullmatch(r"(\.[\w.]+)\+(0x[0-9a-f]+)", frame):
-                place = ""
-                if module.symbols:
-                    place = module.symbols.place(own[1], int(own[2], 16) - 1)
-                if not ignore or not re.search(ignore, called):
-                    found[place, called] += 1
-                break
-    return [Leak(place, called, n) for (place, called), n in found.items() if n >= least]
+    owners = [owner for stack in stacks if (owner := _owner(stack))]
+    places = [place for _, place in owners]
+    lines = module.symbols.places(places) if module.symbols else [""] * len(places)
+    found = Counter((line, called) for (called, _), line in zip(owners, lines, strict=True))
+    return [Leak(line, called, n) for (line, called), n in found.items()]
+
+
+def _owner(stack: Stack) -> tuple[str, Place] | None:
+    """Return what the module called to get an object, and from where; None for a cache's."""
+    if any(map(_CACHES.search, stack)):
+        return None
+    for called, frame in zip(["", *stack], stack, strict=False):
+        if own := re.fullmatch(r"(\.[\w.]+)\+(0x[0-9a-f]+)", frame):
+            return called, (own[1], int(own[2], 16) - 1)  # an address to return to
+    return None

@@ -67,14 +67,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     started = time.monotonic()
     seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
     exercises = [e for e in lab.exercises if not options.exercises or e.number in options.exercises]
-    config = Config(
-        kernel,
-        image.initramfs(kernel),
-        image.root(),
-        accel=options.accel,
-        files={**guest_files(lab, for_person=False), **witness.files(kernel)},
-        modules=(witness.PATH,),
-    )
+    config = machine(lab, kernel, options.accel)
     if options.accel == "kvm":
         options.on_stage("proving KVM by a boot")
         _prove_kvm(config)
@@ -163,6 +156,18 @@ def _prove_checks(lab: Lab, exercise: Exercise, run: checking.Plugin) -> None:
             f"{lab.root / 'lab.toml'}: exercise {exercise.number} is worth {exercise.points:g} "
             f"points, but its checks are worth {run.worth:g} and its health {exercise.health:g}."
         )
+
+
+def machine(lab: Lab, kernel: Kernel, accel: Accel = "tcg") -> Config:
+    """Return the machine that a lab's checks run in."""
+    return Config(
+        kernel,
+        image.initramfs(kernel),
+        image.root(),
+        accel=accel,
+        files={**guest_files(lab, for_person=False), **witness.files(kernel)},
+        modules=(witness.PATH,),
+    )
 
 
 def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:

@@ -136,6 +136,9 @@ class Build(Record):
 
 # --- a grade -------------------------------------------------------------------------
 
+NEEDS_A_KERNEL = "it needs a kernel with"
+"""How the message of a check begins that was not tried for want of a kernel's options."""
+
 
 class CheckResult(Record):
     """One check's outcome, with all a report needs to explain it."""

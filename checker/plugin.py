@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from checker import kernel_log
-from checker.model import CheckResult, Exercise, Finding, Lab, Status
+from checker.model import NEEDS_A_KERNEL, CheckResult, Exercise, Finding, Lab, Status
 from checker.testbed import TAINTS, Late, Module, Picks, Testbed, Unmet
 from vm.errors import (
     GuestCrashed,
@@ -37,7 +37,6 @@ from vm.guest import Guest
 
 MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
-
 
 _STUCK = "It stays in the kernel, with all it holds, until the next boot."
 _TAINTED = "The kernel noted that something went wrong in it, and the log does not say what."
@@ -162,15 +161,18 @@ class Plugin:
         """The guest that the module is in."""
         return module.guest
 
+    def _lacking(self, spec: Spec) -> list[str]:
+        have = self.testbed.config.kernel.features
+        return [need for need in spec.needs if need not in have]
+
     def _require(self, spec: Spec) -> None:
         built = self.testbed.build.module(spec.exercise.module)
         if built.grader_error:
             raise _GraderError(built.message)
         if built.ko is None:
             raise _BuildFailed(built.message, log=built.output)
-        kernel = self.testbed.config.kernel
-        if missing := [need for need in spec.needs if need not in kernel.features]:
-            pytest.skip(f"it needs a kernel with {', '.join(missing)}, as the debug kernel is")
+        if missing := self._lacking(spec):
+            pytest.skip(f"{NEEDS_A_KERNEL} {', '.join(missing)}, as the debug kernel is")
         passed = {result.id: result.status == "pass" for result in self.results}
         for earlier in spec.after:
             if not passed.get(earlier, True):
@@ -237,13 +239,12 @@ class Plugin:
             message = getattr(error, "msg", "") or str(error)
         elif error is not None:
             message = f"{type(error).__name__}: {error}" if status == "error" else str(error)
-        lacking = not set(spec.needs) <= self.testbed.config.kernel.features
         result = CheckResult(
             id=spec.id,
             title=spec.title,
             status=status,
             points=spec.points if status == "pass" else 0.0,
-            max_points=0.0 if lacking else spec.points,
+            max_points=0.0 if self._lacking(spec) else spec.points,
             message=message,
             seconds=round(time.monotonic() - self._started, 3),
             expected=expected,

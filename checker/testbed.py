@@ -87,6 +87,11 @@ class Traces:
     rest: frozenset[str]
 
     @classmethod
+    def of(cls, guest: Guest) -> Self:
+        """Return what the kernel of *guest* holds now."""
+        return cls.read(guest.run(["/sbin/tool", "traces", *_TRACES]).text)
+
+    @classmethod
     def read(cls, text: str) -> Self:
         """Read the taint, the loaded modules, and the lines for majors and open sockets.
 
@@ -186,11 +191,7 @@ class Module:
     @property
     def loaded(self) -> bool:
         """Whether the kernel lists the module, half-loaded ones included."""
-        return self.name in self.traces().modules
-
-    def traces(self) -> Traces:
-        """Return what the guest's kernel holds now."""
-        return Traces.read(self.guest.run(["/sbin/tool", "traces", *_TRACES]).text)
+        return self.name in Traces.of(self.guest).modules
 
     def tidy(self) -> Traces:
         """Remove the module if it is there, and return what it left; Unmet when it will not go."""
@@ -274,11 +275,9 @@ class Testbed:
             assert ko is not None
             payload = {path: PayloadFile(ko)}
             self._guest = self._stack.enter_context(snapshot.guest(self.config, payload))
-        before = self._before or Traces(0, frozenset(), frozenset())
-        under_test = Module(self._guest, module.name, f"/lab/{path}", before, self.symbols)
         if self._before is None:
-            under_test.before = self._before = under_test.traces()
-        return under_test
+            self._before = Traces.of(self._guest)
+        return Module(self._guest, module.name, f"/lab/{path}", self._before, self.symbols)
 
     def spoil(self) -> None:
         """Throw the guest away; the next check gets a fresh one."""

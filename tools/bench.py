@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checker import build, grading, lab, selftest, submission
-from vm import image, kernel, snapshot, tools, witness
+from vm import image, kernel, snapshot, tools
 from vm.errors import VMError
 from vm.guest import Guest
 from vm.kernel import Kernel
@@ -103,9 +103,7 @@ PRIVATE_GOAL = 64
 
 def configuration(on: Kernel) -> Config:
     """Return the machine that checks run in."""
-    networking = lab.load("networking")
-    files = {**grading.guest_files(networking, for_person=False), **witness.files(on)}
-    return Config(on, image.initramfs(on), image.root(), files=files, modules=(witness.PATH,))
+    return grading.machine(lab.load("networking"), on)
 
 
 def changed_solution(folder: Path, number: int) -> Path:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from checker.model import CheckResult, ExerciseResult, Grade, Status
+from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
 
 WORDS: dict[Status, str] = {
@@ -121,7 +121,7 @@ def unseen(grade: Grade) -> str:
 
 def lacks_feature(check: CheckResult) -> bool:
     """Say whether a check was left out for want of an option of the kernel."""
-    return check.status == "skip" and check.message.startswith("it needs a kernel with")
+    return check.status == "skip" and check.message.startswith(NEEDS_A_KERNEL)
 
 
 def untried(exercise: ExerciseResult, waits: dict[str, str]) -> dict[str, int]:
