@@ -39,6 +39,8 @@ MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
 
 _STUCK = "It stays in the kernel, with all it holds, until the next boot."
+_WATCHES = {"locks": "lockdep", "probes": "kprobes"}
+"""What vm/witness says is awake, as the kernel's documentation names it."""
 _TAINTED = "The kernel noted that something went wrong in it, and the log does not say what."
 
 
@@ -194,6 +196,10 @@ class Plugin:
         before = module.before
         if now.taint & ~before.taint & TAINTS:
             self._own = [Finding(kind="taint", summary=_TAINTED, report=module.kernel_says())]
+            return
+        if blind := [_WATCHES.get(name, name) for name in sorted(before.awake - now.awake)]:
+            summary = f"The module turned {' and '.join(blind)} off, which would tell on it."
+            self._own = [Finding(kind="watch-off", summary=summary)]
             return
         self._spoilt = (now.modules, now.rest) != (before.modules, before.rest)
 

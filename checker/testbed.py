@@ -84,6 +84,7 @@ class Traces:
 
     taint: int
     modules: frozenset[str]
+    awake: frozenset[str]
     rest: frozenset[str]
 
     @classmethod
@@ -93,7 +94,7 @@ class Traces:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read the taint, the loaded modules, and the lines for majors and open sockets.
+        """Read the taint, the loaded modules, what watches, and the majors and open sockets.
 
         *text* is what `tool traces` prints: files, each behind a line ==> PATH <==.
         """
@@ -104,11 +105,12 @@ class Traces:
                 name = match[1]
             elif line:
                 sections.setdefault(name, []).append(line)
-        tainted, modules, devices, *sockets = (sections.get(path, []) for path in _TRACES)
+        tainted, modules, awake, devices, *sockets = (sections.get(path, []) for path in _TRACES)
         rows = [row.split()[:4] for table in sockets for row in table[1:]]
         return cls(
             taint=int(tainted[0]) if tainted and re.fullmatch(r"[0-9]{1,9}", tainted[0]) else 0,
             modules=frozenset(row.split(" ")[0] for row in modules),
+            awake=frozenset(" ".join(awake).split()),
             rest=frozenset(devices)
             | {" ".join(row[1:]) for row in rows if len(row) == 4 and row[3] != _TIME_WAIT},
         )
@@ -117,6 +119,7 @@ class Traces:
 _TRACES = (
     "/proc/sys/kernel/tainted",
     "/proc/modules",
+    "/sys/module/witness/parameters/awake",
     "/proc/devices",
     "/proc/net/tcp",
     "/proc/net/udp",

@@ -66,6 +66,9 @@ SAYS = {
     "proc-garbage": "holds what no kernel writes there",
     "programs-rewritten": "nothing listens where it should",
     "scripts-rewritten": "netcat did not get the message",
+    # whom it blinds
+    "kprobes-off": "turned kprobes off",
+    "lockdep-off": "turned lockdep off",
     # what it keeps from others
     "ioctl-sleeps": "The ioctl did not come back",
     "network-locked": "insmod did not come back",
@@ -81,6 +84,9 @@ SAYS = {
     "warnings": "#pragma message: again",
 }
 """What the first check that is lost says; the others lose nothing."""
+
+DEBUG = {"lockdep-off"}
+"""What needs a debug kernel to be anything at all."""
 
 SLOW = {
     *("all-memory", "halt", "packet-flood", "quiet-flood", "suspend", "threads", "triple-fault"),
@@ -103,15 +109,16 @@ def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     [pytest.param(m, id=m.name, marks=pytest.mark.slow if m.name in SLOW else ()) for m in HOSTILE],
 )
 def test_hostile_submission_hurts_itself_alone(
-    hostile: Mutant, lab: Lab, stock_kernel: Kernel, tmp_path: Path, request: pytest.FixtureRequest
+    hostile: Mutant, lab: Lab, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """It is graded, with the points and the words that are due, and every report can be made."""
+    kernel = request.getfixturevalue("debug_kernel" if hostile.name in DEBUG else "stock_kernel")
     if "hangs" in SAYS.get(hostile.name, ""):
         request.getfixturevalue("short_patience")
     mutants.apply(hostile, lab.solution, tmp_path / "student")
     options = grading.Options(exercises=frozenset(hostile.earns), seed=1, jobs=1)
     given = submission.read(lab, tmp_path / "student")
-    grade = grading.grade_submission(lab, given, stock_kernel, options)
+    grade = grading.grade_submission(lab, given, kernel, options)
     lost = [c for e in grade.exercises for c in e.checks if c.status not in ("pass", "skip")]
     told = [f"{c.id} {c.status}: {c.message} {c.expected} {c.actual} {c.log}" for c in lost]
     assert grade.status == "graded", told
@@ -128,7 +135,7 @@ def test_hostile_submission_hurts_itself_alone(
 
 def test_every_word_belongs_to_a_hostile_submission() -> None:
     """No line of the tables is left over from a patch that is gone."""
-    assert SAYS.keys() | SLOW <= {m.name for m in HOSTILE}
+    assert SAYS.keys() | DEBUG | SLOW <= {m.name for m in HOSTILE}
 
 
 def test_files_that_are_no_source_cost_their_exercises_alone(

@@ -52,12 +52,13 @@ INSIDE = "/run/knetlab"
 
 # mitigations=off: no secrets live here, and their detours cost an emulated processor dearly;
 # kmemleak=off: it makes all else twice as slow, and vm/witness knows sooner what leaks;
+# thash_entries: /proc/net/tcp is read often, and walks all of that table;
 # console= comes last so that /dev/console is the serial port; a panic resets at
 # once, which -no-reboot turns into an end that QMP announces.
 COMMAND_LINE = (
     "root=/dev/vda ro panic=-1 oops=panic unknown_nmi_panic=1 softlockup_panic=1 "
-    "mitigations=off kmemleak=off loglevel=4 net.ifnames=0 ipv6.disable=1 no_timer_check "
-    "tsc=reliable console=ttyS0"
+    "mitigations=off kmemleak=off thash_entries=64 loglevel=4 net.ifnames=0 ipv6.disable=1 "
+    "no_timer_check tsc=reliable console=ttyS0"
 )
 
 

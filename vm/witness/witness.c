@@ -19,8 +19,12 @@
  * (Documentation/fault-injection).
  *
  * major: writing N holds the major number N, 0 gives it back.
+ *
+ * awake: reading says what would still tell on a module: probes (kprobes are
+ * hit), locks (lockdep has not been turned off).
  */
 
+#include <linux/debug_locks.h>
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/kprobes.h>
@@ -372,6 +376,71 @@ static void stop_failing(void)
 }
 #endif
 
+/* --- whether anybody looks ---------------------------------------------------------------- */
+
+#ifdef CONFIG_KPROBES
+static bool hit;
+
+static noinline void canary(void)
+{
+	barrier();
+}
+
+static int on_canary(struct kprobe *probe, struct pt_regs *regs)
+{
+	hit = true;
+	return 0;
+}
+
+static struct kprobe canary_probe = {
+	.addr		= (kprobe_opcode_t *)canary,
+	.pre_handler	= on_canary,
+};
+
+static int start_looking(void)
+{
+	return register_kprobe(&canary_probe);
+}
+
+static void stop_looking(void)
+{
+	unregister_kprobe(&canary_probe);
+}
+
+static bool probes_hit(void)
+{
+	hit = false;
+	canary();
+	return READ_ONCE(hit);
+}
+#else
+static int start_looking(void)
+{
+	return 0;
+}
+
+static void stop_looking(void)
+{
+}
+
+static bool probes_hit(void)
+{
+	return false;
+}
+#endif
+
+static int get_awake(char *text, const struct kernel_param *param)
+{
+	bool locks = IS_ENABLED(CONFIG_LOCKDEP) && debug_locks;
+
+	return sysfs_emit(text, "%s %s\n", probes_hit() ? "probes" : "", locks ? "locks" : "");
+}
+
+static const struct kernel_param_ops awake_ops = {
+	.get	= get_awake,
+};
+module_param_cb(awake, &awake_ops, NULL, 0400);
+
 static struct dentry *file;
 
 static int __init witness_init(void)
@@ -381,19 +450,27 @@ static int __init witness_init(void)
 	if (err)
 		return err;
 	err = start_failing();
-	if (err) {
-		unregister_module_notifier(&modules);
-		return err;
-	}
+	if (err)
+		goto out_notifier;
+	err = start_looking();
+	if (err)
+		goto out_failing;
 	for_each_kernel_tracepoint(find_event, NULL);
 	file = debugfs_create_file("witness", 0400, NULL, NULL, &objects_fops);
 	return 0;
+
+out_failing:
+	stop_failing();
+out_notifier:
+	unregister_module_notifier(&modules);
+	return err;
 }
 
 static void __exit witness_exit(void)
 {
 	debugfs_remove(file);
 	stop_watching();
+	stop_looking();
 	stop_failing();
 	if (major)
 		unregister_chrdev(major, "witness");
