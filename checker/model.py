@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Status = Literal["pass", "fail", "skip", "crash", "timeout", "error"]
 """What became of a check. ``error`` is the grader's own trouble, never the student's."""
@@ -215,3 +215,50 @@ class Grade(Record):
     def to_json(self) -> str:
         """Return the record as knetlab/grade/v1 JSON text, one newline at the end."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+# --- a class -------------------------------------------------------------------------
+
+
+class Student(Record):
+    """Who handed in, as far as the LMS or the roster says; unknown fields are empty."""
+
+    key: str = Field(
+        min_length=1, description="unique in a class and the same in every run; names files"
+    )
+    name: str = Field(default="", description="for people: Ada Lovelace")
+    id: str = Field(default="", description="the LMS's number of the user")
+    sis_id: str = Field(default="", description="the school's own id")
+    login: str = ""
+    email: str = ""
+
+
+class Attempt(Record):
+    """One submission of a student, with its grade or why there is none."""
+
+    student: str = Field(description="the student's key")
+    label: str = Field(default="", description="which of a student's: the LMS's number or name")
+    submitted: AwareDatetime | None = Field(
+        default=None, description="when, as the LMS, git or the roster has it"
+    )
+    late: bool | None = Field(default=None, description="what the LMS says, where it says no time")
+    grade: Grade | None = None
+    problem: str = Field(default="", description="a sentence, when nothing could be graded")
+
+
+class Mark(Record):
+    """What goes into the gradebook, by the rules of the course; points of the lab."""
+
+    raw: float
+    penalty: float = Field(ge=0, description="points taken off for being late")
+    final: float
+    max_score: float
+    notes: tuple[str, ...] = Field(default=(), description="sentences: why it is not the raw score")
+
+
+class Entry(Record):
+    """One student of a class: the attempt that counts, and the mark for it."""
+
+    student: Student
+    attempt: Attempt | None = Field(default=None, description="None: nothing was handed in")
+    mark: Mark | None = Field(default=None, description="None: there is no grade to mark")
