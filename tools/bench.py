@@ -2,7 +2,9 @@
 
 Everything is measured in one run, warm, on each kernel at hand, and printed as
 medians beside the goal. The bare boot is QEMU with the kernel and an initramfs
-of one program that says hello: no disk, no network, real time.
+of one program that says hello: no disk, no network, real time. Goals are in boots
+of the stock kernel, which is nobody's to make slow or fast; those of the debug
+kernel were 1.2 and 0.02 boots of one that took 3.9 times as long to boot.
 
     --json FILE    keep the figures
     --restores N   restore so many guests, two at a time, and count failures (300)
@@ -93,10 +95,18 @@ def timed(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
+DEBUG_BOOTS = 7.4 / 1.88
+"""Boots of a stock kernel that a debug kernel took whose every function was instrumented."""
+
 GOALS = {
     "stock": {"restore to the first command": 0.05, "knetlab check on the solution": 2.0},
-    "debug": {"restore to the first command": 0.02, "knetlab check on the solution": 1.2},
+    "debug": {
+        "restore to the first command": 0.02 * DEBUG_BOOTS,
+        "knetlab check on the solution": 1.2 * DEBUG_BOOTS,
+    },
 }
+"""At most so many bare boots of the stock kernel."""
+
 PRIVATE_GOAL = 64
 """MiB of memory that a further clone may have for itself."""
 
@@ -226,13 +236,15 @@ def main() -> None:
             folder = Path(name)
             folder.chmod(0o755)
             figures = found[on.name] = measure(on, folder)
-        table = Table("stage", "seconds", "bare boots", "at most", box=None, pad_edge=False)
+        columns = ("stage", "seconds", "its boots", "stock boots", "at most")
+        table = Table(*columns, box=None, pad_edge=False)
+        unit = found["stock"]["bare boot"]
         for what, seconds in figures.items():
             if "memory" in what:
                 continue
             goal = GOALS[on.name].get(what)
-            ratio = f"{seconds / figures['bare boot']:.3f}"
-            table.add_row(what, f"{seconds:.2f}", ratio, f"{goal:g}" if goal else "")
+            ratios = [f"{seconds / boot:.3f}" for boot in (figures["bare boot"], unit)]
+            table.add_row(what, f"{seconds:.2f}", *ratios, f"{goal:.2g}" if goal else "")
         console.print(f"Linux {on.release}, medians")
         console.print(table)
         private = figures["private memory of one of four clones"]
