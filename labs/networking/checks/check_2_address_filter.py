@@ -122,7 +122,7 @@ def check_enotty(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """However often an address is set and a connection is opened, nothing is left of it."""
     address, times = picks.loopback(), 20
-    route = Route("127.0.0.1", picks.port(), address, picks.port())
+    route = Route(picks.loopback(), picks.port(), address, picks.port())
 
     def work() -> None:
         argv = [PROBE, "work", DEVICE, str(times), *(str(part) for part in route)]

@@ -75,7 +75,10 @@ static int bound(int type, const char *address, const char *port)
 	struct sockaddr_in addr = at(address, port);
 	struct timeval patience = { .tv_sec = 5 };
 	int fd = socket(AF_INET, type, 0);
+	int reuse = type == SOCK_STREAM;
 
+	/* else a connection of an earlier check, in TIME_WAIT, could have the port */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
 		exit(fail("bind"));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
