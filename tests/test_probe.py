@@ -1,4 +1,4 @@
-"""The networking lab's own program in the guest: its connections do not stand in each other's way."""
+"""The lab's own program in the guest: its connections do not stand in each other's way."""
 
 from __future__ import annotations
 
