@@ -1,0 +1,53 @@
+"""Grading on a Dask cluster: the same function, mapped over its workers.
+
+The cluster may stand on Slurm (dask-jobqueue), Kubernetes (dask-kubernetes) or
+SSH; each worker has knetlab installed as it is here, and one thread, since a
+guest wants a core of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from checker import batch
+from checker.batch import Results, Runner, Task
+from checker.errors import InputError
+from checker.model import Grade
+
+CONNECT_SECONDS = 30
+
+
+def runner(scheduler: str) -> Runner:
+    """Return a runner whose tasks are done by the workers of the Dask scheduler at *scheduler*.
+
+    What a worker was at that is lost is done again by another (Dask's own
+    ``distributed.scheduler.allowed-failures``). Raises InputError when there is no
+    Dask here, or no scheduler there.
+    """
+    try:
+        from distributed import Client, as_completed  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise InputError("--executor dask needs it: pip install 'knetlab[cluster]'.") from error
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"There is no Dask scheduler at {scheduler}: {error}.") from error
+
+    def run(tasks: Sequence[Task]) -> Results:
+        of = {client.submit(_grade, task, pure=False): task for task in tasks}
+        try:
+            for future in as_completed(list(of)):
+                error = future.exception()
+                yield of.pop(future), error if error is not None else future.result()
+        finally:
+            client.cancel(list(of), force=True)
+
+    return run
+
+
+def _grade(task: Task) -> Grade | Exception:
+    """Do a task on a worker; what it raises is no reason for Dask to try again."""
+    try:
+        return batch.grade(task)
+    except Exception as error:
+        return error
