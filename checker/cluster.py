@@ -7,7 +7,9 @@ guest wants a core of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from checker import batch
 from checker.batch import Results, Runner, Task
@@ -24,25 +26,37 @@ def runner(scheduler: str) -> Runner:
     ``distributed.scheduler.allowed-failures``). Raises InputError when there is no
     Dask here, or no scheduler there.
     """
+    with _connected(scheduler):
+        pass
+
+    def run(tasks: Sequence[Task]) -> Results:
+        from distributed import as_completed  # noqa: PLC0415 - an extra
+
+        with _connected(scheduler) as client:
+            of = {client.submit(_grade, task, pure=False): task for task in tasks}
+            try:
+                for future in as_completed(list(of)):
+                    error = future.exception()
+                    yield of.pop(future), error if error is not None else future.result()
+            finally:
+                client.cancel(list(of), force=True)
+
+    return run
+
+
+@contextlib.contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    """Yield Dask's client of *scheduler*."""
     try:
-        from distributed import Client, as_completed  # noqa: PLC0415 - an extra
+        from distributed import Client  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise InputError("--executor dask needs it: pip install 'knetlab[cluster]'.") from error
     try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise InputError(f"There is no Dask scheduler at {scheduler}: {error}.") from error
-
-    def run(tasks: Sequence[Task]) -> Results:
-        of = {client.submit(_grade, task, pure=False): task for task in tasks}
-        try:
-            for future in as_completed(list(of)):
-                error = future.exception()
-                yield of.pop(future), error if error is not None else future.result()
-        finally:
-            client.cancel(list(of), force=True)
-
-    return run
+    with client:
+        yield client
 
 
 def _grade(task: Task) -> Grade | Exception:
