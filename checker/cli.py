@@ -25,6 +25,7 @@ from checker.export import junit
 from checker.model import Grade
 from checker.report import html, terminal
 from checker.report import selftest as selftest_report
+from checker.report.progress import Progress
 from vm import image, machine
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
@@ -228,7 +229,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
     trials = selftest.plan(
         the_lab, sample=arguments.sample, only=arguments.only or (), repeat=arguments.repeat
     )
-    with selftest_report.Progress(Console(stderr=True, highlight=False)) as progress:
+    with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage)
         chosen = _kernels_at_hand(arguments.kernel)
         image.root()
@@ -238,7 +239,9 @@ def _selftest(arguments: argparse.Namespace) -> int:
             chosen,
             trials,
             jobs=arguments.jobs or len(os.sched_getaffinity(0)),
-            on_done=progress.trial_done,
+            on_done=lambda outcome: progress.done(
+                selftest_report.line(outcome), always=outcome.verdict in selftest.TROUBLES
+            ),
         )
     selftest_report.render(report, Console(highlight=False), verbose=arguments.verbose)
     if arguments.json:

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from rich import box
-from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from checker.report.text import count, one_line, plain
+from checker.report.text import count, plain
 from checker.selftest import TROUBLES, Disagreement, Kind, Outcome, Report
 
 GROUPS: dict[Kind, str] = {
@@ -103,60 +100,11 @@ def _counts(report: Report) -> Table:
     return table
 
 
-class Progress:
-    """Says how far the trials are: a bar with the time left on a terminal, else a line for each."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = console.is_terminal and not console.is_dumb_terminal
-        self._total = 0
-        self._done = 0
-        self._bar = bars.Progress(
-            bars.TextColumn("{task.description}", markup=False),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not self._live,
-        )
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def stage(self, text: str) -> None:
-        """Say that the stage *text* begins."""
-        if self._live:
-            self._bar.update(self._task, description=one_line(plain(text)))
-        else:
-            self._console.print(Text(plain(text)))
-
-    def begin(self, total: int) -> None:
-        """Say that *total* trials begin."""
-        self._total = total
-        self._bar.update(self._task, total=total, description="grading")
-
-    def trial_done(self, outcome: Outcome) -> None:
-        """Count *outcome*; without a terminal say what became of it."""
-        self._done += 1
-        self._bar.update(self._task, completed=self._done)
-        bad = outcome.verdict in TROUBLES
-        if bad or not self._live:
-            line = f"[{self._done}/{self._total}] {outcome.kernel} {outcome.name}: "
-            self._console.print(
-                Text.assemble(
-                    line,
-                    (outcome.verdict, "bold red" if bad else ""),
-                    f" ({outcome.seconds:.1f} s)",
-                )
-            )
+def line(outcome: Outcome) -> Text:
+    """Return what is said of a trial that ended."""
+    style = "bold red" if outcome.verdict in TROUBLES else ""
+    return Text.assemble(
+        f"{outcome.kernel} {outcome.name}: ",
+        (outcome.verdict, style),
+        f" ({outcome.seconds:.1f} s)",
+    )
