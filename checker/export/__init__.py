@@ -18,7 +18,7 @@ from checker.export import (
     prairielearn,
     table,
 )
-from checker.export.entries import Hidden
+from checker.export.entries import Hidden, for_students
 from checker.export.gradebook import Filled
 from checker.model import Entry
 
@@ -68,8 +68,9 @@ class Gradebook:
 Format = Document | Result | Gradebook
 
 
-def _junit(entries: Sequence[Entry], _: Options) -> str:
-    return junit.render(e.attempt.grade for e in entries if e.attempt and e.attempt.grade)
+def _junit(entries: Sequence[Entry], options: Options) -> str:
+    grades = [e.attempt.grade for e in entries if e.attempt and e.attempt.grade]
+    return junit.render(for_students(grade, options.hidden) for grade in grades)
 
 
 FORMATS: Mapping[str, Format] = {

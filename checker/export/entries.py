@@ -58,12 +58,20 @@ def reason(entry: Entry) -> str:
         return "Nothing was handed in."
     if attempt.grade is not None and attempt.grade.status == "error":
         return f"The grader itself failed: {attempt.grade.message or 'it did not say why.'}"
+    if attempt.grade is not None:
+        return "The rules of the course gave no mark."
     return attempt.problem or "It was not graded."
 
 
 def name(entry: Entry) -> str:
     """Return what people call the student."""
     return entry.student.name or entry.student.key
+
+
+def who(entry: Entry) -> str:
+    """Return the student's name and, in brackets, what tells them from others of that name."""
+    key = entry.student.key
+    return f"{name(entry)} ({key})" if name(entry) != key else key
 
 
 def for_students(grade: Grade, hidden: Hidden) -> Grade:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from checker.export.entries import name, reason, result
+from checker.export.entries import reason, result, who
 from checker.export.sheet import Sheet, decimal_mark, number
 from checker.model import Entry, Record
 from checker.report.text import count, one_line, plain, points
@@ -99,15 +99,17 @@ def fill(
     for entry, row in places:
         old = sheet.get(row.number, column)
         maximum = number(row.maximum)
-        marked = result(entry)
+        marked = result(entry) if entry.mark else None
         if why := reserved.get(old.upper(), ""):
-            kept.append(Left(student=name(entry), why=why))
-        elif len(sheet.rows[row.number]) <= column or not maximum:
-            kept.append(Left(student=name(entry), why="The gradebook has no maximum in its row."))
+            kept.append(Left(student=who(entry), why=why))
+        elif len(sheet.rows[row.number]) <= column:
+            kept.append(Left(student=who(entry), why="The row in the gradebook is cut off."))
+        elif not maximum:
+            kept.append(Left(student=who(entry), why="The row in the gradebook has no maximum."))
         elif marked is None:
-            kept.append(Left(student=name(entry), why=reason(entry)))
+            kept.append(Left(student=who(entry), why=reason(entry)))
         elif not marked[1]:
-            kept.append(Left(student=name(entry), why="Nothing could be earned."))
+            kept.append(Left(student=who(entry), why="Nothing could be earned."))
         else:
             if marked[1] != maximum:
                 scaling[_scaling(marked[1], maximum)] = None
@@ -117,8 +119,8 @@ def fill(
                 continue
             said = said.replace(".", decimal_mark(row.maximum))
             new[row.number, column] = said
-            changes.append(Change(student=name(entry), old=old, new=said))
-    claimed = {row.number for _, row in places} | {n for left in ambiguous.values() for n in left}
+            changes.append(Change(student=who(entry), old=old, new=said))
+    claimed = {row.number for _, row in places} | {n for _, numbers in ambiguous for n in numbers}
     return Filled(
         text=sheet.replace(new),
         scaling=tuple(scaling),
@@ -131,7 +133,7 @@ def fill(
             for row in rows
             if row.number not in claimed
         ),
-        ambiguous=tuple(ambiguous),
+        ambiguous=tuple(left for left, _ in ambiguous),
     )
 
 
@@ -142,18 +144,18 @@ def _scaling(of: float, maximum: float) -> str:
     )
 
 
-Placed = tuple[list[tuple[Entry, Row]], tuple[Left, ...], dict[Left, set[int]]]
+Placed = tuple[list[tuple[Entry, Row]], tuple[Left, ...], list[tuple[Left, set[int]]]]
 
 
 def _place(rows: Sequence[Row], entries: Sequence[Keyed], titles: Sequence[str]) -> Placed:
-    """Return (entry, its row), who has none, and who could have several -> those rows' numbers."""
+    """Return (entry, its row), who has none, and who could have several: those rows' numbers."""
     index: dict[tuple[int, str], list[Row]] = defaultdict(list)
     for row in rows:
         for key in enumerate(row.keys):
             index[key].append(row)
     places: list[tuple[Entry, Row]] = []
     without_row: list[Left] = []
-    ambiguous: dict[Left, set[int]] = {}
+    ambiguous: list[tuple[Left, set[int]]] = []
     for entry, keys in ((one.entry, one.keys) for one in entries):
         hits = [(titles[at], index[at, key]) for at, key in enumerate(keys) if key]
         hits = [(title, found) for title, found in hits if found]
@@ -168,14 +170,14 @@ def _place(rows: Sequence[Row], entries: Sequence[Keyed], titles: Sequence[str])
                 for title, found in hits
             )
             numbers = {row.number for _, found in hits for row in found}
-            ambiguous[Left(student=name(entry), why=f"{told}.")] = numbers
+            ambiguous.append((Left(student=who(entry), why=f"{told}."), numbers))
         else:
             why = f"no row has the same {', '.join(titles[:-1])} or {titles[-1]}"
-            without_row.append(Left(student=name(entry), why=why))
+            without_row.append(Left(student=who(entry), why=why))
     claims = Counter(row.number for _, row in places)
     for entry, row in places:
         if claims[row.number] > 1:
             why = f"{claims[row.number]} of the class claim row {row.number + 1}."
-            ambiguous[Left(student=f"{name(entry)} ({entry.student.key})", why=why)] = {row.number}
+            ambiguous.append((Left(student=who(entry), why=why), {row.number}))
     single = [(entry, row) for entry, row in places if claims[row.number] == 1]
     return single, tuple(without_row), ambiguous

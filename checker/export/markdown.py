@@ -120,8 +120,8 @@ def _reason(grade: Grade, group: list[CheckResult]) -> Iterator[str]:
 
 def _inline(text: str) -> str:
     # An at sign as an entity, and no bare address: GitHub turns both into links after Markdown.
-    line = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line(plain(text)))
-    return line.replace("\\@", "&#64;").replace("\\:\\/\\/", "\\:&#8203;\\/\\/")
+    line = re.sub(r"([!#$&*+\-.:<>@\[\\\]^_`{|}~])", r"\\\1", one_line(plain(text)))
+    return line.replace("\\@", "&#64;").replace("\\://", "\\:&#8203;//")
 
 
 def _code(text: str) -> str:

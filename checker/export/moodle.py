@@ -64,7 +64,7 @@ def fill(
         rows.append(
             Row(
                 number=n,
-                student=full if _telling(full) else book.get(n, identifier),
+                student=f"{book.get(n, identifier)} ({full})",
                 keys=(
                     number[2] if number else "",
                     book.get(n, emails).casefold() if emails is not None else "",
@@ -73,16 +73,22 @@ def fill(
                 maximum=book.get(n, maximum),
             )
         )
-    own = [(e, (e.student.id, e.student.email.casefold(), _plain(e.student.name))) for e in entries]
+    own = [
+        Keyed(
+            entry=entry,
+            keys=(
+                entry.student.id,
+                entry.student.email.casefold(),
+                _plain(entry.student.name),
+            ),
+        )
+        for entry in entries
+    ]
     return fill_rows(book, rows, own, grade, titles=KEYS, reserved={})
 
 
 def _plain(name: str) -> str:
     return " ".join(name.casefold().split())
-
-
-def _telling(name: str) -> bool:
-    return bool(name) and "@" not in name
 
 
 def _identifier(book: Sheet, header: Sequence[str], body: Sequence[int], name: str) -> int:

@@ -18,9 +18,9 @@ MARK = ("raw", "penalty", "final", "max", "status", "notes")
 def render(entries: Sequence[Entry]) -> str:
     """Return *entries* as CSV (RFC 4180), UTF-8 when written.
 
-    All text is quoted and begins with nothing that a spreadsheet calculates. Points are bare
-    numbers. A cell for which there is no grade is empty, never 0. The status is ``graded``,
-    ``error`` (the grader's), ``problem`` (nothing could be graded) or ``missing``.
+    All cells are quoted, and text begins with nothing that a spreadsheet calculates. A cell for
+    which there is no grade is empty, never 0. The status is ``graded``, ``error`` (the
+    grader's), ``problem`` (nothing could be graded) or ``missing``.
     """
     numbers = sorted(
         {e.number for entry in entries if (grade := graded(entry)) for e in grade.exercises}
