@@ -290,6 +290,14 @@ def test_annotations_are_escaped(one: Entry) -> None:
         assert properties.get("file", "") in ("", *PATHS.values())
 
 
+def test_annotation_titles_come_through() -> None:
+    """A comma and a colon in a title do not end it."""
+    text = github.render([entry("a, b: c=d", "grader-error", name="a, b: c=d")], PATHS)
+    assert text.startswith("::warning title=a%2C b%3A c=d has no grade::")
+    titles = [p["title"] for _, p, _ in annotations(entry("a", "evil"))]
+    assert "ka\\x1bsan, during 1.outgoing-syn" in titles
+
+
 def test_annotation_says_what_was_said() -> None:
     """Percent signs, commas and line ends come through."""
     messages = [message for _, _, message in annotations(said("50%, a: b\nsecond %0A"))]

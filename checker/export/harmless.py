@@ -25,5 +25,5 @@ def workflow(text: str) -> str:
     The runner (ActionCommand in actions/runner) takes ``::name::`` where a line begins, blanks
     left out, and the older ``##[name]`` anywhere in it; Azure's takes ``##vso[``.
     """
-    text = re.sub(r"^(\s*):(?=:)", r"\1: ", text, flags=re.MULTILINE)
+    text = re.sub(r"^([^\S\n]*):(?=:)", r"\1: ", text, flags=re.MULTILINE)
     return re.sub(r"#(?=#(?:\[|vso))", "# ", text)
