@@ -172,13 +172,13 @@ def _mend(grade: Grade, exercise: ExerciseResult, check: CheckResult) -> str:
         what = f'find what never ends in exercise {exercise.number}, check "{title}".'
     else:
         what = f'make this true in exercise {exercise.number}: "{title}".'
-    where = _where(grade, check)
-    begin = f" Begin at {where}." if where else ""
+    place = where(grade, check)
+    begin = f" Begin at {place}." if place else ""
     then = f"Then check again; --exercise {exercise.number} tries only this exercise."
     return f"What to do first: {what}{begin} {then}"
 
 
-def _where(grade: Grade, check: CheckResult) -> str:
+def where(grade: Grade, check: CheckResult) -> str:
     """Return the file and line to look at first, if the kernel or the compiler named one."""
     for finding in grade.findings:
         if finding.check == check.id and finding.location:
