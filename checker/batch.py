@@ -32,7 +32,7 @@ TRIES = 2
 
 
 @dataclass(frozen=True)
-class Handed:
+class Received:
     """One attempt, read: *submission* is None where nothing in it can be graded."""
 
     student: Student
@@ -127,7 +127,7 @@ def jobs_here() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), free // MEMORY))
 
 
-def take(store: Store, lab: Lab, on: Kernel, handed: Iterable[Handed]) -> list[Task]:
+def take(store: Store, lab: Lab, on: Kernel, handed: Iterable[Received]) -> list[Task]:
     """Note what was handed in; return a task for each grade it comes to, equal ones once."""
     tasks: dict[str, Task] = {}
     for one in handed:
@@ -195,9 +195,8 @@ def _round(
             if isinstance(result, InputError | MissingTool | NoSandbox | NoSpace | Mismatch):
                 raise result
             if isinstance(result, Grade) and result.status == "graded":
-                seconds = result.provenance.seconds
-                store.save(task.key, result, seconds)
-                on_done(Done(task, result, "", seconds))
+                store.save(task.key, result)
+                on_done(Done(task, result, "", result.provenance.seconds))
                 continue
             problem = result.message if isinstance(result, Grade) else _sentence(result)
             if store.fail(task.key, problem) < TRIES and not last:
@@ -211,7 +210,7 @@ def _sentence(error: Exception) -> str:
     return str(error) if isinstance(error, VMError) else f"{type(error).__name__}: {error}"
 
 
-def only(handed: Iterable[Handed], names: Collection[str]) -> list[Handed]:
+def only(handed: Iterable[Received], names: Collection[str]) -> list[Received]:
     """Return what the students in *names* (keys, names, logins, ids) handed in; all without names.
 
     Raises InputError for a name that nobody has.

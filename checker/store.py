@@ -43,7 +43,7 @@ CREATE TABLE sources (
     hash TEXT NOT NULL, path TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (hash, path)
 );
 CREATE TABLE grades (
-    key TEXT PRIMARY KEY, record TEXT NOT NULL, seconds REAL NOT NULL, finished TEXT NOT NULL
+    key TEXT PRIMARY KEY, record TEXT NOT NULL, tries INTEGER NOT NULL, finished TEXT NOT NULL
 );
 CREATE TABLE errors (
     key TEXT PRIMARY KEY, message TEXT NOT NULL, tries INTEGER NOT NULL, finished TEXT NOT NULL
@@ -184,13 +184,14 @@ class Store:
 
     # -- grades -------------------------------------------------------------------------
 
-    def save(self, key: str, grade: Grade, seconds: float) -> None:
-        """Keep the grade *key*, made in so many seconds; a grader's error is for fail()."""
+    def save(self, key: str, grade: Grade) -> None:
+        """Keep the grade *key*; a grader's error is for fail()."""
         assert grade.status == "graded"
+        tries = self.tries(key) + 1
         with self._db:
             self._db.execute(
                 "INSERT OR REPLACE INTO grades VALUES (?, ?, ?, ?)",
-                (key, grade.model_dump_json(by_alias=True), seconds, _now()),
+                (key, grade.model_dump_json(by_alias=True), tries, _now()),
             )
             self._db.execute("DELETE FROM errors WHERE key = ?", (key,))
             self._point(key)
@@ -235,11 +236,11 @@ class Store:
         return [Student.model_validate_json(record) for (record,) in rows]
 
     def attempts(self) -> list[Attempt]:
-        """Return the attempts with the grades that stand for them, by student and label."""
+        """Return the attempts with the grades that stand for them, as they were added."""
         rows = self._db.execute(
             "SELECT student, label, submitted, late, problem, wanted, graded, grades.record, "
             "errors.message FROM attempts LEFT JOIN grades ON grades.key = graded "
-            "LEFT JOIN errors ON errors.key = wanted ORDER BY student, label"
+            "LEFT JOIN errors ON errors.key = wanted ORDER BY attempts.rowid"
         )
         found = []
         for student, label, submitted, late, problem, wanted, graded, record, error in rows:
@@ -277,13 +278,13 @@ class Store:
         )
         return [Trouble(*row) for row in rows]
 
-    def seconds(self) -> list[tuple[str, float]]:
-        """Return how long each student's grade took, the longest first."""
+    def tried(self) -> dict[str, int]:
+        """Return how often the grader had to try, by student: of each the most."""
         rows = self._db.execute(
-            "SELECT student, seconds FROM attempts JOIN grades ON grades.key = graded "
-            "ORDER BY seconds DESC, student"
+            "SELECT student, max(tries) FROM attempts JOIN grades ON grades.key = graded "
+            "GROUP BY student"
         )
-        return list(rows)
+        return dict(rows)
 
 
 def source_hash(sources: Mapping[str, bytes]) -> str:

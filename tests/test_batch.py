@@ -10,7 +10,7 @@ from classes import grade
 from support import SOLUTION
 
 from checker import batch, submission
-from checker.batch import Done, Handed, Results, Task
+from checker.batch import Done, Received, Results, Task
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
 from checker.store import Store
@@ -38,9 +38,9 @@ def changed(given: Submission, text: bytes) -> Submission:
     return given.model_copy(update={"files": (first, *rest)})
 
 
-def handed(key: str, given: Submission | None) -> Handed:
+def handed(key: str, given: Submission | None) -> Received:
     """Return an attempt of the student *key*."""
-    return Handed(Student(key=key), Attempt(student=key), given)
+    return Received(Student(key=key), Attempt(student=key), given)
 
 
 class Fake:
@@ -165,14 +165,14 @@ def test_nothing_to_grade_is_said(tmp_path: Path, lab: Lab, on: Kernel) -> None:
     """An attempt without a submission has its problem, and no task."""
     with Store(tmp_path, lab.name) as store:
         lost = Attempt(student="a", problem="a.zip is damaged.")
-        assert batch.take(store, lab, on, [Handed(Student(key="a"), lost, None)]) == []
+        assert batch.take(store, lab, on, [Received(Student(key="a"), lost, None)]) == []
         (found,) = store.attempts()
         assert found.problem == "a.zip is damaged."
 
 
 def test_only_knows_keys_names_and_ids(given: Submission) -> None:
     """--only finds a student by any name they have, and refuses one that nobody has."""
-    ada = Handed(Student(key="ada", name="Ada L", id="7"), Attempt(student="ada"), given)
+    ada = Received(Student(key="ada", name="Ada L", id="7"), Attempt(student="ada"), given)
     bob = handed("bob", given)
     assert batch.only([ada, bob], ["7"]) == [ada]
     assert batch.only([ada, bob], ["Ada L", "bob"]) == [ada, bob]

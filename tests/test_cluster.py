@@ -15,7 +15,7 @@ import pytest
 from support import ROOT, SOLUTION
 
 from checker import batch, cluster, submission
-from checker.batch import Done, Handed
+from checker.batch import Done, Received
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
 from checker.store import Store
@@ -72,7 +72,8 @@ def test_killed_worker_costs_nothing(
     address, (victim, _) = workers
     solution = submission.read(lab, SOLUTION)
     handed = [
-        Handed(Student(key=str(n)), Attempt(student=str(n)), broken(solution, n)) for n in range(4)
+        Received(Student(key=str(n)), Attempt(student=str(n)), broken(solution, n))
+        for n in range(4)
     ]
     done: list[Done] = []
 

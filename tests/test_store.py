@@ -31,7 +31,7 @@ def test_grade_is_there_when_opened_again(tmp_path: Path) -> None:
     """What was saved is read back whole, with the sources it was made of."""
     with Store(tmp_path / "out", "networking") as store:
         store.add(ALICE, attempt(submitted=MONDAY), {"a/filter.c": b"int x;\n"}, "k1")
-        store.save("k1", grade("full"), 12.5)
+        store.save("k1", grade("full"))
     with Store(tmp_path / "out") as store:
         (found,) = store.attempts()
         assert found.submitted == MONDAY
@@ -40,14 +40,14 @@ def test_grade_is_there_when_opened_again(tmp_path: Path) -> None:
         assert found.grade.submission == "alice"
         assert store.sources("alice", "1") == {"a/filter.c": "int x;\n"}
         assert store.students() == [ALICE]
-        assert store.seconds() == [("alice", 12.5)]
+        assert store.tried() == {"alice": 1}
 
 
 def test_error_does_not_overwrite_an_earlier_grade(tmp_path: Path) -> None:
     """A grade stands while the newer one cannot be made, and it is said that it is earlier."""
     with Store(tmp_path, "networking") as store:
         store.add(ALICE, attempt(), {"filter.c": b"1"}, "old")
-        store.save("old", grade("full"), 1.0)
+        store.save("old", grade("full"))
         store.add(ALICE, attempt(), {"filter.c": b"2"}, "new")
         assert store.fail("new", "QEMU was killed.") == 1
         assert store.fail("new", "QEMU was killed again.") == 2
@@ -55,11 +55,12 @@ def test_error_does_not_overwrite_an_earlier_grade(tmp_path: Path) -> None:
         assert found.grade is not None
         assert "QEMU was killed again." in found.problem
         assert [t.message for t in store.troubles()] == ["QEMU was killed again."]
-        store.save("new", grade("skeleton"), 1.0)
+        store.save("new", grade("skeleton"))
         (found,) = store.attempts()
         assert found.grade is not None
         assert found.grade.score == 0
         assert (found.problem, store.troubles()) == ("", [])
+        assert store.tried() == {"alice": 3}
 
 
 def test_regrading_keeps_the_time_of_submission(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_equal_submissions_share_a_grade(tmp_path: Path) -> None:
     """A grade belongs to all who handed in the same, each under their own name."""
     with Store(tmp_path, "networking") as store:
         store.add(ALICE, attempt(), {"filter.c": b"1"}, "k")
-        store.save("k", grade("full"), 1.0)
+        store.save("k", grade("full"))
         bob = Student(key="bob")
         store.add(bob, Attempt(student="bob"), {"filter.c": b"1"}, "k")
         names = [a.grade.submission for a in store.attempts() if a.grade]
@@ -136,7 +137,7 @@ with Store(Path(sys.argv[1]), "networking") as store:
     for n in range(10_000):
         student = Student(key=f"s{n:05}")
         store.add(student, Attempt(student=student.key), {"filter.c": b"%d" % n}, f"k{n}")
-        store.save(f"k{n}", grade("full"), 1.0)
+        store.save(f"k{n}", grade("full"))
         print(n, flush=True)
 """
 
