@@ -210,18 +210,16 @@ def _sentence(error: Exception) -> str:
     return str(error) if isinstance(error, VMError) else f"{type(error).__name__}: {error}"
 
 
-def only(handed: Iterable[Received], names: Collection[str]) -> list[Received]:
-    """Return what the students in *names* (keys, names, logins, ids) handed in; all without names.
+def only(students: Iterable[Student], names: Collection[str]) -> set[str]:
+    """Return the keys of those of *students* that *names* name: by key, name, login, id, email.
 
-    Raises InputError for a name that nobody has.
+    Without names it is all of them. Raises InputError for a name that nobody has.
     """
-    handed = list(handed)
-    if not names:
-        return handed
-    known = {n for one in handed for n in _names(one.student)}
-    if missing := [name for name in names if name not in known]:
-        raise InputError(f"--only {missing[0]}: nobody who handed in is called so.")
-    return [one for one in handed if _names(one.student) & set(names)]
+    students = list(students)
+    for name in names:
+        if not any(name in _names(student) for student in students):
+            raise InputError(f"--only {name}: nobody in the class is called so.")
+    return {s.key for s in students if not names or _names(s) & set(names)}
 
 
 def _names(student: Student) -> set[str]:

@@ -278,6 +278,14 @@ class Store:
         )
         return [Trouble(*row) for row in rows]
 
+    def wanted(self) -> dict[str, list[str]]:
+        """Return key of a grade -> the students whose attempts should have it."""
+        found: dict[str, list[str]] = {}
+        rows = self._db.execute("SELECT DISTINCT wanted, student FROM attempts WHERE wanted != ''")
+        for key, student in rows:
+            found.setdefault(key, []).append(student)
+        return found
+
     def tried(self) -> dict[str, int]:
         """Return how often the grader had to try, by student: of each the most."""
         rows = self._db.execute(
