@@ -12,11 +12,11 @@
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
   const value = (cell) => (cell.dataset.value ?? cell.textContent).trim();
 
-  let rows = Array.from(body.rows, (row) => ({
-    row,
-    words: plain(`${row.textContent} ${row.dataset.search}`),
-    values: Array.from(row.cells, value),
-  }));
+  let rows = Array.from(body.rows, (row) => {
+    const values = Array.from(row.cells, value);
+    const state = row.querySelector(".state").textContent;
+    return { row, values, words: plain(`${values[0]} ${row.dataset.search} ${state}`) };
+  });
   let sorted = "";
 
   function tell() {

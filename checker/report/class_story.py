@@ -172,7 +172,8 @@ def state(entry: Entry) -> str:
 def kernels(entries: Iterable[Entry]) -> list[tuple[str, int]]:
     """Return the kernels that graded, "debug 6.1.0", with how many entries each."""
     found = Counter(
-        f"{grade.kernel.name} {grade.kernel.release}" for entry in entries
+        f"{grade.kernel.name} {grade.kernel.release}"
+        for entry in entries
         if (grade := grade_of(entry))
     )
     return found.most_common()

@@ -52,7 +52,9 @@ class Excerpt:
     def caption(self) -> str:
         """Return "filter.c, line 41" or "filter.c, lines 41 and 63", with the path."""
         *most, last = [str(line.number) for line in self.lines if line.marked]
-        return f"{self.path}, " + (f"lines {', '.join(most)} and {last}" if most else f"line {last}")
+        return f"{self.path}, " + (
+            f"lines {', '.join(most)} and {last}" if most else f"line {last}"
+        )
 
 
 def texts(submission: Submission) -> dict[str, str]:
