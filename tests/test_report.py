@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pages import Page, colours, contrast, words
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -33,11 +33,6 @@ def report(name: str | Grade, *, verbose: bool = False, width: int = 80) -> str:
     out = io.StringIO()
     terminal.render(grade, Console(file=out, width=width, _environ={}), verbose=verbose)
     return out.getvalue()
-
-
-def words(text: str) -> str:
-    """Undo the wrapping of lines, which no test is about."""
-    return " ".join(text.split())
 
 
 def terminal_console(environ: dict[str, str] | None = None) -> tuple[Console, io.StringIO]:
@@ -323,40 +318,6 @@ def test_progress_counts_on_a_terminal() -> None:
 # --- the page -------------------------------------------------------------------------
 
 
-class Page(HTMLParser):
-    """Reads a page: its elements, its text, and whether every element is closed in turn."""
-
-    VOID = ("meta", "link", "img", "br", "hr")
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.said = ""
-        self.feed(source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element; one that has an end is open until then."""
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close the element that was opened last, and no other."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Keep what a reader sees."""
-        if self.open and self.open[-1] != "style":
-            self.said += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Return the attributes of every *tag*."""
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_page_holds_itself(name: str) -> None:
     """The page is well-formed and asks nothing of the network: no script, no image, no link out."""
@@ -439,19 +400,11 @@ def test_page_shows_evil_text_as_text() -> None:
     assert "Zoë O'Néill <zoë@bücher.example> / 王小明" in said
 
 
-def luminance(colour: str) -> float:
-    """Return the relative luminance of #rrggbb, as WCAG defines it."""
-    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_page_has_contrast(scheme: int) -> None:
-    """Every text colour stands out from both backgrounds as WCAG AA asks, light and dark."""
-    root = re.findall(r":root \{(.*?)\}", html.render(load("full")), re.DOTALL)[scheme]
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", root))
+    """Every text colour stands out from both backgrounds as WCAG AA asks, and bars as well."""
+    found = colours(html.render(load("full")), scheme)
     for name in ("text", "quiet", "good", "bad", "warn", "link"):
         for ground in ("ground", "raised"):
-            dark, light = sorted(luminance(colours[key]) for key in (name, ground))
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+            assert contrast(found[name], found[ground]) >= 4.5, (name, ground)
+    assert contrast(found["bar"], found["ground"]) >= 3

@@ -34,6 +34,8 @@ patch patch makes wrong solutions for the tests
 sparse sparse checks the C code
 shellcheck shellcheck checks the shell code
 perl perl runs checkpatch
+chromium chromium shows the tests the pages of a class
+chromedriver chromium-driver lets the tests use it
 git git is asked by the tests which files are the project's
 "
 

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import datetime
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from checker.model import Grade, Mark
+from checker.report import source, story, templates, text
 
-from checker.model import Grade
-from checker.report import story, text
-
-# A page of many megabytes opens nowhere; the stored grade keeps every line.
-LINES, WIDTH = 200, 2000
-
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.globals.update(
-    words=story.WORDS, tally=story.tally, score=story.score, points=text.points, count=text.count
-)
-_PAGES.filters.update(one_line=text.one_line, fold=lambda log: text.fold(log, LINES, WIDTH))
+STYLES = ("page.css", "grade.css")
+NO_SOURCES: Mapping[str, str] = {}
 
 
-def render(grade: Grade) -> str:
-    """Return *grade* as an HTML page, UTF-8 when written."""
-    grade = text.clean(grade)
+def render(
+    grade: Grade,
+    *,
+    sources: Mapping[str, str] = NO_SOURCES,
+    mark: Mark | None = None,
+    hidden: frozenset[str] = frozenset(),
+    name: str = "",
+    submitted: datetime | None = None,
+) -> str:
+    """Return *grade* as an HTML page, UTF-8 when written.
+
+    *sources* are the student's files, path -> text (source.texts); the lines that a check,
+    the compiler or the kernel speaks of are shown from them. *mark* is what the course makes
+    of the score. The checks with the ids in *hidden* are not on the page, neither their names
+    nor their findings; it says how many there are, and their points. *name* stands in
+    place of the submission's.
+    """
+    whole = text.clean(grade)
+    grade = story.shown(whole, hidden)
+    withheld = {
+        exercise.number: [check for check in exercise.checks if check.id in hidden]
+        for exercise in whole.exercises
+    }
     first = {check.id: group[0] for group in story.reasons(grade) for check in group[1:]}
-    page = _PAGES.get_template("page.html.j2")
-    return page.render(
+    troubles = [check for exercise in grade.exercises for check in story.troubles(exercise)]
+    return templates.render(
+        "grade.html.j2",
+        styles=STYLES,
         grade=grade,
-        next_step=story.next_step(grade),
+        mark=text.clean(mark) if mark else None,
+        name=text.plain(name) or grade.submission,
+        submitted=moment(submitted),
+        withheld=withheld,
+        next_step=story.next_step(grade, [c for checks in withheld.values() for c in checks]),
         unseen=story.unseen(grade),
         same_as=first,
         waits=story.waiting(grade),
         anchors={check.id: f"check-{n}" for n, check in enumerate(story.checks(grade), 1)},
         incomplete={e.number for e in grade.exercises if story.mistakes(e)},
+        lines_of={c.id: source.excerpts((c.message, c.log), sources) for c in troubles},
+        lines_at=lambda location: source.excerpts((location,), sources),
     )
+
+
+def moment(when: datetime | None) -> str:
+    """Return "2026-11-20 21:30 UTC", in the time zone that *when* has; empty for None."""
+    return f"{when:%Y-%m-%d %H:%M %Z}" if when else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
@@ -88,12 +88,49 @@ def waiting(grade: Grade) -> dict[str, str]:
         if check.status != "skip":
             continue
         for other in status:
-            if re.search(rf"(?<![\w.-]){re.escape(other)}(?![\w-])", check.message):
+            if re.search(_whole(other), check.message):
                 root = waits.get(other, other)
                 if status[root] not in ("pass", "skip"):
                     waits[check.id] = root
                     break
     return waits
+
+
+def _whole(check: str) -> str:
+    """Return a pattern for the id of a check where it is not a part of another's."""
+    return rf"(?<![\w.-]){re.escape(check)}(?![\w-])"
+
+
+def shown(grade: Grade, hidden: Collection[str]) -> Grade:
+    """Return *grade* without the checks whose ids are in *hidden*, and without a word of them.
+
+    Their findings go with them, and their ids in what other checks say: an id can tell
+    what is looked for. The scores stay, as the mark was made of them. A check that sums
+    up others, as the kernel's health does, still says what it found; hide that as well
+    where it must not.
+    """
+    if not hidden:
+        return grade
+    secret = [check for check in checks(grade) if check.id in hidden]
+
+    def told(check: CheckResult) -> CheckResult:
+        message = check.message
+        for other in secret:
+            message = re.sub(_whole(other.id), "a check that is not shown", message)
+        return check.model_copy(update={"message": message})
+
+    exercises = tuple(
+        exercise.model_copy(
+            update={"checks": tuple(told(c) for c in exercise.checks if c.id not in hidden)}
+        )
+        for exercise in grade.exercises
+    )
+    spoken = {check.message for check in secret if check.status == "error"}
+    message = "A check that is not shown failed." if grade.message in spoken else grade.message
+    findings = tuple(finding for finding in grade.findings if finding.check not in hidden)
+    return grade.model_copy(
+        update={"exercises": exercises, "findings": findings, "message": message}
+    )
 
 
 _SEEN_WITH = {
@@ -142,8 +179,11 @@ def untried(exercise: ExerciseResult, waits: dict[str, str]) -> dict[str, int]:
     return dict(found)
 
 
-def next_step(grade: Grade) -> str:
-    """Return the one thing to do now, as a sentence or two."""
+def next_step(grade: Grade, withheld: Iterable[CheckResult] = ()) -> str:
+    """Return the one thing to do now, as a sentence or two.
+
+    *withheld* are the checks that shown() took out of *grade*.
+    """
     again = "Run it again; if it fails again, tell your instructor."
     if grade.status == "error":
         return f"Nothing to mend for you: the grader itself failed. {again}"
@@ -152,6 +192,8 @@ def next_step(grade: Grade) -> str:
             return _mend(grade, exercise, check)
     if any(check.status == "error" for check in checks(grade)):
         return f"Nothing to mend for you: what went wrong is the grader's fault. {again}"
+    if any(check.points < check.max_points for check in withheld):
+        return "Nothing that is shown failed; what is missing are points of checks that are not."
     if grade.score < grade.max_score:
         return "Nothing failed, but not everything was tried: each exercise says why."
     return f"Full marks, {score(grade)} points: nothing left to do."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
-from checker.model import Grade
+from checker.model import Record
+
+_Record = TypeVar("_Record", bound=Record)
 
 # What a terminal, a page or an XML reader would act on or choke on: C0 but newline and
 # tab, DEL, C1, what turns the direction of writing, other line ends, lone surrogates and
@@ -33,8 +35,8 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def clean(grade: Grade, encoding: str = "utf-8") -> Grade:
-    """Return *grade* with every string in it plain, and printable in *encoding*.
+def clean(record: _Record, encoding: str = "utf-8") -> _Record:
+    """Return *record* with every string in it plain, and printable in *encoding*.
 
     Each report begins with this, so that no field can be forgotten later.
     """
@@ -49,7 +51,7 @@ def clean(grade: Grade, encoding: str = "utf-8") -> Grade:
                 return [walk(item) for item in value]
         return value
 
-    return Grade.model_validate(walk(grade.model_dump()))
+    return type(record).model_validate(walk(record.model_dump()))
 
 
 def one_line(text: str) -> str:
