@@ -20,12 +20,13 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import IO, Protocol, cast
 
 import zstandard
 
 from checker.errors import InputError
+from checker.names import shown
 
 SUFFIXES = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst"),
@@ -80,12 +81,6 @@ def stem(name: str) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name
-
-
-def shown(name: str | PurePath) -> str:
-    """Return *name*, which may hold any bytes, fit to stand in a sentence: printable, not long."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(name))
-    return text if len(text) <= 120 else f"{text[:80]}...{text[-30:]}"
 
 
 def unpack(path: Path, folder: Path, limits: Limits | None = None) -> list[str]:

@@ -45,9 +45,9 @@ def tarred(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def sevened(path: Path, files: dict[str, bytes], password: str | None = None) -> Path:
+def sevened(path: Path, files: dict[str, bytes]) -> Path:
     """Make a 7z archive of *files*."""
-    with py7zr.SevenZipFile(path, "w", password=password) as made:
+    with py7zr.SevenZipFile(path, "w") as made:
         for name, content in files.items():
             made.writestr(content, name)
     return path
@@ -69,7 +69,7 @@ def refuse(path: Path, match: str, limits: Limits | None = None) -> None:
     target = path.parent / "target"
     with pytest.raises(ArchiveError, match=match) as caught:
         archive.unpack(path, target, limits)
-    assert str(caught.value).startswith(archive.shown(path.name))
+    assert str(caught.value).startswith(path.name)
     assert not target.exists()
 
 
@@ -203,7 +203,7 @@ def sevened_with(path: Path, name: str) -> None:
 
 
 def test_backslashes_are_folders(tmp_path: Path) -> None:
-    """Old Windows programs write 1-2-netfilter\\kernel\\filter.c; that is the file it means."""
+    """Old Windows programs write backslashes between folders; that is the file they mean."""
     path = zipped(tmp_path / "a.zip", {"1-2-netfilter\\kernel\\filter.c": b"a", "empty\\": b""})
     assert archive.unpack(path, tmp_path / "target") == []
     assert written(tmp_path / "target") == {"1-2-netfilter/kernel/filter.c": b"a"}
@@ -371,7 +371,7 @@ def test_bytes_that_are_no_text_name_a_file_in_a_tar(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(tarred({os.fsdecode(b"gr\xfc\xdfe.c"): b"x"}))
     assert archive.unpack(path, tmp_path / "target") == []
-    assert os.listdir(os.fsencode(tmp_path / "target")) == [b"gr\xfc\xdfe.c"]
+    assert [os.fsencode(p.name) for p in (tmp_path / "target").iterdir()] == [b"gr\xfc\xdfe.c"]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" * 50 + "x", "a\nb.c", "a\x1b[31m.c", "./."])
@@ -415,7 +415,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 def test_an_encrypted_7z_is_refused(tmp_path: Path, header: bool) -> None:
     """A 7z that asks for a password is refused, whether its names can be read or not."""
     path = tmp_path / "a.7z"
-    with py7zr.SevenZipFile(path, "w", password="secret", header_encryption=header) as made:
+    with py7zr.SevenZipFile(path, "w", password=f"{header}", header_encryption=header) as made:
         made.writestr(b"x", "a.c")
     refuse(path, "encrypted")
 
