@@ -141,9 +141,10 @@ def _look_into_download(folder: Path, source: str, label: str, seen: Seen) -> bo
         groups[piece.person, piece.attempt][name] = piece
     for (person, attempt), group in groups.items():
         seen.bundles.append(_bundle(folder, source, person, attempt or label, group))
-    for name in entries.keys() - pieces.keys():
+    kind = next(iter(pieces.values())).person.lms.title()
+    seen.notes.append(f"{source} was read as a download of {kind}'s: {len(groups)} submissions.")
+    for name in sorted(entries.keys() - pieces.keys()):
         seen.notes.append(f"{source}/{shown(name)} is not named like the others, and was left out.")
-    seen.notes.sort()
     return True
 
 

@@ -18,11 +18,6 @@ import yaml
 from checker.errors import InputError
 from checker.roster import Person
 
-try:
-    from yaml import CSafeLoader as _SafeLoader
-except ImportError:  # PyYAML without its C part reads the same, slower
-    from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -180,8 +175,11 @@ class Export:
     submitted: datetime | None
 
 
-class _Loader(_SafeLoader):
-    """Reads plain data only; what Ruby marks as its own objects, too."""
+class _Loader(yaml.SafeLoader):
+    """Reads plain data only; what Ruby marks as its own objects, too.
+
+    Not libyaml's, which is faster, and which a file nested deeply enough ends with a crash.
+    """
 
 
 def _plain(loader: Any, _: str, node: yaml.Node) -> Any:

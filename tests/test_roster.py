@@ -158,9 +158,7 @@ def test_nothing_in_a_roster_reaches_a_terminal(tmp_path: Path) -> None:
 
 CLASS = Roster(
     [
-        Student(
-            key="ada", name="Ada Lovelace", id="7", sis_id="s1", login="al", email="ada@x.org"
-        ),
+        Student(key="ada", name="Ada Lovelace", id="7", sis_id="s1", login="al", email="ada@x.org"),
         Student(key="bob", name="Bob Smith", id="8", login="bs"),
         Student(key="bob2", name="Smith, Bob", id="9", login="bs2"),
         Student(key="eve", name="Groß, Jörg Peter"),
