@@ -64,7 +64,7 @@ class Limits:
     ratio: int = 200
 
 
-DOWNLOAD = Limits(size=8 << 30, files=500_000, ratio=1000)
+DOWNLOAD = Limits(size=8 << 30, files=500_000)
 """The limits of what the LMS packed: the archives of a whole class."""
 
 

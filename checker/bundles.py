@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
+import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,7 +68,7 @@ def look(lab: Lab, path: Path, folder: Path, one_of_many: bool, seen: Seen) -> N
             break
         here = Path(entries[0].path)
     if _is_one(lab, path, folder, one_of_many):
-        seen.bundles.append(Bundle(Person(name=label), source, label, (("", folder),)))
+        seen.bundles.append(Bundle(called(label), source, label, (("", folder),)))
         return
     _look_into_students(here if path.is_file() else folder, source, label, seen)
 
@@ -110,15 +112,32 @@ def _has_any(path: Path, names: set[str]) -> bool:
     )
 
 
+def called(name: str) -> Person:
+    """Return whoever a folder or an archive is named after."""
+    return Person(name=unicodedata.normalize("NFC", name))  # macOS takes letters apart
+
+
+def is_download(path: Path) -> bool:
+    """Say whether the archive *path* is an LMS's download, by the names in it. All make zips."""
+    try:
+        with zipfile.ZipFile(path) as download:
+            names = download.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+    if any(name.rpartition("/")[2] == METADATA for name in names):
+        return True
+    return bool(lms.read_names({name.partition("/")[0]: "/" in name for name in names}))
+
+
 def _look_into_students(folder: Path, source: str, label: str, seen: Seen) -> None:
     """Take each folder and each archive in *folder* for a student's."""
     for entry in _entries(folder):
         where = f"{source}/{shown(entry.name)}"
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            seen.bundles.append(Bundle(Person(name=entry.name), where, label, (("", path),)))
+            seen.bundles.append(Bundle(called(entry.name), where, label, (("", path),)))
         elif entry.is_file(follow_symlinks=False) and archive.is_archive(path):
-            person = Person(name=archive.stem(entry.name))
+            person = called(archive.stem(entry.name))
             seen.bundles.append(Bundle(person, where, label, ((entry.name, path),)))
         else:
             what = "a link" if entry.is_symlink() else "neither a folder nor an archive"

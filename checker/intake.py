@@ -82,7 +82,11 @@ def read(
     *zone* is that of times which an LMS writes without one (Blackboard's); None: the
     host's. At most *jobs* submissions are looked into at a time. One bad submission is
     a problem of its attempt. Raises InputError when a PATH is none, holds nothing that
-    could be a submission, or *scratch* lies in it; then nothing was changed.
+    could be a submission, or *scratch* lies in it; then nothing is laid out.
+
+    A PATH is one student's when the lab's files lie in it, when it is a checkout, and,
+    where several are given, when it is an archive or has one folder with any of the
+    lab's files. What an LMS made is known by its names, and is read as such in any case.
     """
     _check(paths, scratch)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -98,7 +102,7 @@ def read(
                     raise folder
                 problem = str(folder)
                 label = archive.stem(_name(path))
-                person = Person(name=label)
+                person = bundles.called(label)
                 seen.bundles.append(Bundle(person, _shown(path), label, problem=problem))
             else:
                 bundles.look(lab, path, folder, len(paths) > 1, seen)
@@ -143,9 +147,7 @@ def _open(paths: Sequence[Path], temporary: Path, jobs: int) -> dict[Path, Path 
     """Unpack the archives of *paths*; return each path's folder, or why there is none."""
     opened: dict[Path, Path | ArchiveError] = {path: path for path in paths if path.is_dir()}
     items = [(path, temporary / f"path-{n}") for n, path in enumerate(paths) if not path.is_dir()]
-    limits = archive.DOWNLOAD if len(paths) == 1 else archive.Limits()
-    seconds = SECONDS * 60 if len(paths) == 1 else SECONDS
-    work = functools.partial(_unpack_path, limits, seconds)
+    work = functools.partial(_unpack_path, len(paths) == 1)
     with contextlib.closing(pool.each(work, items, jobs, method="fork")) as results:
         for (path, folder), result in results:
             opened[path] = folder
@@ -158,9 +160,12 @@ def _open(paths: Sequence[Path], temporary: Path, jobs: int) -> dict[Path, Path 
     return opened
 
 
-def _unpack_path(limits: archive.Limits, seconds: int, item: tuple[Path, Path]) -> None:
-    _bound(seconds)
-    archive.unpack(*item, limits)
+def _unpack_path(alone: bool, item: tuple[Path, Path]) -> None:
+    """Unpack a PATH: a whole class where it is the only one, or named as an LMS does."""
+    path, folder = item
+    whole = alone or bundles.is_download(path)
+    _bound(SECONDS * 60 if whole else SECONDS)
+    archive.unpack(path, folder, archive.DOWNLOAD if whole else None)
 
 
 def _bound(seconds: int) -> None:
@@ -185,8 +190,8 @@ def _trouble(error: Exception, folder: Path) -> Exception:
 
 def _too_much(name: str) -> str:
     return (
-        f"{name} took more than {MEMORY >> 20} MiB of memory or {SECONDS} seconds to look into, "
-        "which no submission does."
+        f"{name} took too much to look into, more than {MEMORY >> 20} MiB of memory or {SECONDS} "
+        "seconds of a processor; hand in the files of the lab only."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,7 +125,10 @@ def read_names(names: Mapping[str, bool]) -> dict[str, Piece]:
     """
     best: dict[str, Piece] = {}
     for scheme in SCHEMES:
-        found = {name: piece for name in names if (piece := scheme(name, names[name]))}
+        found = {}
+        for name, folder in names.items():
+            if piece := scheme(unicodedata.normalize("NFC", name), folder):  # macOS takes apart
+                found[name] = piece
         if len(found) > len(best):
             best = found
     return _without_names(best) if 2 * len(best) >= len(names) else {}

@@ -58,6 +58,7 @@ def _row(student: Student, attempt: Handed) -> Row:
         remarks.append(f"Missing: {', '.join(attempt.missing)}.")
     if attempt.problem:
         remarks.append(attempt.problem)
+    asked = len(attempt.found) + len(attempt.missing)
     when = f"{attempt.submitted:%Y-%m-%d %H:%M:%S %z}" if attempt.submitted else ""
     return Row(
         student=called(student),
@@ -65,7 +66,7 @@ def _row(student: Student, attempt: Handed) -> Row:
         attempt=attempt.label,
         state=state(attempt),
         submitted=f"{when} late".strip() if attempt.late else when,
-        files=f"{len(attempt.found)} of {len(attempt.found) + len(attempt.missing)}",
+        files=f"{len(attempt.found)} of {asked}" if asked else "",
         source=attempt.source,
         remarks=tuple(remarks),
     )
