@@ -121,16 +121,12 @@ def _grade(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="knetlab-intake-"))
         zone = ZoneInfo(rules.timezone) if rules.timezone else None
-        found = intake.read(
-            the_lab, arguments.paths, Path(scratch), known, zone=zone, jobs=jobs
-        )
+        found = intake.read(the_lab, arguments.paths, Path(scratch), known, zone=zone, jobs=jobs)
         course.own_rules(rules, found.students, roster=known is not None)
         told.intake(found, console)
         if arguments.dry_run:
             return FULL
-        runner = (
-            cluster.runner(arguments.scheduler) if arguments.scheduler else batch.local(jobs)
-        )
+        runner = cluster.runner(arguments.scheduler) if arguments.scheduler else batch.local(jobs)
         store = stack.enter_context(Store(arguments.out, the_lab.name))
         if arguments.course and arguments.course.resolve() != (arguments.out / RULES).resolve():
             shutil.copyfile(arguments.course, arguments.out / RULES)
@@ -225,9 +221,7 @@ def _report(arguments: argparse.Namespace) -> int:
     return FULL
 
 
-def _write_pages(
-    store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry]
-) -> None:
+def _write_pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry]) -> None:
     """Write report/index.html and a page for each student; what was there before goes."""
     folder = store.folder / "report"
     shutil.rmtree(folder / "students", ignore_errors=True)

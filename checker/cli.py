@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from checker import build, doctor, grading, lab, selftest, skeleton, submission
+from checker import build, class_commands, doctor, grading, lab, selftest, skeleton, submission
 from checker.errors import InputError
 from checker.export import junit
-from checker.model import Grade
-from checker.report import html, terminal
+from checker.model import Grade, Submission
+from checker.report import html, source, terminal
 from checker.report import selftest as selftest_report
 from checker.report.progress import Progress
 from vm import image, machine
@@ -123,6 +123,8 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
 
+    class_commands.add(commands, _number)
+
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
     host.set_defaults(run=_doctor)
     return top
@@ -210,7 +212,7 @@ def _check(arguments: argparse.Namespace) -> int:
             ),
         )
     terminal.render(grade, console, verbose=arguments.verbose)
-    _write(arguments, grade)
+    _write(arguments, grade, given)
     if grade.status == "error":
         return GRADER_FAILED
     return FULL if grade.score == grade.max_score else PARTIAL
@@ -273,13 +275,13 @@ def _announce(say: Callable[[str], None]) -> None:
     logger.propagate = False
 
 
-def _write(arguments: argparse.Namespace, grade: Grade) -> None:
+def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> None:
     if arguments.json:
         arguments.json.write_text(grade.to_json(), encoding="utf-8")
     if arguments.junit:
         arguments.junit.write_text(junit.render([grade]), encoding="utf-8")
     if arguments.html:
-        arguments.html.write_text(html.render(grade), encoding="utf-8")
+        arguments.html.write_text(html.render(grade, sources=source.texts(given)), encoding="utf-8")
 
 
 def _only_lab() -> str:

@@ -1,4 +1,4 @@
-"""A batch on the terminal: a line for each submission that ended, and what it came to.
+"""A batch on the terminal: what was handed in, a line for each that ended, what it came to.
 
 Every string from outside is put into a ``Text``: a plain str would be read as rich markup.
 """
@@ -13,10 +13,29 @@ from rich.table import Table
 from rich.text import Text
 
 from checker.batch import Done
+from checker.intake import Intake
 from checker.model import Entry
+from checker.report import intake as intake_rows
 from checker.report import story
 from checker.report.text import count, one_line, plain, points
 from checker.store import Trouble
+
+
+def intake(found: Intake, console: Console) -> None:
+    """Print what is odd about what was handed in, and how much there is of what."""
+    odd = [row for row in intake_rows.rows(found) if row.remarks or row.state != "complete"]
+    if odd:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("Student", "Attempt", "Files", "What there is to say"):
+            table.add_column(name, overflow="fold")
+        for row in odd:
+            said = " ".join(row.remarks) or "Nothing was handed in."
+            cells = (row.student, row.attempt, row.files, said)
+            style = "red" if row.state in ("unusable", "nothing") else ""
+            table.add_row(*(Text(one_line(plain(cell))) for cell in cells), style=style)
+        console.print(table)
+    for sentence in intake_rows.summary(found):
+        console.print(Text(plain(sentence)))
 
 
 def line(done: Done, names: Collection[str]) -> Text:
