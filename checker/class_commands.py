@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
-from checker import batch, cluster, course, diff, export, intake, lab, roster, submission
+from checker import batch, cluster, course, diff, export, intake, lab, roster, similar, submission
 from checker.course import Course
 from checker.errors import InputError
 from checker.export import Document, Gradebook, Result, entries, github, sheet
@@ -29,8 +29,10 @@ from checker.intake import Intake
 from checker.model import Attempt, Entry, Lab
 from checker.report import batch as told
 from checker.report import class_page, student_page
+from checker.report import diff as diff_report
+from checker.report import similar as similar_report
 from checker.report.progress import Progress
-from checker.report.text import one_line, plain
+from checker.report.text import plain
 from checker.store import FILE, Store
 from vm import kernel as kernels
 from vm.kernel import Kernel
@@ -40,10 +42,10 @@ FULL, PARTIAL, GRADER_FAILED = 0, 1, 3
 
 RULES = "course.toml"
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-
-def add(commands: Commands, number: Callable[[str], int]) -> None:
+def add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], number: Callable[[str], int]
+) -> None:
     """Add the parsers of the commands; *number* reads a number from 1 on."""
     grade = commands.add_parser("grade", help="grade a class: everything that was handed in")
     grade.add_argument("lab", metavar="LAB")
@@ -106,6 +108,12 @@ def add(commands: Commands, number: Callable[[str], int]) -> None:
     compared.add_argument("after", type=Path, metavar="DIR_B")
     compared.set_defaults(run=_diff)
 
+    alike = commands.add_parser("similar", help="list pairs who share what few others have")
+    alike.add_argument("lab", metavar="LAB")
+    alike.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR")
+    alike.add_argument("--html", type=Path, metavar="FILE", help="write them side by side")
+    alike.set_defaults(run=_similar)
+
 
 # --- grade ---------------------------------------------------------------------------
 
@@ -132,7 +140,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             shutil.copyfile(arguments.course, arguments.out / RULES)
         progress = stack.enter_context(Progress(Console(stderr=True, highlight=False)))
         on = kernels.debug() if arguments.kernel == "debug" else kernels.stock()
-        _run(store, the_lab, on, found, runner, arguments, progress)
+        _run(store, on, found, runner, progress, which=arguments)
         finished = _entries(store, rules, the_lab)
         _write_pages(store, rules, the_lab, finished)
         troubles = store.troubles()
@@ -145,23 +153,24 @@ def _grade(arguments: argparse.Namespace) -> int:
 
 def _run(
     store: Store,
-    the_lab: Lab,
     on: Kernel,
     found: Intake,
     runner: batch.Runner,
-    arguments: argparse.Namespace,
     progress: Progress,
+    *,
+    which: argparse.Namespace,
 ) -> None:
-    """Note what was handed in, and grade what is to be graded of it."""
-    chosen = batch.only(found.students, arguments.only)
+    """Note what was handed in, and grade of it what *which* asks for."""
+    the_lab = lab.load(store.lab)
+    chosen = batch.only(found.students, which.only)
     for student in found.students:
         store.add_student(student)
     tasks = batch.take(store, the_lab, on, _received(the_lab, found))
     names = store.wanted()
     mine = [task for task in tasks if chosen & set(names[task.key])]
-    waiting = batch.waiting(store, mine, force=arguments.force, failed=arguments.failed)
+    waiting = batch.waiting(store, mine, force=which.force, failed=which.failed)
     graded = len(mine) - len(waiting)
-    if graded and not arguments.failed:
+    if graded and not which.failed:
         progress.stage(f"{graded} of {len(mine)} different submissions are graded already")
     progress.begin(len(waiting))
     batch.run(store, waiting, runner, lambda d: progress.done(told.line(d, names[d.task.key])))
@@ -344,6 +353,23 @@ def _diff(arguments: argparse.Namespace) -> int:
             raise InputError(f"{folder} has no {FILE}: `knetlab grade` makes it.")
     (_, _, before), (_, _, after) = _stored(arguments.before), _stored(arguments.after)
     found = diff.compare(before, after)
-    for line in told.changes(found):
-        _print(one_line(line))
+    diff_report.render(found, Console(highlight=False))
     return PARTIAL if found.changes else FULL
+
+
+# --- similar -------------------------------------------------------------------------
+
+
+def _similar(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    with Store(arguments.folder) as store:
+        if store.lab != the_lab.name:
+            raise InputError(f"{arguments.folder} holds grades of {store.lab}, not {the_lab.name}.")
+        # of several attempts the last
+        last = {attempt.student: attempt.label for attempt in store.attempts()}
+        sources = {student: store.sources(student, label) for student, label in last.items()}
+    pairs = similar.find(the_lab, {student: files for student, files in sources.items() if files})
+    similar_report.render(pairs, Console(highlight=False))
+    if arguments.html:
+        arguments.html.write_text(similar_report.page(the_lab, pairs), encoding="utf-8")
+    return FULL

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from checker import kernel_log
+from checker.errors import LabError
 from checker.model import NEEDS_A_KERNEL, CheckResult, Exercise, Finding, Lab, Status
 from checker.testbed import TAINTS, Late, Module, Picks, Testbed, Unmet
 from vm.errors import (
@@ -86,7 +87,39 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
     )
 
 
-class Plugin:
+class _Collector:
+    """Knows the markers; *broken* fills with what could not be read."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Make the markers known."""
+        config.addinivalue_line("markers", "points(n): what the check is worth")
+        config.addinivalue_line("markers", "after(*ids): checks that must have passed before")
+        config.addinivalue_line("markers", "needs(*options): what the kernel was built with")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep what could not be collected: a lab's author's mistake, never a student's."""
+        if report.failed:
+            self.broken.append(str(report.longrepr))
+
+
+class _Reader(_Collector):
+    """Reads what all checks of a lab say of themselves, and runs none."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__()
+        self.lab = lab
+        self.specs: list[Spec] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Read every check's spec."""
+        self.specs = [_spec(item, self.lab) for item in items]
+
+
+class Plugin(_Collector):
     """One run of an exercise's checks; *results* and *findings* fill as it goes."""
 
     def __init__(
@@ -96,6 +129,7 @@ class Plugin:
         seed: int,
         on_result: Callable[[CheckResult], None] = lambda _: None,
     ) -> None:
+        super().__init__()
         self.lab = lab
         self.testbed = testbed
         self.seed = seed
@@ -103,7 +137,6 @@ class Plugin:
         self.results: list[CheckResult] = []
         self.findings: list[Finding] = []
         self.worth = 0.0
-        self.broken: list[str] = []
         self.fatal: VMError | None = None
         self._specs: dict[str, Spec] = {}
         self._errors: dict[str, BaseException] = {}
@@ -116,12 +149,6 @@ class Plugin:
 
     # -- collection -------------------------------------------------------------------
 
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Make the markers known."""
-        config.addinivalue_line("markers", "points(n): what the check is worth")
-        config.addinivalue_line("markers", "after(*ids): checks that must have passed before")
-        config.addinivalue_line("markers", "needs(*options): what the kernel was built with")
-
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read every check's spec, and leave out those of other exercises."""
@@ -130,11 +157,6 @@ class Plugin:
         self._specs = own
         self.worth = sum(spec.points for spec in own.values())
         items[:] = [item for item in items if item.nodeid in own]
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep what could not be collected: a lab's author's mistake, never a student's."""
-        if report.failed:
-            self.broken.append(str(report.longrepr))
 
     # -- fixtures ---------------------------------------------------------------------
 
@@ -306,17 +328,8 @@ def run(plugin: Plugin, checks: Path, select: str = "") -> None:
     stops the run, MissingTool or NoSpace when the host cannot go on.
     """
     files = sorted(checks.glob(f"check_{plugin.testbed.exercise.number}_*.py"))
-    without = (
-        *("cacheprovider", "terminal", "logging", "faulthandler", "unraisableexception"),
-        *("threadexception", "doctest", "junitxml", "pastebin", "stepwise", "debugging"),
-    )
-    options = ("python_files=check_*.py", "python_functions=check_*", f"pythonpath={checks}")
-    arguments = ["-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"]
-    arguments += ["--disable-plugin-autoload"]
-    arguments += [word for name in without for word in ("-p", f"no:{name}")]
-    arguments += [word for option in options for word in ("-o", option)]
+    arguments = [*_arguments(checks), *map(str, files)]
     arguments += ["-k", select] if select else []
-    arguments += [str(file) for file in files]
     if not files:
         plugin.broken.append(
             f"{checks} has no checks for exercise {plugin.testbed.exercise.number}"
@@ -330,3 +343,34 @@ def run(plugin: Plugin, checks: Path, select: str = "") -> None:
     fine = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
     if status not in fine and not plugin.broken:
         plugin.broken.append(f"pytest ended with {status!r}")
+
+
+def worth(lab: Lab) -> dict[str, float]:
+    """Return the points of every check of *lab* by its id, health and all; nothing is run.
+
+    Raises LabError when the checks cannot be read.
+    """
+    reader = _Reader(lab)
+    checks = lab.root / "checks"
+    files = [str(file) for file in sorted(checks.glob("check_*.py"))]
+    status = pytest.main([*_arguments(checks), "--collect-only", *files], plugins=[reader])
+    if status != pytest.ExitCode.OK or reader.broken or not files:
+        why = reader.broken[0] if reader.broken else f"pytest ended with {status!r}"
+        raise LabError(f"The checks of the lab {lab.name} cannot be read: {why}")
+    points = {spec.id: spec.points for spec in reader.specs}
+    return points | {f"{e.number}.healthy": e.health for e in lab.exercises if e.health}
+
+
+def _arguments(checks: Path) -> list[str]:
+    """Return how pytest is to find the checks in the folder *checks*, and to keep quiet."""
+    without = (
+        *("cacheprovider", "terminal", "logging", "faulthandler", "unraisableexception"),
+        *("threadexception", "doctest", "junitxml", "pastebin", "stepwise", "debugging"),
+    )
+    options = ("python_files=check_*.py", "python_functions=check_*", f"pythonpath={checks}")
+    return [
+        *("-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"),
+        "--disable-plugin-autoload",
+        *(word for name in without for word in ("-p", f"no:{name}")),
+        *(word for option in options for word in ("-o", option)),
+    ]

@@ -1,0 +1,65 @@
+"""Similar submissions: a table on the terminal, and a page with the passages side by side.
+
+Every string from outside is put into a ``Text``: a plain str would be read as rich markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from checker.model import Lab
+from checker.report.text import count, one_line, plain
+from checker.similar import Pair, Side
+
+
+def _parts(side: Side) -> Iterator[tuple[str, bool]]:
+    """Yield the text in pieces, each with whether it is shared."""
+    at = 0
+    for begin, end in side.shared:
+        yield plain(side.text[at:begin]), False
+        yield plain(side.text[begin:end]), True
+        at = end
+    yield plain(side.text[at:]), False
+
+
+_PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters.update(one_line=lambda text: one_line(plain(text)), parts=_parts)
+
+
+def page(lab: Lab, pairs: Sequence[Pair]) -> str:
+    """Return *pairs* as one HTML page that needs nothing but itself, UTF-8 when written."""
+    return _PAGES.get_template("similar.html.j2").render(lab=lab, pairs=pairs)
+
+
+def render(pairs: Sequence[Pair], console: Console) -> None:
+    """Print a row for each pair, the most suspicious first."""
+    if pairs:
+        console.print(_table(pairs))
+    said = f"{count(len(pairs), 'pair')} to read" if pairs else "No pair stands out"
+    console.print(Text(f"{said}; what is similar need not be copied.", "bold"))
+
+
+def _table(pairs: Sequence[Pair]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("One", "Other", "Files"):
+        table.add_column(name, overflow="fold")
+    for name in ("Shared", "Length"):
+        table.add_column(name, justify="right")
+    for pair in pairs:
+        paths = "\n".join(match.path for match in pair.matches)
+        cells = (pair.first, pair.second, paths)
+        table.add_row(*(Text(plain(cell)) for cell in cells), f"{pair.score:.0%}", str(pair.length))
+    return table
