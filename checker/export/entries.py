@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from checker.errors import InputError
-from checker.model import Attempt, CheckResult, Entry, ExerciseResult, Grade, Student
+from checker.model import Attempt, Entry, Grade, Student
+from checker.report import story
 
 Visibility = Literal["after_due_date", "never"]
 
@@ -77,29 +78,9 @@ def who(entry: Entry) -> str:
 def for_students(grade: Grade, hidden: Hidden) -> Grade:
     """Return *grade* without its hidden checks and what was found in them; scores stay.
 
-    A check that was skipped for a hidden one does not name it.
+    An exercise's health is made of what was found in its checks; hidden, it takes that along.
     """
-    if not hidden:
-        return grade
     healths = {check.partition(".")[0] for check in hidden if check.endswith(".healthy")}
-    return grade.model_copy(
-        update={
-            "exercises": tuple(_shown(exercise, hidden) for exercise in grade.exercises),
-            "findings": tuple(
-                finding
-                for finding in grade.findings
-                # an exercise's health is made of what was found in its checks
-                if finding.check not in hidden and finding.check.partition(".")[0] not in healths
-            ),
-        }
-    )
-
-
-def _shown(exercise: ExerciseResult, hidden: Hidden) -> ExerciseResult:
-    def nameless(check: CheckResult) -> CheckResult:
-        if check.status == "skip" and any(other in check.message for other in hidden):
-            return check.model_copy(update={"message": "it waits for a hidden check"})
-        return check
-
-    checks = tuple(nameless(check) for check in exercise.checks if check.id not in hidden)
-    return exercise.model_copy(update={"checks": checks})
+    seen = story.shown(grade, hidden)
+    findings = (f for f in seen.findings if f.check.partition(".")[0] not in healths)
+    return seen.model_copy(update={"findings": tuple(findings)})
