@@ -21,11 +21,11 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
-from checker import batch, cluster, course, diff, export, intake, lab, roster, similar, submission
+from checker import batch, cluster, course, diff, export, intake, lab, similar, submission
 from checker.course import Course
 from checker.errors import InputError
 from checker.export import Document, Gradebook, Result, entries, github, sheet
-from checker.intake import Intake
+from checker.intake import Intake, roster
 from checker.model import Attempt, Entry, Lab
 from checker.report import batch as told
 from checker.report import class_page, student_page

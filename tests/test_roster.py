@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from checker import roster
 from checker.errors import InputError
+from checker.intake import roster
+from checker.intake.roster import Person, Roster, make_keys
 from checker.model import Student
-from checker.roster import Person, Roster, make_keys
 
 
 def load(tmp_path: Path, text: str | bytes) -> Roster:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from checker import archive, layout, lms
-from checker.lms import Piece
+from checker.intake import archive, layout, lms
+from checker.intake.lms import Piece
+from checker.intake.names import shown
+from checker.intake.roster import Person
 from checker.model import Lab
-from checker.names import shown
-from checker.roster import Person
 
 METADATA = "submission_metadata.yml"
 _MAX_METADATA = 64 << 20

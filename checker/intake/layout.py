@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from checker.errors import InputError
+from checker.intake.names import shown
 from checker.model import Lab
-from checker.names import shown
 from checker.submission import MAX_SOURCE
 
 MAX_FILES = 20_000

@@ -22,13 +22,14 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, Field
 
-from checker import archive, bundles, commit_time, layout, pool
-from checker.archive import ArchiveError
-from checker.bundles import Bundle, Seen
+from checker import pool
 from checker.errors import InputError
+from checker.intake import archive, bundles, commit_time, layout
+from checker.intake.archive import ArchiveError
+from checker.intake.bundles import Bundle, Seen
+from checker.intake.names import printable, shown, slug
+from checker.intake.roster import Match, Person, Roster, make_keys
 from checker.model import Lab, Record, Student
-from checker.names import printable, shown, slug
-from checker.roster import Match, Person, Roster, make_keys
 from vm.errors import NoSpace
 
 MEMORY = 1 << 30

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from checker.errors import InputError
-from checker.roster import Person
+from checker.intake.roster import Person
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from typing import IO, Protocol, cast
 import zstandard
 
 from checker.errors import InputError
-from checker.names import shown
+from checker.intake.names import shown
 
 SUFFIXES = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst"),

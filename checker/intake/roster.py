@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 
 from checker.errors import InputError
+from checker.intake.names import printable, slug
 from checker.model import Student
-from checker.names import printable, slug
 
 
 @dataclass(frozen=True)
