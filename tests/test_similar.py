@@ -251,6 +251,19 @@ def test_the_page_shows_text_as_text(lab: Lab) -> None:
     assert "int a;\n<mark>&lt;/pre&gt;" in source
 
 
+def test_the_page_shows_what_is_near(lab: Lab) -> None:
+    """Long stretches that nobody shares are folded, before, between and after the passages."""
+    text = "".join(f"line {n};\n" for n in range(100))
+    places = [text.index(f"line {n};") for n in (40, 42, 60, 62)]
+    side = Side(text=text, shared=((places[0], places[1]), (places[2], places[3])))
+    pair = evil().model_copy(update={"matches": (Match(path="x.c", first=side, second=side),)})
+    said = Page(report.page(lab, [pair])).said
+    shown = [int(line[5:-1]) for line in said.splitlines() if line.startswith("line ")]
+    assert shown[: len(shown) // 2] == [*range(35, 47), *range(55, 67)]
+    folded = [line for line in said.splitlines() if "left out" in line]
+    assert folded[:3] == [f"... {n} lines left out ..." for n in (35, 8, 33)]
+
+
 def test_the_page_without_pairs(lab: Lab) -> None:
     """An empty result is said in a sentence."""
     assert "No two submissions" in Page(report.page(lab, [])).said
