@@ -116,7 +116,7 @@ def _read(copydetect: ModuleType, text: str) -> Any:
     depends on Python's hash of the day, and a run would not be like another.
     """
     # The lexer would drop these, and the places of passages would be off.
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     file = io.StringIO(f"{text}\n")
     one = copydetect.CodeFingerprint("c", GRAM, 1, language="c", fp=file)
     if len(one.offsets):

@@ -328,12 +328,35 @@ def test_a_late_day_is_24_hours(lab: Lab) -> None:
     course = Course(due=DUE, late=Penalty(per="hour", points=1), late_days=1)
     assert mark(lab, course, attempt(lab, DUE + 24 * HOUR)).penalty == 0
     assert mark(lab, course, attempt(lab, DUE + 26 * HOUR)).penalty == 2
+    two = Course(due=DUE, late=Penalty(per="hour", points=1), late_days=2)
+    assert mark(lab, two, attempt(lab, DUE + 26 * HOUR)).penalty == 0
 
 
 def test_a_student_may_have_another_bank(lab: Lab) -> None:
     """What one student has left stands in that student's table."""
     course = Course(due=DUE, late=TEN_A_DAY, late_days=5, students={"ada": Own(late_days=1)})
     assert mark(lab, course, attempt(lab, DUE + 2 * DAY)).penalty == 10
+
+
+def test_an_hour_of_two_dates_is_of_the_one_with_more_of_it(load: Load, lab: Lab) -> None:
+    """The hour from 23:45 to 00:45 is the holiday's, that from 23:15 to 00:15 is not."""
+    for minute, hours in (("45", 3), ("15", 4)):
+        course = load(
+            f'timezone = "Europe/Berlin"\ndue = 2026-12-23T20:{minute}:00\n'
+            'holidays = [2026-12-24]\nlate = { per = "hour", points = 1 }'
+        )
+        submitted = datetime.fromisoformat("2026-12-23T23:50:00+01:00")
+        assert mark(lab, course, attempt(lab, submitted)).penalty == hours
+
+
+def test_on_a_holiday_is_on_time_and_with_a_late_day_is_not(load: Load, lab: Lab) -> None:
+    """Where only what is on time counts, a holiday moves the deadline, a late day does not."""
+    rules = 'due = 2026-12-23T23:59:00Z\ncounts = "last_on_time"\n'
+    early = attempt(lab, datetime(2026, 12, 23, 12, tzinfo=UTC), label="early")
+    holiday = attempt(lab, datetime(2026, 12, 24, 12, tzinfo=UTC), label="holiday")
+    for more, label in (("holidays = [2026-12-24]", "holiday"), ("late_days = 1", "early")):
+        entry = settle(lab, load(rules + more), early, holiday)
+        assert entry.attempt and entry.attempt.label == label
 
 
 # --- extensions ----------------------------------------------------------------------

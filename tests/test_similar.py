@@ -120,6 +120,11 @@ def test_nothing_done_is_nothing_copied(lab: Lab, given: str) -> None:
     assert similar.find(lab, students) == []
 
 
+def test_a_line_in_common_is_chance(lab: Lab, given: str) -> None:
+    """Too little to speak of is no pair, though it is all that both have of their own."""
+    assert similar.find(lab, a_class(given, ada="\nint a, b, c;\n", eve="\nint x, y, z;\n")) == []
+
+
 def test_what_many_have_is_nobodys(lab: Lab, given: str) -> None:
     """A passage of more students than *common* counts for none of them."""
     students = a_class(given, **{f"s{n}": OWN[0] for n in range(5)})
@@ -154,13 +159,12 @@ def test_the_most_suspicious_comes_first(lab: Lab, given: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda text: "\ufeff" + text,
-        lambda text: "\n\n\n" + text,
+        lambda text: "\n" * 200 + text,
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text + "\n" * 9,
         lambda text: text.rstrip("\n"),
     ],
-    ids=["mark", "blank lines before", "CRLF", "blank lines after", "no end of line"],
+    ids=["blank lines before", "CRLF", "blank lines after", "no end of line"],
 )
 def test_passages_are_where_they_are_shown(change: object, lab: Lab, given: str) -> None:
     """Editors' habits do not shift what is marked."""
@@ -173,15 +177,13 @@ def test_passages_are_where_they_are_shown(change: object, lab: Lab, given: str)
     assert all(line in RENAMED or line.startswith(("MODULE_", "module_")) for line in lines)
 
 
-def test_passages_after_a_struct(lab: Lab, given: str) -> None:
-    """What begins or ends at the name of a struct is marked where it is."""
-    tail = "\nstruct entry {\n\tstruct list_head list;\n};\n"
-    students = a_class(given, ada=tail + OWN[1], eve=OWN[2] + tail + OWN[1])
-    (pair,) = similar.find(lab, students)
+def test_a_passage_that_begins_at_the_name_of_a_struct(lab: Lab, given: str) -> None:
+    """It is marked where it begins, and nothing before it is."""
+    one, other = (OWN[1].replace("struct list_head", f"{k} list_head") for k in ("struct", "union"))
+    (pair,) = similar.find(lab, a_class(given, ada=one, eve=other))
     for side in (pair.matches[0].first, pair.matches[0].second):
         assert "list_for_each_entry_safe" in marked(side)
         assert "__init" not in marked(side)
-        assert "multicast" not in marked(side)
 
 
 # --- the same every time, and only here ----------------------------------------------
@@ -247,6 +249,19 @@ def test_the_page_shows_text_as_text(lab: Lab) -> None:
     assert all(str(a["href"]).startswith("#") for a in page.all("a"))
     assert "<pre" in source
     assert "int a;\n<mark>&lt;/pre&gt;" in source
+
+
+def test_the_page_shows_what_is_near(lab: Lab) -> None:
+    """Long stretches that nobody shares are folded, before, between and after the passages."""
+    text = "".join(f"line {n};\n" for n in range(100))
+    places = [text.index(f"line {n};") for n in (40, 42, 60, 62)]
+    side = Side(text=text, shared=((places[0], places[1]), (places[2], places[3])))
+    pair = evil().model_copy(update={"matches": (Match(path="x.c", first=side, second=side),)})
+    said = Page(report.page(lab, [pair])).said
+    shown = [int(line[5:-1]) for line in said.splitlines() if line.startswith("line ")]
+    assert shown[: len(shown) // 2] == [*range(35, 47), *range(55, 67)]
+    folded = [line for line in said.splitlines() if "left out" in line]
+    assert folded[:3] == [f"... {n} lines left out ..." for n in (35, 8, 33)]
 
 
 def test_the_page_without_pairs(lab: Lab) -> None:

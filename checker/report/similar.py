@@ -18,15 +18,28 @@ from checker.model import Lab
 from checker.report.text import count, one_line, plain
 from checker.similar import Pair, Side
 
+NEAR = 5
+"""Lines shown around a passage."""
+
 
 def _parts(side: Side) -> Iterator[tuple[str, bool]]:
-    """Yield the text in pieces, each with whether it is shared."""
+    """Yield the text in pieces, each with whether it is shared; of the rest only what is near."""
     at = 0
     for begin, end in side.shared:
-        yield plain(side.text[at:begin]), False
+        yield _near(side.text[at:begin], before=at == 0), False
         yield plain(side.text[begin:end]), True
         at = end
-    yield plain(side.text[at:]), False
+    yield _near(side.text[at:], after=True), False
+
+
+def _near(text: str, *, before: bool = False, after: bool = False) -> str:
+    """Return the ends of *text*; those *before* and *after* all that is shared are far from it."""
+    lines = plain(text).splitlines(keepends=True)
+    first, last = 0 if before else NEAR, len(lines) - (0 if after else NEAR)
+    if last - first <= NEAR:
+        return "".join(lines)
+    left_out = f"... {last - first} lines left out ...\n"
+    return "".join([*lines[:first], left_out, *lines[last:]])
 
 
 _PAGES = Environment(
