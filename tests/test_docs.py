@@ -1,0 +1,36 @@
+"""The commands that the pages show: each is one that the command line has."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from support import ROOT
+
+from checker import cli
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return the page and the text of each command of knetlab's in a block of code."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in re.findall(r"^(?:\$ )?(?:\.venv/bin/)?knetlab (.*)$", block, re.MULTILINE):
+                found.append((page.name, line))
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_command_of_a_page_is_understood(page: str, command: str) -> None:
+    """Neither a command nor an option on a page is made up."""
+    words = shlex.split(re.sub(r"\[.*?\]", "", command), comments=True)
+    words = [word for word in words if word not in ("|", "||")]
+    assert cli.parser().parse_args(words).command == words[0], page
+
+
+def test_pages_have_commands() -> None:
+    """The pattern above still finds what it looks for."""
+    assert len(commands()) > 8
