@@ -99,12 +99,12 @@ def test_a_folder_of_folders(lab: Lab, read: Read, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("deep", ["project", "a/b/c/networking", "skels/networking"])
 def test_files_are_found_at_any_depth(lab: Lab, read: Read, tmp_path: Path, deep: str) -> None:
-    """A project may lie in folders of its own; where is said."""
+    """A project may lie in folders of its own; where is kept, and nothing odd."""
     put(tmp_path / "subs" / "ada" / deep, work())
     put(tmp_path / "subs" / "bob", work())
     attempt = only(read(tmp_path / "subs"), "ada")
     assert content(lab, attempt) == work()
-    assert attempt.notes == (f"The lab's files lie in {deep}.",)
+    assert attempt.notes == ()
     assert attempt.found[FILTER] == f"{deep}/{FILTER}"
 
 

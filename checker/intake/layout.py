@@ -126,8 +126,6 @@ def choose(lab: Lab, sources: Iterable[Source]) -> Found:
                 "Leave one of them.",
             )
         chosen = dict(places[place])
-        if place != _top(place):
-            notes.append(f"The lab's files lie in {_place_shown(place)}.")
     loose = [source for source in sources if source not in chosen.values()]
     for name in [name for name in files if name not in chosen]:
         best = _loose(name, files, loose)
@@ -151,10 +149,6 @@ def choose(lab: Lab, sources: Iterable[Source]) -> Found:
 
 Place = tuple[str, tuple[str, ...]]
 """The archive, or none, and the folder that the lab's own folders lie in."""
-
-
-def _top(place: Place) -> Place:
-    return place[0], ()
 
 
 def _place_shown(place: Place) -> str:
