@@ -124,6 +124,11 @@ def _grade(arguments: argparse.Namespace) -> int:
     known = roster.load(arguments.roster) if arguments.roster else None
     if (arguments.executor == "dask") != bool(arguments.scheduler):
         raise InputError("--executor dask and --scheduler ADDRESS go together: give both.")
+    for path in arguments.paths:
+        if arguments.out.resolve().is_relative_to(path.resolve()):
+            raise InputError(
+                f"--out {arguments.out} lies in {path}; choose a folder outside of it."
+            )
     jobs = arguments.jobs or batch.jobs_here()
     console = Console(highlight=False)
     with contextlib.ExitStack() as stack:

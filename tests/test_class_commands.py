@@ -220,6 +220,32 @@ def test_diff_names_whose_mark_changed(
 # --- grading --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        (("nowhere",), "There is no nowhere"),
+        ((".", "--out", "out"), "--out out lies in ."),
+        (("class", "--executor", "dask"), "go together"),
+        (("class", "--course", "wrong.toml"), "wrong.toml"),
+        (("class", "--only", "zed", "--kernel", "stock"), "--only zed"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_graded(
+    case: tuple[tuple[str, ...], str],
+    handed_in: Path,
+    knetlab: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The sentence names the option or the path, and nothing is stored."""
+    arguments, said = case
+    monkeypatch.chdir(handed_in.parent)
+    Path("wrong.toml").write_text("deu = 2026-11-20\n")
+    assert knetlab("grade", "networking", "--out", "grades", *arguments) == 2
+    assert said in capsys.readouterr().err
+    assert not list(Path().glob("grades/report"))
+
+
 @pytest.fixture
 def handed_in(tmp_path: Path) -> Path:
     """Four students: two of them handed in the same, one a broken archive; quick to grade."""
