@@ -44,9 +44,11 @@ RULES = "course.toml"
 
 
 def add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], number: Callable[[str], int]
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    number: Callable[[str], int],
+    debug: Callable[[], Kernel],
 ) -> None:
-    """Add the parsers of the commands; *number* reads a number from 1 on."""
+    """Add the parsers; *number* reads a number from 1 on, *debug* returns that kernel, built."""
     grade = commands.add_parser("grade", help="grade a class: everything that was handed in")
     grade.add_argument("lab", metavar="LAB")
     grade.add_argument(
@@ -74,7 +76,7 @@ def add(
     )
     grade.add_argument("--executor", choices=["local", "dask"], default="local")
     grade.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster")
-    grade.set_defaults(run=_grade)
+    grade.set_defaults(run=_grade, debug=debug)
 
     report = commands.add_parser("report", help="write the pages of a class once more")
     report.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR")
@@ -140,11 +142,11 @@ def _grade(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return FULL
         runner = cluster.runner(arguments.scheduler) if arguments.scheduler else batch.local(jobs)
+        on = arguments.debug() if arguments.kernel == "debug" else kernels.stock()
         store = stack.enter_context(Store(arguments.out, the_lab.name))
         if arguments.course and arguments.course.resolve() != (arguments.out / RULES).resolve():
             shutil.copyfile(arguments.course, arguments.out / RULES)
         progress = stack.enter_context(Progress(Console(stderr=True, highlight=False)))
-        on = kernels.debug() if arguments.kernel == "debug" else kernels.stock()
         _run(store, on, found, runner, progress, which=arguments)
         finished = _entries(store, rules, the_lab)
         _write_pages(store, rules, the_lab, finished)

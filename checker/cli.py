@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
 
-    class_commands.add(commands, _number)
+    class_commands.add(commands, _number, lambda: _build_debug(update=False))
 
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
     host.set_defaults(run=_doctor)
