@@ -176,8 +176,8 @@ def test_setup_sh_prepares_the_image(container: Path) -> None:
     """The set-up, the kernel and the doctor run once, with the cache that run_autograder uses."""
     assert run(container / "source/setup.sh", container) == 0
     calls = (container / "calls").read_text().splitlines()
-    assert [call.split()[-1] for call in calls] == ["set-up", "stock", "doctor"]
-    assert calls[1].startswith(f"{container}/source/.cache ")
+    assert [call.split()[-1] for call in calls] == ["set-up", "set-up", "debug", "doctor"]
+    assert calls[2].startswith(f"{container}/source/.cache ")
 
 
 def test_scripts_are_clean() -> None:

@@ -871,7 +871,9 @@ def test_the_report_tells_times_and_lateness(read: Read, tmp_path: Path) -> None
 
 def test_no_process_stays(read: Read, tmp_path: Path) -> None:
     """When the intake is there, the processes that made it are gone."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text().split()  # of other tests
     put(tmp_path / "subs" / "ada", work())
     read(tmp_path / "subs")
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    assert all_end([os.pidfd_open(int(pid)) for pid in children if pid])
+    new = set(children.read_text().split()) - set(before)
+    assert all_end([os.pidfd_open(int(pid)) for pid in new])
