@@ -10,7 +10,7 @@
  *     tool tidy NAME FILE...               rmmod and traces
  *     tool sleep SECONDS                   tool mknod PATH MAJOR (a character device, minor 0)
  *     tool rounds FILE NAME LAST HOW       insmod and rmmod, again and again. HOW has letters:
- *                                          c  when insmod waits, clients connect to all that listens
+ *                                          c  when insmod waits, clients connect to what listens
  *                                          i  when insmod waits, it is interrupted
  *                                          f  in round N the Nth allocation of init fails;
  *                                             the round in which none did is the last

@@ -178,6 +178,8 @@ static void find_event(struct tracepoint *tracepoint, void *unused)
 			events[i].tracepoint = tracepoint;
 }
 
+static bool watch;
+
 #ifdef CONFIG_KPROBES
 /* What kfree_rcu() frees goes many objects at a time, and no tracepoint tells. */
 static int on_free_bulk(struct kprobe *probe, struct pt_regs *regs)
@@ -185,7 +187,7 @@ static int on_free_bulk(struct kprobe *probe, struct pt_regs *regs)
 	size_t count = regs_get_kernel_argument(regs, 1);
 	void **list = (void **)regs_get_kernel_argument(regs, 2);
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; watch && i < count; i++)
 		on_free(NULL, 0, list[i]);
 	return 0;
 }
@@ -195,10 +197,9 @@ static struct kprobe free_bulk = {
 	.pre_handler	= on_free_bulk,
 };
 
+/* It stays as long as this module: to set a probe, ftrace looks at each function there is. */
 static int watch_bulk(void)
 {
-	free_bulk.addr = NULL;	/* else it could not be registered again */
-	free_bulk.flags = 0;
 	return register_kprobe(&free_bulk);
 }
 
@@ -217,13 +218,10 @@ static void unwatch_bulk(void)
 }
 #endif
 
-static bool watch;
-
 static void stop_watching(void)
 {
 	if (!watch)
 		return;
-	unwatch_bulk();
 	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++)
 		tracepoint_probe_unregister(events[i].tracepoint, events[i].probe, NULL);
 	tracepoint_synchronize_unregister();
@@ -242,9 +240,6 @@ static int set_watch(const char *value, const struct kernel_param *param)
 		return 0;
 	memset(objects, 0, sizeof(objects));
 	used = 0;
-	err = watch_bulk();
-	if (err)
-		return err;
 	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
 		err = events[i].tracepoint ?
 			tracepoint_probe_register(events[i].tracepoint, events[i].probe, NULL) :
@@ -253,7 +248,6 @@ static int set_watch(const char *value, const struct kernel_param *param)
 			while (i--)
 				tracepoint_probe_unregister(events[i].tracepoint, events[i].probe,
 							    NULL);
-			unwatch_bulk();
 			return err;
 		}
 	}
@@ -455,10 +449,15 @@ static int __init witness_init(void)
 	err = start_looking();
 	if (err)
 		goto out_failing;
+	err = watch_bulk();
+	if (err)
+		goto out_looking;
 	for_each_kernel_tracepoint(find_event, NULL);
 	file = debugfs_create_file("witness", 0400, NULL, NULL, &objects_fops);
 	return 0;
 
+out_looking:
+	stop_looking();
 out_failing:
 	stop_failing();
 out_notifier:
@@ -470,6 +469,7 @@ static void __exit witness_exit(void)
 {
 	debugfs_remove(file);
 	stop_watching();
+	unwatch_bulk();
 	stop_looking();
 	stop_failing();
 	if (major)
