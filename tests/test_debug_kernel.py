@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from checker import kernel_log
 from vm import cache, debug_kernel, snapshot
 from vm import kernel as kernels
-from vm.errors import MissingTool
+from vm.errors import MissingTool, VMError
 from vm.image import initramfs, root
 from vm.kernel import Kernel
 from vm.machine import Config
@@ -72,3 +73,20 @@ def test_it_has_the_features_and_boots(debug_kernel: Kernel) -> None:
         release = guest.run(["/bin/uname", "-r"]).text.strip()
         assert release == debug_kernel.release
         assert kernel_log.findings(guest.machine.console(), "any") == []
+
+
+def test_build_tells_how_far_it_is_and_leaves_nothing_open(tmp_path: Path) -> None:
+    """Each file that is compiled is a step, and make's output is closed when it has ended."""
+    (tmp_path / "Makefile").write_text("bzImage modules:\n\t@echo '  CC      $@.o'\n")
+    steps: list[int] = []
+    debug_kernel._compile(tmp_path, tmp_path / "log", lambda done, _: steps.append(done))
+    gc.collect()  # what is left open warns, and a warning is an error
+    assert steps == [1, 2]
+    assert "CC      bzImage.o" in (tmp_path / "log").read_text()
+
+
+def test_build_that_fails_shows_its_last_words(tmp_path: Path) -> None:
+    """The error has what make said, and where all of it is."""
+    (tmp_path / "Makefile").write_text("bzImage:\n\t@echo no such header; false\n")
+    with pytest.raises(VMError, match="no such header"):
+        debug_kernel._compile(tmp_path, tmp_path / "log", lambda done, total: None)

@@ -183,8 +183,8 @@ def _compile(source: Path, output: Path, progress: Progress) -> None:
             env=os.environ
             | {"KASAN_SANITIZE": f"$(if $(filter {' '.join(INSTRUMENTED)},$(obj)/),,n)"},
         )
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             # what an earlier build has made is done
             done = sum(1 for _ in source.rglob("*.o"))
             for line in process.stdout:
@@ -196,6 +196,7 @@ def _compile(source: Path, output: Path, progress: Progress) -> None:
             os.killpg(process.pid, signal.SIGTERM)
             raise
         finally:
+            process.stdout.close()  # make is told to end by then, or has no more to say
             process.wait()
     if process.returncode:
         tail = "\n".join(output.read_text().splitlines()[-15:])
