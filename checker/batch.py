@@ -78,10 +78,16 @@ Runner = Callable[[Sequence[Task]], Results]
 
 def key_of(lab: Lab, given: Submission, on: Kernel) -> str:
     """Return what stands for a grade: the files, the lab with its checks, kernel and grader."""
-    code = grading.tree_hash(Path(__file__).parent, Path(image.__file__).parent)
     files = [(f.path, source_hash({f.path: f.content or b""}), f.problem) for f in given.files]
     parts = [part for file in sorted(files) for part in file]
-    return cache.digest(grading.tree_hash(lab.root), code, on.key, on.name, *parts)
+    return cache.digest(*_ours(lab.root), on.key, on.name, *parts)
+
+
+@lru_cache
+def _ours(lab: Path) -> tuple[str, str]:
+    """Return hashes of the lab in that folder and of the code, as this process has them."""
+    code = grading.tree_hash(Path(__file__).parent, Path(image.__file__).parent)
+    return grading.tree_hash(lab), code
 
 
 def sources_of(given: Submission) -> dict[str, bytes]:
