@@ -33,7 +33,7 @@ from checker.report import diff as diff_report
 from checker.report import similar as similar_report
 from checker.report.progress import Progress
 from checker.report.text import plain
-from checker.store import FILE, Store
+from checker.store import FILE, Store, Trouble
 from vm import kernel as kernels
 from vm.kernel import Kernel
 
@@ -148,11 +148,9 @@ def _grade(arguments: argparse.Namespace) -> int:
             shutil.copyfile(arguments.course, arguments.out / RULES)
         progress = stack.enter_context(Progress(Console(stderr=True, highlight=False)))
         _run(store, on, found, runner, progress, which=arguments)
-        finished = _entries(store, rules, the_lab)
-        _write_pages(store, rules, the_lab, finished)
         troubles = store.troubles()
-    told.summary(finished, troubles, console)
-    console.print(Text(f"Pages: {arguments.out / 'report' / 'index.html'}"))
+        finished = _write_pages(store, rules, the_lab)
+    _tell(arguments.out, finished, troubles)
     if troubles:
         return GRADER_FAILED
     return FULL if all(e.attempt is None or e.attempt.grade for e in finished) else PARTIAL
@@ -227,18 +225,22 @@ def _stored(folder: Path) -> tuple[Lab, Course, list[Entry]]:
 def _report(arguments: argparse.Namespace) -> int:
     with Store(arguments.folder) as store:
         the_lab = lab.load(store.lab)
-        rules = _rules(arguments.folder / RULES, the_lab)
-        finished = _entries(store, rules, the_lab)
-        _write_pages(store, rules, the_lab, finished)
+        finished = _write_pages(store, _rules(arguments.folder / RULES, the_lab), the_lab)
         troubles = store.troubles()
-    console = Console(highlight=False)
-    told.summary(finished, troubles, console)
-    console.print(Text(f"Pages: {arguments.folder / 'report' / 'index.html'}"))
+    _tell(arguments.folder, finished, troubles)
     return FULL
 
 
-def _write_pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry]) -> None:
+def _tell(folder: Path, finished: Sequence[Entry], troubles: Sequence[Trouble]) -> None:
+    """Print what a class came to, and where its pages are."""
+    console = Console(highlight=False)
+    told.summary(finished, troubles, console)
+    console.print(Text(f"Pages: {folder / 'report' / 'index.html'}"))
+
+
+def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
     """Write report/index.html and a page for each student; what was there before goes."""
+    finished = _entries(store, rules, the_lab)
     folder = store.folder / "report"
     shutil.rmtree(folder / "students", ignore_errors=True)
     (folder / "students").mkdir(parents=True)
@@ -258,6 +260,7 @@ def _write_pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[E
         (folder / links[key]).write_text(page, encoding="utf-8")
     page = class_page.render(the_lab.title, finished, links, runs=store.tried())
     (folder / "index.html").write_text(page, encoding="utf-8")
+    return finished
 
 
 # --- export --------------------------------------------------------------------------

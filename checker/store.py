@@ -138,11 +138,7 @@ class Store:
         hashed = source_hash(sources) if sources else ""
         submitted = attempt.submitted.isoformat() if attempt.submitted else None
         with self._db:
-            self._db.execute(
-                "INSERT INTO students VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET record = excluded.record",
-                (student.key, student.model_dump_json()),
-            )
+            self._put(student)
             if hashed:
                 self._db.executemany(
                     "INSERT OR IGNORE INTO sources VALUES (?, ?, ?)",
@@ -168,11 +164,13 @@ class Store:
     def add_student(self, student: Student) -> None:
         """Note a student who handed in nothing."""
         with self._db:
-            self._db.execute(
-                "INSERT INTO students VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET record = excluded.record",
-                (student.key, student.model_dump_json()),
-            )
+            self._put(student)
+
+    def _put(self, student: Student) -> None:
+        self._db.execute(
+            "INSERT INTO students VALUES (?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
+            (student.key, student.model_dump_json()),
+        )
 
     def _point(self, key: str) -> None:
         """Let every attempt that should have the grade *key* have it, once it is there."""
@@ -222,11 +220,6 @@ class Store:
     def has(self, key: str) -> bool:
         """Tell whether the grade *key* is there."""
         return bool(self._db.execute("SELECT 1 FROM grades WHERE key = ?", (key,)).fetchone())
-
-    def grade(self, key: str) -> Grade | None:
-        """Return the grade *key*."""
-        row = self._db.execute("SELECT record FROM grades WHERE key = ?", (key,)).fetchone()
-        return Grade.model_validate_json(row[0]) if row else None
 
     # -- all of it ------------------------------------------------------------------------
 
