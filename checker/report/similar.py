@@ -6,15 +6,14 @@ Every string from outside is put into a ``Text``: a plain str would be read as r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from checker.model import Lab
+from checker.report.templates import environment
 from checker.report.text import count, one_line, plain
 from checker.similar import Pair, Side
 
@@ -42,13 +41,7 @@ def _near(text: str, *, before: bool = False, after: bool = False) -> str:
     return "".join([*lines[:first], left_out, *lines[last:]])
 
 
-_PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_PAGES = environment()
 _PAGES.filters.update(one_line=lambda text: one_line(plain(text)), parts=_parts)
 
 

@@ -21,13 +21,19 @@ LINES, WIDTH = 200, 2000
 
 _FOLDER = Path(__file__).parent
 
-_PAGES = Environment(
-    loader=FileSystemLoader(_FOLDER),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def environment() -> Environment:
+    """Return what every page is made with: it escapes, and knows no name that it was not given."""
+    return Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_PAGES = environment()
 _PAGES.globals.update(
     words=story.WORDS, tally=story.tally, score=story.score, points=text.points, count=text.count
 )
