@@ -11,6 +11,7 @@ import argparse
 import errno
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from checker import build, class_commands, doctor, grading, lab, selftest, skeleton, submission
+from checker.desk import last_run
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade, Submission
@@ -194,9 +196,13 @@ def _check(arguments: argparse.Namespace) -> int:
         _require_folder(target)
     if arguments.keep and not arguments.keep.is_dir():
         raise InputError(f"--keep {arguments.keep} is not a folder.")
-    given = submission.read(the_lab, arguments.submission or SKELS / name)
+    path = arguments.submission or SKELS / name
+    given = submission.read(the_lab, path)
     console = Console(highlight=False)
-    with terminal.Progress(Console(stderr=True, highlight=False)) as progress:
+    with (
+        terminal.Progress(Console(stderr=True, highlight=False)) as progress,
+        last_run.keeping(path) as kept,
+    ):
         _announce(progress.stage)
         grade = grading.grade_submission(
             the_lab,
@@ -206,11 +212,14 @@ def _check(arguments: argparse.Namespace) -> int:
                 exercises=frozenset(arguments.exercise or ()),
                 seed=arguments.seed,
                 accel=arguments.accel,
-                keep=arguments.keep,
+                keep=kept,
                 on_stage=progress.stage,
                 on_result=progress.check_done,
             ),
         )
+        last_run.save(kept, grade)
+        if arguments.keep:
+            shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
     terminal.render(grade, console, verbose=arguments.verbose)
     _write(arguments, grade, given)
     if grade.status == "error":

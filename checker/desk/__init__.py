@@ -1,0 +1,1 @@
+"""What a student sits at between two checks: hints, watching, resetting, captures, a console."""
