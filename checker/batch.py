@@ -27,6 +27,9 @@ from vm.kernel import Kernel
 MEMORY = 1 << 30
 """Bytes that grading one submission takes at most: a guest, QEMU, the compiler, Python."""
 
+SECONDS = 900
+"""Of wall time that one submission has on this host: 60 times what the solution takes."""
+
 TRIES = 2
 """So often a submission is tried at which the grader fails."""
 
@@ -121,7 +124,7 @@ def grade(task: Task) -> Grade:
 
 def local(jobs: int) -> Runner:
     """Return a runner that has *jobs* processes of this host."""
-    return lambda tasks: pool.each(grade, tasks, jobs)
+    return lambda tasks: pool.each(grade, tasks, jobs, seconds=SECONDS)
 
 
 def jobs_here() -> int:

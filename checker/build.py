@@ -16,10 +16,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from checker import pool
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
@@ -104,9 +104,18 @@ def build(
             together = _compile(lab, wanted, _sources(wanted, submission), kernel)
             if all(made.ko for made in together):
                 return Build(modules=tuple(together))
-    with ThreadPoolExecutor(jobs) as pool:
-        done = pool.map(lambda module: build_module(lab, module, submission, kernel), wanted)
-        return Build(modules=tuple(done))
+
+    def alone(module: Module) -> ModuleBuild:
+        return build_module(lab, module, submission, kernel)
+
+    # processes, not threads: whoever stops the run need not wait for the compiler
+    done: dict[str, ModuleBuild] = {}
+    with contextlib.closing(pool.each(alone, wanted, jobs, method="fork")) as team:
+        for module, made in team:
+            if isinstance(made, Exception):
+                raise made
+            done[module.name] = made
+    return Build(modules=tuple(done[module.name] for module in wanted))
 
 
 def _sources(modules: Iterable[Module], submission: Submission) -> dict[str, bytes]:

@@ -28,7 +28,7 @@ from checker.model import Grade, Submission
 from checker.report import html, source, terminal
 from checker.report import selftest as selftest_report
 from checker.report.progress import Progress
-from vm import image, machine
+from vm import image, machine, reaper
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
@@ -348,7 +348,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status; errors are one sentence on stderr."""
     arguments = parser().parse_args(argv)
     try:
-        status = arguments.run(arguments)
+        with reaper.run():
+            status = arguments.run(arguments)
     except (InputError, skeleton.SkeletonError, MissingTool, NoSandbox, NoSpace) as error:
         status = _say(error, BAD_INPUT)
     except VMError as error:

@@ -8,10 +8,12 @@ guests of a process end with it.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -35,6 +37,10 @@ class WorkerDied(VMError):
     """A process ended in the middle of an item: it was killed, for want of memory perhaps."""
 
 
+class TookTooLong(VMError):
+    """An item was not done within its time; its process was stopped."""
+
+
 _parent: Connection
 """In a process of the pool: the way to each()."""
 
@@ -51,12 +57,14 @@ def each(
     *,
     hear: Callable[[object], None] = lambda _: None,
     method: Method = "spawn",
+    seconds: float = math.inf,
 ) -> Generator[tuple[T, R | Exception], None, None]:
     """Yield each of *items* with what *work* returned or raised, in the order in which they end.
 
     Items and results are pickled, with *method* spawn *work* too; a forked
     process has all that its parent has read, and so costs next to nothing to start.
-    At most *jobs* processes live at a time. Close the generator
+    At most *jobs* processes live at a time. An item has *seconds* of wall time; after
+    them its process is stopped and TookTooLong stands for the result. Close the generator
     (``contextlib.closing``) to stop what still runs, guests included.
     """
     context: ForkContext | SpawnContext = multiprocessing.get_context("spawn")
@@ -64,7 +72,7 @@ def each(
         context = multiprocessing.get_context("fork")
     waiting = list(reversed(items))
     idle: list[tuple[Connection, BaseProcess]] = []
-    busy: dict[Connection, tuple[T, BaseProcess]] = {}
+    busy: dict[Connection, tuple[T, BaseProcess, float]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
@@ -75,12 +83,19 @@ def each(
                     theirs.close()  # so that its end is seen
                     idle.append((ours, process))
                 pipe, process = idle.pop()
-                busy[pipe] = (waiting.pop(), process)
+                busy[pipe] = (waiting.pop(), process, time.monotonic() + seconds)
                 with contextlib.suppress(BrokenPipeError):  # it died: the next read tells
                     pipe.send(busy[pipe][0])
-            ready = connection.wait(list(busy))
-            for pipe in [pipe for pipe in busy if pipe in ready]:
-                item, process = busy[pipe]
+            first = min(deadline for _, _, deadline in busy.values()) - time.monotonic()
+            ready = connection.wait(list(busy), None if first == math.inf else max(first, 0))
+            late = [pipe for pipe, (_, _, end) in busy.items() if end < time.monotonic()]
+            for pipe in [pipe for pipe in busy if pipe in ready or pipe in late]:
+                item, process, _ = busy[pipe]
+                if pipe not in ready:
+                    _stop_all([process])
+                    del busy[pipe]
+                    yield item, TookTooLong(f"It was not done within {seconds:.0f} s.")
+                    continue
                 try:
                     ended, result = pipe.recv()
                     if not ended:
@@ -95,12 +110,17 @@ def each(
                 del busy[pipe]
                 yield item, result
     finally:
-        processes = [process for _, process in [*idle, *busy.values()]]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(TIDY_SECONDS)
-            process.kill()
+        _stop_all(
+            [*(process for _, process in idle), *(process for _, process, _ in busy.values())]
+        )
+
+
+def _stop_all(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(TIDY_SECONDS)
+        process.kill()
 
 
 def _end(process: BaseProcess) -> str:

@@ -215,6 +215,39 @@ def test_killed_command_leaves_no_process(
     assert all_end(pidfds)
 
 
+@pytest.mark.vm
+def test_command_killed_as_its_sandbox_starts_leaves_nothing(
+    student: Make, run_folders: Path
+) -> None:
+    """SIGKILL while bubblewrap is at its own beginning leaves no process and no file."""
+    command = [sys.executable, "-m", "checker", "check", "--submission", str(student("oscar").path)]
+    for _ in range(5):
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": str(run_folders)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as running:
+            try:
+                _wait_for(running, "bwrap")
+            finally:
+                running.kill()
+        deadline = time.monotonic() + 20
+        while left := [*run_folders.iterdir(), *_with_tmpdir(run_folders)]:
+            assert time.monotonic() < deadline, left
+
+
+def _with_tmpdir(folder: Path) -> list[str]:
+    """Return the command lines of the processes that have *folder*, or one in it, as TMPDIR."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if f"TMPDIR={folder}/".encode() in environ.read_bytes():
+                found.append(environ.with_name("cmdline").read_text().replace("\0", " "))
+    return found
+
+
 def _wait_for(running: subprocess.Popen[bytes], program: str) -> dict[int, str]:
     """Wait until *program* runs below *running*; return all that runs there."""
     deadline = time.monotonic() + 120

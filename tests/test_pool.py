@@ -109,6 +109,16 @@ def test_process_that_dies_costs_its_item_only(jobs: int, method: pool.Method) -
 
 
 @METHODS
+def test_late_item_costs_itself_only(method: pool.Method) -> None:
+    """An item that goes on for too long is stopped, says so, and the others are done."""
+    done = dict(pool.each(_pause, [1, 0], 1, method=method, seconds=5))
+    assert done[0] is None
+    assert str(done[1]) == "It was not done within 5 s."
+    assert isinstance(done[1], pool.TookTooLong)
+    assert multiprocessing.active_children() == []
+
+
+@METHODS
 def test_closing_ends_what_still_runs(method: pool.Method) -> None:
     """Closed early, it leaves no process behind and does not wait for their work."""
     with contextlib.closing(pool.each(_pause, [0, 1, 1], 2, method=method)) as running:
