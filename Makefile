@@ -6,10 +6,10 @@ KNETLAB := .venv/bin/knetlab
 check_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
 .DEFAULT_GOAL := check
-.PHONY: check console skels kernel doctor test selftest lint bench help setup setup-dev
+.PHONY: check console skels kernel doctor test selftest lint bench bench-class help setup setup-dev
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
 	@$(KNETLAB) check $(check_args) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
@@ -37,7 +37,10 @@ lint: setup-dev ## check the project's own code
 	@tools/lint.sh
 
 bench: setup-dev ## time a check, as ratios to a bare QEMU boot
-	@.venv/bin/python -m tools.bench
+	@.venv/bin/python -m tools.bench $(ARGS)
+
+bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
+	@.venv/bin/python -m tools.bench_class $(ARGS)
 
 setup:
 	@tools/setup.sh

@@ -429,6 +429,7 @@ def settle(
 ) -> list[Entry]:
     """Return an entry for each of *students*, in their order, from all *attempts*.
 
+    The grades of the attempts that count have their points by the weights.
     Where all attempts of a student have a time, they count in that order, else
     as they are given. An attempt that could not be graded counts only where
     there is no other; then there is no mark, and the attempt's problem says why.
@@ -496,6 +497,8 @@ def _entry(course: Course, lab: Lab, student: Student, own: Own, attempts: list[
         attempt = attempts[-1].model_copy(update={"problem": why[-1]})
     if own.override:
         mark = _set(own.override, mark, maximum(course, lab))
+    if course.weights and attempt and attempt.grade:  # one truth for pages, exports and marks
+        attempt = attempt.model_copy(update={"grade": weigh(course, attempt.grade)})
     return Entry(student=student, attempt=attempt, mark=mark)
 
 

@@ -76,10 +76,16 @@ def _change(old: Entry, new: Entry) -> Change | None:
     differ = [what for what, first, second in _provenance(*grades) if first != second]
     if differ:
         why.append(f"It was graded with another {_listed(differ)}.")
-    elif checks and all(grades):
+    files = [entry.attempt.sources if entry.attempt else "" for entry in (old, new)]
+    if all(files) and files[0] != files[1]:
+        why.append("Other files were handed in.")
+    elif checks and all(grades) and not differ:
         why.append(
-            "Kernel, lab, grader and image are the same: what was handed in is not, or the checks "
-            "do not always say the same."
+            "Files, kernel, lab, grader and image are the same: the checks do not always say the "
+            "same of it. Please report that."
+            if all(files)
+            else "Kernel, lab, grader and image are the same: what was handed in is not, or the "
+            "checks do not always say the same."
         )
     return Change(
         student=new.student,

@@ -244,6 +244,7 @@ class Attempt(Record):
     late: bool | None = Field(default=None, description="what the LMS says, where it says no time")
     grade: Grade | None = None
     problem: str = Field(default="", description="a sentence, when nothing could be graded")
+    sources: str = Field(default="", description="a hash of the files; empty: not known")
 
 
 class Mark(Record):

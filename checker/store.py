@@ -231,12 +231,23 @@ class Store:
     def attempts(self) -> list[Attempt]:
         """Return the attempts with the grades that stand for them, as they were added."""
         rows = self._db.execute(
-            "SELECT student, label, submitted, late, problem, wanted, graded, grades.record, "
-            "errors.message FROM attempts LEFT JOIN grades ON grades.key = graded "
+            "SELECT student, label, submitted, late, problem, sources, wanted, graded, "
+            "grades.record, errors.message FROM attempts LEFT JOIN grades ON grades.key = graded "
             "LEFT JOIN errors ON errors.key = wanted ORDER BY attempts.rowid"
         )
         found = []
-        for student, label, submitted, late, problem, wanted, graded, record, error in rows:
+        for (
+            student,
+            label,
+            submitted,
+            late,
+            problem,
+            sources,
+            wanted,
+            graded,
+            record,
+            error,
+        ) in rows:
             grade = Grade.model_validate_json(record) if record else None
             said = problem
             if not said and graded != wanted:
@@ -250,6 +261,7 @@ class Store:
                     # equal submissions share a grade, each under its own name
                     grade=grade and grade.model_copy(update={"submission": student}),
                     problem=said,
+                    sources=sources,
                 )
             )
         return found

@@ -553,6 +553,9 @@ def test_weights_scale_points_and_the_maximum(load: Load, lab: Lab) -> None:
     weighed = courses.weigh(course, graded(lab))
     assert (weighed.score, weighed.max_score) == (98, 98)
     assert [e.max_score for e in weighed.exercises] == [18, 40, 20, 20, 0]
+    (entry,) = courses.settle(course, lab, [ADA], [attempt(lab, DUE)])
+    assert entry.attempt and entry.attempt.grade and entry.mark
+    assert entry.attempt.grade.score == entry.mark.raw == 98
 
 
 def test_weights_of_check_and_exercise_multiply(load: Load, lab: Lab) -> None:

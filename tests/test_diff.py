@@ -180,6 +180,24 @@ def test_another_attempt_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("1f", "2e", "Other files were handed in."),
+        ("1f", "1f", "the checks do not always say the same of it"),
+        ("", "2e", "what was handed in is not, or the checks"),
+    ],
+)
+def test_the_files_are_a_reason(before: str, after: str, said: str) -> None:
+    """Other files, the same ones, or nobody knows: each is said as it is."""
+    old, new = (
+        one.model_copy(update={"attempt": one.attempt.model_copy(update={"sources": files})})
+        for one, files in ((entry("ada", "crash"), before), (entry("ada"), after))
+        if one.attempt
+    )
+    assert said in only(old, new).why[-1]
+
+
+@pytest.mark.parametrize(
     ("before", "after", "said", "marks"),
     [
         (absent("ada"), entry("ada"), "nothing was handed in; now, graded", ("none", "100")),

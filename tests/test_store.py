@@ -16,7 +16,7 @@ from support import ROOT
 
 from checker.errors import InputError
 from checker.model import Attempt, Student
-from checker.store import FILE, Store
+from checker.store import FILE, Store, source_hash
 
 ALICE = Student(key="alice", name="Alice")
 MONDAY = datetime(2026, 11, 16, 12, tzinfo=UTC)
@@ -39,6 +39,7 @@ def test_grade_is_there_when_opened_again(tmp_path: Path) -> None:
         assert found.grade.score == grade("full").score
         assert found.grade.submission == "alice"
         assert store.sources("alice", "1") == {"a/filter.c": "int x;\n"}
+        assert found.sources == source_hash({"a/filter.c": b"int x;\n"})
         assert store.students() == [ALICE]
         assert store.tried() == {"alice": 1}
 
