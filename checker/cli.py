@@ -139,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     workshop_commands.add(commands)
 
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
+    host.add_argument("--time", action="store_true", help="start a guest, too, and time it")
     host.set_defaults(run=_doctor)
     return top
 
@@ -354,8 +355,10 @@ def _kernel(arguments: argparse.Namespace) -> int:
     return FULL
 
 
-def _doctor(_: argparse.Namespace) -> int:
-    return FULL if doctor.report(Console(highlight=False)) else BAD_INPUT
+def _doctor(arguments: argparse.Namespace) -> int:
+    _announce(print)
+    fit = doctor.report(Console(highlight=False), timed=arguments.time)
+    return FULL if fit else BAD_INPUT
 
 
 def main(argv: Sequence[str] | None = None) -> None:
