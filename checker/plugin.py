@@ -15,6 +15,7 @@ finding, and findings cost the points of the exercise's health (checker/grade.py
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -371,6 +372,9 @@ def specs(lab: Lab) -> list[Spec]:
     checks = lab.root / "checks"
     files = [str(file) for file in sorted(checks.glob("check_*.py"))]
     status = pytest.main([*_arguments(checks), "--collect-only", *files], plugins=[reader])
+    for name, module in list(sys.modules.items()):  # another lab's may have the same names
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(checks):
+            del sys.modules[name]
     if status != pytest.ExitCode.OK or reader.broken or not files:
         why = reader.broken[0] if reader.broken else f"pytest ended with {status!r}"
         raise LabError(f"The checks of the lab {lab.name} cannot be read: {why}")
