@@ -6,10 +6,10 @@ KNETLAB := .venv/bin/knetlab
 check_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
 .DEFAULT_GOAL := check
-.PHONY: check console skels kernel doctor test selftest lint bench bench-class help setup setup-dev
+.PHONY: check console skels kernel doctor lint editor help setup
 
 help: ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
 	@$(KNETLAB) check $(check_args) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
@@ -27,23 +27,21 @@ kernel: setup ## fetch the guest's kernel into the cache; NAME=debug builds the 
 doctor: setup ## say what this host has and what it lacks
 	@$(KNETLAB) doctor
 
-test: setup-dev ## run the project's own tests
-	@tools/test.sh $(ARGS)
-
-selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
-	@$(KNETLAB) selftest $(LAB) $(ARGS)
-
-lint: setup-dev ## check the project's own code
+# with no lab named this is about the project's own code, where that is at hand
+ifeq ($(filter command environment,$(origin LAB))$(wildcard tools/lint.sh),tools/lint.sh)
+lint: setup-dev
 	@tools/lint.sh
+else
+lint: ## LAB=networking: what gcc, sparse and the kernel's checkpatch say of your code
+	@tools/setup.sh lint
+	@$(KNETLAB) lint $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)')
+endif
 
-bench: setup-dev ## time a check, as ratios to a bare QEMU boot
-	@.venv/bin/python -m tools.bench $(ARGS)
-
-bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
-	@.venv/bin/python -m tools.bench_class $(ARGS)
+editor: setup ## write compile_commands.json, by which clangd finds the kernel's headers
+	@$(KNETLAB) editor $(LAB)
 
 setup:
 	@tools/setup.sh
 
-setup-dev:
-	@tools/setup.sh dev
+# what only a clone of the whole project has
+-include tools/develop.mk

@@ -137,8 +137,8 @@ def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kerne
         (made,) = _compile(lab, [module], sources, kernel)
         if made.ko is None and module.folder not in made.output:
             # not a word on the student's files: does anything compile here?
-            solution = {name: (lab.solution / name).read_bytes() for name in sources}
-            if _compile(lab, [module], solution, kernel)[0].ko is None:
+            given = {name: (lab.given / name).read_bytes() for name in sources}
+            if _compile(lab, [module], given, kernel)[0].ko is None:
                 raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
     except (MissingTool, NoSpace):
         raise
@@ -152,16 +152,21 @@ def _compile(
     lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], kernel: Kernel
 ) -> list[ModuleBuild]:
     """Compile *sources* with the lab's Kbuild files and headers, in a scratch folder."""
-    own = {name for m in modules for name in (*m.headers, f"{m.folder}/Kbuild")}
-    files = sources | {name: (lab.solution / name).read_bytes() for name in own}
-    folders = "".join(f"obj-m += {module.folder}/\n" for module in modules)
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
-        for name, content in {"Kbuild": folders.encode(), **files}.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        lay_out(lab, modules, sources, root)
         return _make(root, modules, kernel)
+
+
+def lay_out(lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], root: Path) -> None:
+    """Write *sources* and the lab's own Kbuild files and headers below *root*, for one make."""
+    own = {name for m in modules for name in (*m.headers, f"{m.folder}/Kbuild")}
+    files = sources | {name: (lab.given / name).read_bytes() for name in own}
+    folders = "".join(f"obj-m += {module.folder}/\n" for module in modules)
+    for name, content in {"Kbuild": folders.encode(), **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleBuild]:

@@ -20,7 +20,17 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from checker import build, class_commands, doctor, grading, lab, selftest, skeleton, submission
+from checker import (
+    build,
+    class_commands,
+    doctor,
+    grading,
+    lab,
+    selftest,
+    skeleton,
+    submission,
+    workshop_commands,
+)
 from checker.desk import last_run
 from checker.errors import InputError
 from checker.export import junit
@@ -126,8 +136,10 @@ def parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=_kernel)
 
     class_commands.add(commands, _number, lambda: _build_debug(update=False))
+    workshop_commands.add(commands)
 
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
+    host.add_argument("--time", action="store_true", help="start a guest, too, and time it")
     host.set_defaults(run=_doctor)
     return top
 
@@ -221,6 +233,8 @@ def _check(arguments: argparse.Namespace) -> int:
         if arguments.keep:
             shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
     terminal.render(grade, console, verbose=arguments.verbose)
+    if hidden := sum(the_lab.exercise(e.number).hidden for e in grade.exercises):
+        console.print(f"{hidden:g} more points are for checks that only your instructor has.")
     _write(arguments, grade, given)
     if grade.status == "error":
         return GRADER_FAILED
@@ -236,6 +250,7 @@ def _require_folder(target: Path | None) -> None:
 
 def _selftest(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
+    lab.require_solution(the_lab, "knetlab selftest")
     _require_folder(arguments.json)
     trials = selftest.plan(
         the_lab, sample=arguments.sample, only=arguments.only or (), repeat=arguments.repeat
@@ -319,7 +334,7 @@ def _console(arguments: argparse.Namespace) -> int:
 
 def _skeleton(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
-    files = skeleton.generate(the_lab.solution, arguments.step)
+    files = skeleton.of(the_lab, arguments.step)
     target = arguments.output or SKELS / arguments.lab
     report = skeleton.write(files, target, force=arguments.force)
     for old, new in report.backups:
@@ -340,8 +355,10 @@ def _kernel(arguments: argparse.Namespace) -> int:
     return FULL
 
 
-def _doctor(_: argparse.Namespace) -> int:
-    return FULL if doctor.report(Console(highlight=False)) else BAD_INPUT
+def _doctor(arguments: argparse.Namespace) -> int:
+    _announce(print)
+    fit = doctor.report(Console(highlight=False), timed=arguments.time)
+    return FULL if fit else BAD_INPUT
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -151,10 +151,12 @@ def _prove_checks(lab: Lab, exercise: Exercise, run: checking.Plugin) -> None:
     """Refuse a lab whose checks could not be read or are not worth what lab.toml says."""
     if run.broken:
         raise LabError(f"The checks of the lab {lab.name} do not run: {run.broken[0]}")
-    if run.worth + exercise.health != exercise.points:
+    if run.worth + exercise.health + exercise.hidden != exercise.points:
+        hidden = f", and hidden are {exercise.hidden:g}" if exercise.hidden else ""
         raise LabError(
             f"{lab.root / 'lab.toml'}: exercise {exercise.number} is worth {exercise.points:g} "
-            f"points, but its checks are worth {run.worth:g} and its health {exercise.health:g}."
+            f"points, but its checks are worth {run.worth:g} and its health {exercise.health:g}"
+            f"{hidden}."
         )
 
 
@@ -176,12 +178,12 @@ def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
     Checks get the programs below checks/, a person the scripts and all programs.
     """
     names = lab.scripts if for_person else ()
-    files = {n: PayloadFile((lab.solution / n).read_bytes(), executable=True) for n in names}
+    files = {n: PayloadFile((lab.given / n).read_bytes(), executable=True) for n in names}
     for program in lab.programs:
         if not (for_person or program.path.startswith("checks/")):
             continue
-        source = lab.root / program.source
-        headers = sorted(lab.solution.rglob("*.h"))
+        source = lab.program_source(program)
+        headers = sorted(lab.given.rglob("*.h"))
 
         def make(folder: Path, source: Path = source) -> None:
             image.compile_static(source, folder / "program")

@@ -40,6 +40,15 @@ def load(name: str, folder: Path = LABS) -> Lab:
     return lab
 
 
+def require_solution(lab: Lab, command: str) -> None:
+    """Raise InputError when this copy of knetlab is one for students, without the solution."""
+    if not lab.solution.is_dir():
+        raise InputError(
+            f"{command} needs the solution of the lab {lab.name}, and this copy of knetlab, "
+            "made for students, has none."
+        )
+
+
 def _check(lab: Lab, path: Path) -> None:
     modules = [m.name for m in lab.modules]
     if len(set(modules)) != len(modules):
@@ -53,11 +62,10 @@ def _check(lab: Lab, path: Path) -> None:
     numbers = [e.number for e in lab.exercises]
     if len(set(numbers)) != len(numbers):
         raise LabError(f"{path}: two of the exercises have the same number: {numbers}.")
-    own = [lab.solution / name for m in lab.modules for name in m.headers]
-    own += [lab.solution / m.folder / "Kbuild" for m in lab.modules]
-    own += [lab.solution / name for name in lab.scripts] + [
-        lab.root / p.source for p in lab.programs
-    ]
+    own = [lab.given / name for m in lab.modules for name in m.headers]
+    own += [lab.given / m.folder / "Kbuild" for m in lab.modules]
+    own += [lab.given / name for name in lab.scripts]
+    own += [lab.program_source(program) for program in lab.programs]
     for file in own:
         if not file.is_file():
             raise LabError(f"{path} speaks of {file}, which is not there.")

@@ -52,6 +52,11 @@ class Exercise(Record):
     health: float = Field(
         default=0, ge=0, description="how many of them are for a kernel that has nothing to report"
     )
+    hidden: float = Field(
+        default=0,
+        ge=0,
+        description="how many are for checks that this copy does not have",
+    )
     functions: tuple[str, ...] = Field(
         default=(), description="of the skeleton, that are this exercise's alone"
     )
@@ -78,10 +83,31 @@ class Lab(Record):
                 return module
         raise KeyError(name)
 
+    def exercise(self, number: int) -> Exercise:
+        """Return exercise *number*; KeyError if the lab has none."""
+        for exercise in self.exercises:
+            if exercise.number == number:
+                return exercise
+        raise KeyError(number)
+
     @property
     def solution(self) -> Path:
-        """The folder of the reference solution."""
+        """The folder of the reference solution; the archive for students has none."""
         return self.root / "solution"
+
+    @property
+    def given(self) -> Path:
+        """The lab's own Kbuild files, headers and scripts, in a folder laid out as a submission.
+
+        That is the solution's; in the archive for students it is one with the
+        skeletons, which compile as well.
+        """
+        return self.solution if self.solution.is_dir() else self.root / "given"
+
+    def program_source(self, program: Program) -> Path:
+        """Return the C file of *program*; one of the solution's is among what is given."""
+        folder, _, rest = program.source.partition("/")
+        return self.given / rest if folder == "solution" else self.root / program.source
 
     @property
     def max_score(self) -> float:

@@ -4,7 +4,8 @@ A check is a function ``check_<name>`` in ``check_<exercise>_<what>.py``. Its
 docstring is the sentence a student reads; ``@pytest.mark.points(5)`` its
 worth; ``@pytest.mark.after("1.outgoing-syn")`` the checks that must have
 passed before it can earn anything; ``@pytest.mark.needs("FAILSLAB")`` the
-options the kernel must have been built with. Fixtures: ``module`` (the
+options the kernel must have been built with; ``@pytest.mark.hidden`` keeps the
+check out of the archive for students (checker/dist.py). Fixtures: ``module`` (the
 exercise's module, in a guest), ``guest``, ``picks``.
 
 What the kernel reports during a check fails no check by itself: it becomes a
@@ -14,6 +15,7 @@ finding, and findings cost the points of the exercise's health (checker/grade.py
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,6 +65,9 @@ class Spec:
     points: float
     after: tuple[str, ...]
     needs: tuple[str, ...]
+    function: str
+    file: Path
+    hidden: bool
 
 
 def _spec(item: pytest.Item, lab: Lab) -> Spec:
@@ -84,6 +89,9 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
         points=float(points.args[0]),
         after=tuple(name for mark in item.iter_markers("after") for name in mark.args),
         needs=tuple(name for mark in item.iter_markers("needs") for name in mark.args),
+        function=function,
+        file=item.path,
+        hidden=item.get_closest_marker("hidden") is not None,
     )
 
 
@@ -98,6 +106,7 @@ class _Collector:
         config.addinivalue_line("markers", "points(n): what the check is worth")
         config.addinivalue_line("markers", "after(*ids): checks that must have passed before")
         config.addinivalue_line("markers", "needs(*options): what the kernel was built with")
+        config.addinivalue_line("markers", "hidden: students do not get it")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be collected: a lab's author's mistake, never a student's."""
@@ -350,15 +359,26 @@ def worth(lab: Lab) -> dict[str, float]:
 
     Raises LabError when the checks cannot be read.
     """
+    points = {spec.id: spec.points for spec in specs(lab)}
+    return points | {f"{e.number}.healthy": e.health for e in lab.exercises if e.health}
+
+
+def specs(lab: Lab) -> list[Spec]:
+    """Return what every check of *lab* says of itself; nothing is run.
+
+    Raises LabError when the checks cannot be read.
+    """
     reader = _Reader(lab)
     checks = lab.root / "checks"
     files = [str(file) for file in sorted(checks.glob("check_*.py"))]
     status = pytest.main([*_arguments(checks), "--collect-only", *files], plugins=[reader])
+    for name, module in list(sys.modules.items()):  # another lab's may have the same names
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(checks):
+            del sys.modules[name]
     if status != pytest.ExitCode.OK or reader.broken or not files:
         why = reader.broken[0] if reader.broken else f"pytest ended with {status!r}"
         raise LabError(f"The checks of the lab {lab.name} cannot be read: {why}")
-    points = {spec.id: spec.points for spec in reader.specs}
-    return points | {f"{e.number}.healthy": e.health for e in lab.exercises if e.health}
+    return reader.specs
 
 
 def _arguments(checks: Path) -> list[str]:

@@ -38,12 +38,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
+from checker.model import Lab
+
 __all__ = [
     "EditedFilesError",
     "SkeletonError",
     "SkeletonFile",
     "WriteReport",
     "generate",
+    "of",
     "render",
     "write",
 ]
@@ -275,6 +278,28 @@ def _tidy(lines: list[str]) -> Iterator[str]:
 _MARKED = frozenset({".c", ".h"})
 _PLAIN = frozenset({".S", ".sh", ".md", ".txt"})
 _NAMED = frozenset({"Kbuild", "Makefile"})
+
+
+def of(lab: Lab, step: int = 1) -> dict[str, SkeletonFile]:
+    """Return the skeleton of *step* of *lab*, as :func:`generate` does.
+
+    The archive for students has the files of step 1 alone, as they are: for any
+    other step it raises :class:`SkeletonError`.
+    """
+    if lab.solution.is_dir():
+        return generate(lab.solution, step)
+    if step != 1:
+        raise SkeletonError(
+            f"The skeleton of step {step} has the exercises before {step} solved, and this copy of "
+            "knetlab, made for students, has no solutions: there is only step 1."
+        )
+    files = {}
+    for path in sorted(_source_files(lab.given)):
+        content = path.read_bytes()
+        executable = bool(path.stat().st_mode & stat.S_IXUSR)
+        name = path.relative_to(lab.given).as_posix()
+        files[name] = SkeletonFile(content, executable, frozenset({content}))
+    return files
 
 
 def generate(solution: Path, step: int = 1) -> dict[str, SkeletonFile]:

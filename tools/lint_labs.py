@@ -1,7 +1,6 @@
 """Check our C as the kernel does: gcc W=1, sparse, checkpatch --strict.
 
-checkpatch.pl comes from the distribution's source package of the kernel, kept
-in the cache. Prints what is found; exit status 1 if there is anything.
+Prints what is found; exit status 1 if there is anything.
 """
 
 from __future__ import annotations
@@ -9,53 +8,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
 from checker import lab
-from vm import apt, cache, kernel, tools
+from checker.desk.lint import style
+from vm import kernel, tools
 from vm.sandbox import Sandbox
-
-SOURCE = "linux-source-6.1"
-SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
-
-
-def checkpatch() -> Path:
-    """Return checkpatch.pl, fetched the first time."""
-
-    def make(folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
-            root = Path(scratch)
-            apt.unpack([SOURCE], root)
-            with tarfile.open(root / f"usr/src/{SOURCE}.tar.xz") as archive:
-                wanted = {f"{SOURCE}/scripts/{name}": name for name in SCRIPTS}
-                for member in archive:
-                    if member.name in wanted:
-                        content = archive.extractfile(member)
-                        assert content is not None
-                        (folder / wanted.pop(member.name)).write_bytes(content.read())
-                    if not wanted:
-                        break
-
-    return cache.entry("checkpatch", cache.digest(SOURCE), make) / "checkpatch.pl"
-
-
-def style(files: list[Path]) -> str:
-    """Return what checkpatch --strict says of *files*; empty if nothing."""
-    argv = [
-        "perl",
-        str(checkpatch()),
-        "--strict",
-        "--no-tree",
-        "--quiet",
-        "--terse",
-        "--no-summary",
-    ]
-    done = subprocess.run(
-        [*argv, "-f", *map(str, files)], check=False, capture_output=True, text=True
-    )
-    return done.stdout + done.stderr
 
 
 def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Install what knetlab needs on this host: Debian packages by apt, Python packages into .venv.
 #
-# Usage: tools/setup.sh [kernel|dev]
+# Usage: tools/setup.sh [kernel|lint|dev]
 #   kernel: also what building the debug kernel needs
-#   dev:    that, and what the tests and `make lint` need
+#   lint:   also what `make lint LAB=...` needs
+#   dev:    those, and what the tests and `make lint` need
 #
 # Does nothing when all is there. Packages are installed as root or with sudo,
 # and it says which and why before it does.
@@ -29,11 +30,16 @@ bc bc builds the debug kernel
 xz xz-utils unpacks its source
 " ;;
 esac
+case $want in
+lint | dev) needs="$needs
+sparse sparse checks the C code
+perl perl runs checkpatch
+xz xz-utils unpacks it
+" ;;
+esac
 [ "$want" != dev ] || needs="$needs
 patch patch makes wrong solutions for the tests
-sparse sparse checks the C code
 shellcheck shellcheck checks the shell code
-perl perl runs checkpatch
 chromium chromium shows the tests the pages of a class
 chromedriver chromium-driver lets the tests use it
 git git is asked by the tests which files are the project's

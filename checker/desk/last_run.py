@@ -17,6 +17,7 @@ import pydantic
 
 from checker.model import Grade
 from vm import cache
+from vm.errors import VMError
 
 _GRADE = "grade.json"
 
@@ -63,3 +64,12 @@ def keeping(submission: Path) -> Iterator[Path]:
 def save(kept: Path, made: Grade) -> None:
     """Write the grade of the run whose folder is *kept*."""
     (kept / _GRADE).write_text(made.to_json(), encoding="utf-8")
+
+
+def newest() -> Grade | None:
+    """Return the grade of the last run of all folders, None when there was none."""
+    with contextlib.suppress(OSError, VMError, pydantic.ValidationError):
+        files = (cache.root() / "last-run").glob(f"[!.]*/{_GRADE}")
+        latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+        return Grade.model_validate_json(latest.read_text()) if latest else None
+    return None

@@ -1,0 +1,186 @@
+"""knetlab lint: what gcc W=1, sparse and checkpatch say of a student's own files.
+
+The sources are compiled as `check` does it, in the sandbox, with the lab's Kbuild
+and headers. What is said of the kernel's own files, and what goes with a
+remark beyond one line, is left out.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from checker import build
+from checker.model import Lab, Module, Submission
+from vm import apt, cache, tools
+from vm import kernel as kernels
+from vm.errors import VMError
+from vm.kernel import Kernel
+from vm.sandbox import Sandbox
+
+SOURCE = "linux-source-6.1"
+"""The package whose checkpatch is taken; its rules are those of the kernel that is graded on."""
+
+_SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
+_INSIDE = "/build"
+
+
+@dataclass(frozen=True, order=True)
+class Remark:
+    """What one *tool* says of a *line* of a *file* of the submission; line 0 is the whole file."""
+
+    file: str
+    line: int
+    tool: str = field(compare=False)
+    text: str
+
+
+def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
+    """Return what there is to say of *submission*, by file and line.
+
+    Raises MissingTool when sparse or perl is not here, VMError when checkpatch cannot be
+    had or the compiler fails without a word on the student's files.
+    """
+    tools.find("sparse")
+    said = [Remark(f.path, 0, "knetlab", f.problem) for f in submission.files if f.problem]
+    sources = {f.path: f.content for f in submission.files if f.content is not None}
+    whole = [m for m in lab.modules if all(f"{m.folder}/{name}" in sources for name in m.sources)]
+    with tempfile.TemporaryDirectory(prefix="knetlab-lint-") as scratch:
+        root = Path(scratch) / "build"
+        build.lay_out(lab, whole, sources, root)
+        said += _style(root, sorted(sources))
+        said += _compile(root, whole, kernel)
+    unique = {(r.file, r.line, r.text): r for r in reversed(said)}
+    return sorted(unique.values())
+
+
+# --- the compiler --------------------------------------------------------------------
+
+
+def _compile(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[Remark]:
+    """Compile twice: what is new the second time, with the same files, is sparse's."""
+    if not modules:
+        return []
+    sandbox = Sandbox(
+        read_only=dict(kernel.build_mounts), writable={root: _INSIDE}, limits=build.LIMITS
+    )
+    for path in (root, *root.rglob("*")):
+        sandbox.own(path)
+    make = [*kernel.make(_INSIDE, len(modules)), "-k", "W=1"]
+    found = _run(sandbox, make, "gcc")
+    # C=2 checks what is compiled already
+    return found + _run(sandbox, [*make, "C=2", "CF=-D__CHECK_ENDIAN__"], "sparse")
+
+
+def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
+    try:
+        done = subprocess.run(
+            sandbox.argv(argv),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=build.WALL_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
+    output = done.stdout + done.stderr
+    found = parse(output.replace(f"{_INSIDE}/", ""), tool)
+    if done.returncode and not found:
+        tail = "\n".join(output.splitlines()[-8:])
+        raise VMError(f"The compiler failed, and not because of your files.\n{tail}")
+    return found
+
+
+_LINE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):\d+: (?P<kind>\w[\w ]*): ?(?P<text>.*)")
+_MORE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):\d+: {2,}(?P<text>\S.*)")
+"""How sparse goes on with what was expected and what it got."""
+_LINKED = re.compile(r"ERROR: modpost: (?P<text>.*)")
+
+
+def parse(output: str, tool: str) -> list[Remark]:
+    """Return the remarks in the compiler's or sparse's *output*, with paths from the submission's.
+
+    What is found inside a macro of the kernel's is told of the line that uses it; all else
+    in the kernel's own files, which have other paths, is left out.
+    """
+    found: list[Remark] = []
+    in_kernel = ""
+    for line in output.splitlines():
+        if match := _LINE.match(line):
+            own = not match["file"].startswith(("/", "./"))
+            text, serious = match["text"].strip(), match["kind"] != "note"
+            if serious:
+                in_kernel = "" if own else text
+            elif own and in_kernel and "in expansion of macro" in text:
+                text, in_kernel, serious = in_kernel, "", True
+            if own and serious:
+                found.append(Remark(match["file"], int(match["line"]), tool, text))
+        elif match := _MORE.match(line):
+            if found and (found[-1].file, found[-1].line) == (match["file"], int(match["line"])):
+                text = f"{found[-1].text}; {' '.join(match['text'].split())}"
+                found[-1] = Remark(match["file"], int(match["line"]), tool, text)
+        elif match := _LINKED.match(line):
+            found.append(Remark("", 0, tool, match["text"]))
+    return found
+
+
+# --- checkpatch ----------------------------------------------------------------------
+
+
+def checkpatch() -> Path:
+    """Return checkpatch.pl: that of the debug kernel if it is built, else fetched once.
+
+    Raises VMError when the package cannot be had.
+    """
+    if debug := kernels.debug_if_built():
+        (tree,) = debug.build_mounts
+        if (script := tree / "scripts/checkpatch.pl").is_file():
+            return script
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            apt.unpack([SOURCE], root)
+            with tarfile.open(root / f"usr/src/{SOURCE}.tar.xz") as archive:
+                wanted = {f"{SOURCE}/scripts/{name}": name for name in _SCRIPTS}
+                for member in archive:
+                    if member.name in wanted:
+                        content = archive.extractfile(member)
+                        assert content is not None
+                        (folder / wanted.pop(member.name)).write_bytes(content.read())
+                    if not wanted:
+                        break
+
+    doing = f"fetching checkpatch, out of {SOURCE}, about 140 MB (once)"
+    return cache.entry("checkpatch", cache.digest(SOURCE), make, doing) / "checkpatch.pl"
+
+
+def style(files: Sequence[Path | str], folder: Path | None = None) -> str:
+    """Return what checkpatch --strict says of *files*, a line each; empty if nothing.
+
+    They may be relative to *folder*, which checkpatch is run in.
+    """
+    argv = [tools.find("perl"), str(checkpatch()), "--strict", "--no-tree", "--quiet", "--terse"]
+    argv += ["--no-summary", "-f", *map(str, files)]
+    done = subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def _style(root: Path, names: Sequence[str]) -> list[Remark]:
+    for name in names:  # of modules that are not whole, too
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+    found = []
+    for line in style(names, root).splitlines() if names else ():
+        match = re.match(r"(?P<file>[^:]+):(?P<line>\d+): \w+: (?P<text>.*)", line)
+        if match:
+            found.append(Remark(match["file"], int(match["line"]), "checkpatch", match["text"]))
+        else:
+            raise VMError(f"checkpatch does not work on this host: {line}")
+    return found

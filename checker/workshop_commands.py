@@ -1,0 +1,92 @@
+"""The commands dist, editor and lint: what goes round the checks. They call and print."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from checker import course, dist, lab, submission
+from checker.desk import editor, lint
+from checker.errors import InputError
+from vm import kernel as kernels
+
+FULL, PARTIAL = 0, 1
+"""Exit statuses: all is well; lint found something."""
+
+SKELS = Path("skels")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parsers."""
+    archive = commands.add_parser(
+        "dist", help="make the archive that students get: no solutions, no hidden checks"
+    )
+    archive.add_argument("labs", nargs="*", metavar="LAB", help="default: all labs")
+    archive.add_argument(
+        "--out", type=Path, default=Path(), metavar="PATH", help="the .tar.gz, or a folder for it"
+    )
+    archive.add_argument(
+        "--course",
+        type=Path,
+        metavar="FILE",
+        help="a course.toml: the checks that its key visible hides are left out",
+    )
+    archive.set_defaults(run=_dist)
+
+    commands_file = commands.add_parser(
+        "editor", help="write compile_commands.json, so that clangd finds the kernel's headers"
+    )
+    commands_file.set_defaults(run=_editor)
+    own = commands.add_parser(
+        "lint", help="say what gcc W=1, sparse and checkpatch think of a student's files"
+    )
+    own.set_defaults(run=_lint)
+    for parser in (commands_file, own):
+        parser.add_argument("lab", metavar="LAB")
+        parser.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
+
+
+def _dist(arguments: argparse.Namespace) -> int:
+    labs = [lab.load(name) for name in arguments.labs or lab.names()]
+    if arguments.course and len(labs) != 1:
+        raise InputError("--course has the rules of one lab: say which, as in knetlab dist LAB.")
+    hidden = course.load(arguments.course, labs[0]).visible if arguments.course else {}
+    # the points for health are no check's, so there is nothing to leave out
+    archive = dist.collect(labs, [id_ for id_ in hidden if not id_.endswith(".healthy")])
+    out: Path = arguments.out
+    if out.is_dir():
+        out /= f"{archive.name}.tar.gz"
+    elif not out.resolve().parent.is_dir():
+        raise InputError(f"{out} cannot be written: there is no folder {out.resolve().parent}.")
+    out.write_bytes(archive.pack())
+    print(f"{out}: {len(archive.files)} files, {out.stat().st_size >> 10} KiB")
+    return FULL
+
+
+def _editor(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    folder = arguments.submission or SKELS / the_lab.name
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}: `make skels LAB={the_lab.name}` writes it.")
+    kernel = kernels.debug_if_built() or kernels.stock()
+    target = editor.write(the_lab, kernel, folder)
+    print(f"{target}: the commands that compile your files against Linux {kernel.release}")
+    if shutil.which("clangd") is None:
+        print("An editor needs clangd to use it: apt install clangd")
+    return FULL
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    folder = arguments.submission or SKELS / the_lab.name
+    given = submission.read(the_lab, folder)
+    found = lint.remarks(the_lab, given, kernels.stock())
+    for remark in found:
+        where = f"{folder / remark.file}:{remark.line}" if remark.line else folder
+        print(f"{where}: {remark.text} [{remark.tool}]")
+    number = "1 remark" if len(found) == 1 else f"{len(found) or 'no'} remarks"
+    script = f"checkpatch.pl is {lint.checkpatch()}"
+    print(f"{number} of gcc, sparse and checkpatch ({script})", file=sys.stderr)
+    return PARTIAL if found else FULL

@@ -1,0 +1,21 @@
+# The developers' half of the Makefile; the archive for students is without it (checker/dist.py).
+
+.PHONY: test selftest bench bench-class dist setup-dev
+
+test: setup-dev ## run the project's own tests
+	@tools/test.sh $(ARGS)
+
+selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
+	@$(KNETLAB) selftest $(LAB) $(ARGS)
+
+bench: setup-dev ## time a check, as ratios to a bare QEMU boot
+	@.venv/bin/python -m tools.bench $(ARGS)
+
+bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
+	@.venv/bin/python -m tools.bench_class $(ARGS)
+
+dist: setup ## make the archive that students get; COURSE=course.toml leaves out what that hides
+	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)')
+
+setup-dev:
+	@tools/setup.sh dev
