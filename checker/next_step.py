@@ -17,6 +17,7 @@ _LATE = (
     "Look for a loop without an end, or for what is waited for here and never comes: nothing may "
     "wait longer than the exercise says."
 )
+_BEFORE = "First mend what failed before this check."
 _AGAIN = "Nothing to mend for you: run it again; if it fails again, tell your instructor."
 _OTHER_KERNEL = "Run `make kernel NAME=debug` once, in some minutes; `make check` then tries it."
 _ID = re.compile(r"(?<![\w.-])\d+\.[a-z][a-z0-9-]*")
@@ -58,7 +59,7 @@ def _of_skipped(check: CheckResult, exercise: Exercise, checks: Mapping[str, Che
             break
         waits_for = found[0]
         cause = checks.get(waits_for, cause)
-    return f"First mend {waits_for}: this check builds on it." if waits_for else exercise.hint
+    return f"First mend {waits_for}: this check builds on it." if waits_for else _BEFORE
 
 
 def of_finding(finding: Finding) -> str:
