@@ -135,7 +135,7 @@ def grade(
             score=sum(c.points for c in one.results),
             max_score=sum(c.max_points for c in one.results),
             checks=tuple(
-                c.model_copy(update={"hint": next_step.of(c, one.exercise, findings, by_id)})
+                c.model_copy(update={"hint": next_step.of(c, one.exercise.hint, findings, by_id)})
                 for c in one.results
             ),
             hint=one.exercise.hint,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from checker.model import NEEDS_A_KERNEL, CheckResult, Exercise, Finding
+from checker.model import NEEDS_A_KERNEL, CheckResult, Finding
 
 _LOST = "Take back what was added last and check again; then put it in again piece by piece."
 _LATE = (
@@ -25,14 +25,14 @@ _ID = re.compile(r"(?<![\w.-])\d+\.[a-z][a-z0-9-]*")
 
 def of(
     check: CheckResult,
-    exercise: Exercise,
+    exercise_hint: str,
     findings: Iterable[Finding],
     checks: Mapping[str, CheckResult],
 ) -> str:
-    """Return the next step for *check* of *exercise*, a sentence or two; empty if it passed.
+    """Return the next step for *check*, a sentence or two; empty if it passed.
 
-    *findings* are the kernel's, of all checks; *checks* are all checks by their ids, to
-    find the one that this one waits for.
+    *exercise_hint* stands where nobody knows better; *findings* are the kernel's, of all
+    checks; *checks* are all checks by their ids, to find the one that this one waits for.
     """
     if check.status == "pass":
         return ""
@@ -41,15 +41,15 @@ def of(
     if check.status == "error":
         return _AGAIN
     if check.status == "skip":
-        return _of_skipped(check, exercise, checks)
+        return _of_skipped(check, checks)
     reported = [of_finding(finding) for finding in findings if finding.check == check.id]
     if check.status in ("crash", "timeout"):
         # the last report is the one that its message tells of
         return reported[-1] if reported else _LOST if check.status == "crash" else _LATE
-    return reported[0] if reported else exercise.hint
+    return reported[0] if reported else exercise_hint
 
 
-def _of_skipped(check: CheckResult, exercise: Exercise, checks: Mapping[str, CheckResult]) -> str:
+def _of_skipped(check: CheckResult, checks: Mapping[str, CheckResult]) -> str:
     """Return what comes before a check that was not tried."""
     if check.message.startswith(NEEDS_A_KERNEL):
         return _OTHER_KERNEL
