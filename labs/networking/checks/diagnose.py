@@ -102,7 +102,7 @@ def _line(client: End, server: End, line: str) -> str:
         rf"(0x)?({'|'.join(f'{number:x}' for number in numbers)})", host
     ):
         return "Print the address with %pI4 and a pointer to it, &iph->saddr: it came as a number."
-    if re.fullmatch(r"(0x)?[0-9a-f]{8,16}|\(\w*ptrval\w*\)", host):
+    if re.fullmatch(r"[0-9a-f]{16}|\(\w*ptrval\w*\)", host):
         return (
             "Print the address with %pI4: a plain %p prints a pointer, and not even its true value."
         )
@@ -257,6 +257,9 @@ def unknown_command(error: str, value: int) -> str:
 # --- exercises 3 and 4: sockets that listen, and a connection --------------------------
 
 RIGHT = End("127.0.0.1", 60000)
+OTHER_PORT = 60001
+_CHOSEN = range(32768, 61000)
+"""Ports that the kernel chooses from for a socket without one (ip_local_port_range)."""
 
 
 def listening(found: Sequence[End], error: str, *, loaded: bool) -> str:
@@ -288,7 +291,7 @@ def listening(found: Sequence[End], error: str, *, loaded: bool) -> str:
             "Call kernel_bind() before kernel_listen(), and look at its error: a socket without a "
             "name gets a port of the kernel's choice."
         )
-    if port >= 32768:  # where the kernel chooses (ip_local_port_range)
+    if port in _CHOSEN and port != OTHER_PORT:
         return (
             "Set sin_port to htons(MY_TCP_PORT), 16 bits: it was 0, so that the kernel chose the "
             "port. That is what htonl() leaves of it."
@@ -412,7 +415,7 @@ def datagram(got: bytes, traffic: Traffic, *, left: bool) -> str:
             "Send all strlen(MY_TEST_MESSAGE) bytes, the newline with them: the end of the message "
             "is missing."
         )
-    if got[4:8] == b"\xff\xff\xff\xff" or got[5:8] == b"\xff\xff\xff":
+    if got[6:8] == b"\xff\xff":  # addresses of the kernel begin with 0xffff
         return (
             "Set iov_base to the message itself, without &: the bytes that came are a pointer, an "
             "address of the kernel's."
