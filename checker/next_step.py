@@ -77,7 +77,7 @@ _REPORTED = (
     (
         "oops",
         "after the module was unloaded",
-        "Undo in exit, in reverse order, all that init registered or started.",
+        "Undo in exit, and wherever init fails, in reverse order what was registered or started.",
     ),
     (
         "oops",
@@ -142,7 +142,17 @@ _REPORTED = (
     ("kasan", "", "Ask of the pointer at {place} who sets it, and whether it was set before."),
     ("ubsan", "", "Test the value at {place} before it is used."),
     ("overflow", "", "Give the copy at {place} the size of what it copies into."),
-    ("bug", "", "Look at {place}: its test says what must never be, and it came to be."),
+    (
+        "bug",
+        "runs into BUG()",
+        "Return where the test at {place} fails: with BUG() everything ends, not only the module.",
+    ),
+    (
+        "bug",
+        "fs/inode.c",
+        "Release each socket once, and not after it was released elsewhere; begin at {place}.",
+    ),
+    ("bug", "", "Look at the call at {place}: is what it gets still there, and given back once?"),
     (
         "panic",
         "",

@@ -149,7 +149,7 @@ class Plugin(_Collector):
 
     # -- collection -------------------------------------------------------------------
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)  # all are counted, before -k leaves any out
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read every check's spec, and leave out those of other exercises."""
         specs = {item.nodeid: _spec(item, self.lab) for item in items}

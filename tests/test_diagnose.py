@@ -71,7 +71,7 @@ def test_lines_of_every_packet(diagnose: ModuleType) -> None:
     """More than one line for each end are the flags; other lines beside the right one are not."""
     assert "syn is set" in _connection(diagnose, MINE, ANSWER, MINE)
     assert "syn is set" in _connection(diagnose, MINE, MINE)
-    assert _connection(diagnose, MINE, "127.188.213.41:25719") == ""
+    assert "are nobody's" in _connection(diagnose, MINE, "127.188.213.41:25719")
 
 
 def test_nothing_logged(diagnose: ModuleType) -> None:
@@ -93,6 +93,15 @@ def test_more_than_the_opening_packet(diagnose: ModuleType) -> None:
     assert "syn is set" in diagnose.more_lines(*ends, [MINE, ANSWER, MINE, MINE])
     assert diagnose.more_lines(*ends, [MINE, "1.2.3.4:5"]) == ""
     assert diagnose.more_lines(*ends, []) == ""
+
+
+def test_lines_of_a_hook_left_behind(diagnose: ModuleType) -> None:
+    """Each line as often again is a second hook; a missing line is a memory of those before."""
+    assert "nf_unregister_net_hook" in diagnose.again([MINE, ANSWER], [MINE, MINE, ANSWER, ANSWER])
+    assert "whatever was logged before" in diagnose.again([MINE, ANSWER], [MINE])
+    assert diagnose.again([MINE, ANSWER], [MINE, MINE, ANSWER]) == ""
+    assert diagnose.again([MINE], [MINE, "1.2.3.4:5"]) == ""
+    assert diagnose.again([MINE], []) == ""
 
 
 def test_connection_that_comes_in(diagnose: ModuleType) -> None:

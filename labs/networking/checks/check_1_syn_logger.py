@@ -23,7 +23,8 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
-    arrived = netcat(guest, route, picks.token())
+    token = picks.token()
+    arrived = netcat(guest, route, token)
     lines = logged(syn_filter.module, mark)
     # a line for the listener's answer is the business of only-syn
     if [line for line in lines if line != route.server] != [route.client]:
@@ -32,7 +33,7 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
             f"netcat connected from {route.client} to {route.server}, and the log does not say so.",
             mark,
             lambda found: diagnose.connection(
-                *route.ends, found, log=syn_filter.module.kernel_says(), arrived=bool(arrived)
+                *route.ends, found, log=syn_filter.module.kernel_says(), arrived=arrived == token
             ),
         )
 
@@ -53,11 +54,12 @@ def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) ->
     if [line for line in logged(syn_filter.module, mark) if line not in answers] != [
         route.client for route in routes
     ]:
+        expected = [route.client for route in routes]
         syn_filter.require_lines(
-            [route.client for route in routes],
+            expected,
             "Four connections were opened, and the log does not have one line for each.",
             mark,
-            lambda _: diagnose.EACH,
+            lambda found: diagnose.again(expected, found),
         )
 
 
@@ -84,11 +86,12 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
             actual="the packet that opens the connection is gone",
             hint=diagnose.ACCEPT,
         )
+    expected = [route.client] * len(seen)
     syn_filter.require_lines(
-        [route.client] * len(seen),
+        expected,
         f"{len(seen)} SYN from {route.client} to {route.server} left this host.",
         mark,
-        lambda found: "" if found else diagnose.LEFT_UNSEEN,
+        lambda found: diagnose.again(expected, found) if found else diagnose.LEFT_UNSEEN,
     )
 
 
@@ -105,7 +108,9 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         [route.client],
         "Of a whole connection only the packet that opens it is to be logged.",
         mark,
-        lambda found: diagnose.more_lines(*route.ends, found),
+        lambda found: (
+            diagnose.again([route.client], found) or diagnose.more_lines(*route.ends, found)
+        ),
     )
 
 

@@ -9,6 +9,7 @@ logged is a list of texts A.B.C.D:PORT.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,7 +41,6 @@ def _number(address: str) -> int:
 
 # --- exercise 1: the line of a connection ---------------------------------------------
 
-HOOK = "NF_INET_LOCAL_OUT sees what this host sends, and nothing else"
 ACCEPT = (
     "Return NF_ACCEPT wherever the hook returns: 0 is NF_DROP, and a logged packet goes on, too."
 )
@@ -73,8 +73,10 @@ def connection(client: End, server: End, logged: Sequence[str], *, log: str, arr
         )
     if mine and set(logged) <= {str(client), str(server)}:
         return FLAGS
+    if mine:
+        return "Log one line, with the packet's own source port: the others are nobody's."
     named = [told for line in dict.fromkeys(logged) if (told := _line(client, server, line))]
-    return named[0] if named and not mine else ""
+    return named[0] if named else ""
 
 
 def _line(client: End, server: End, line: str) -> str:
@@ -136,23 +138,38 @@ def received(client: End, server: End, logged: Sequence[str]) -> str:
         return ACK
     if str(client) in logged:
         return (
-            f"Set .hooknum to NF_INET_LOCAL_OUT, for init_net alone: {HOOK}. This packet came in, "
-            "as PRE_ROUTING and LOCAL_IN see it."
+            "Set .hooknum to NF_INET_LOCAL_OUT, in init_net alone: what was logged came in, which "
+            "passes PRE_ROUTING and LOCAL_IN."
         )
     return ""
 
 
 FORWARDED = (
-    f"Set .hooknum to NF_INET_LOCAL_OUT, for init_net alone: {HOOK}. FORWARD, PRE_ROUTING and "
-    "POST_ROUTING see what others send through it."
+    "Set .hooknum to NF_INET_LOCAL_OUT, in init_net alone: what was logged is only passed on, by "
+    "PRE_ROUTING, FORWARD and POST_ROUTING."
 )
 LEFT_UNSEEN = (
-    f"Set .hooknum to NF_INET_LOCAL_OUT: {HOOK}. A hook that sees connections within this host, "
-    "and not one that leaves, is where packets come in, or its code asks for 127.0.0.1."
+    "Set .hooknum to NF_INET_LOCAL_OUT: what leaves this host does not pass PRE_ROUTING or "
+    "LOCAL_IN. If it is set so, does a test ask for 127.0.0.1?"
 )
 UDP = "Look at iph->protocol before any flag: only IPPROTO_TCP has a TCP header."
-EACH = "Log every packet that has SYN and not ACK: nothing that was logged before matters."
-UNDO_HOOK = "Call nf_unregister_net_hook() in exit: the hook is still called."
+UNDO_HOOK = (
+    "Call nf_unregister_net_hook() in exit: the hook of a module that was unloaded is still called."
+)
+
+
+def again(expected: Sequence[str], logged: Sequence[str]) -> str:
+    """Tell why what was *expected* is not what was *logged*, where one line a connection was seen.
+
+    A hook that is left behind logs as well when the module is loaded for the next check.
+    """
+    wanted, got = Counter(expected), Counter(logged)
+    times = {got[line] / number for line, number in wanted.items()}
+    if set(got) == set(wanted) and len(times) == 1 and min(times) > 1:
+        return UNDO_HOOK
+    if logged and got < wanted:
+        return "Log every packet that has SYN and not ACK, whatever was logged before."
+    return ""
 
 
 def major_taken(error: str) -> str:
