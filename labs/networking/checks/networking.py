@@ -64,7 +64,7 @@ def netcat(guest: Guest, route: Route, message: str) -> str:
     """Do what connect() does with two netcats, as a student would."""
     script = f"""
         {NC} -d -n -l {route.address} {route.port} & server=$!
-        /sbin/tool await tcp {route.address} {route.port}
+        /sbin/tool await tcp {route.address} {route.port} > /dev/null
         echo {message} | {NC} -n -N -w 5 -s {route.source} -p {route.source_port} \
             {route.address} {route.port} || kill $server
         wait $server
