@@ -44,6 +44,9 @@ _STARTED = "knetlab: the sandbox has started"
 """What the command prints before the compiler; without it the failure is the sandbox's."""
 
 
+_SHORTER = "Take out what repeats itself at compile time: a macro, an #include, a huge array."
+
+
 @dataclass(frozen=True)
 class _Advice:
     """A sentence for a compiler message that students of this lab often meet."""
@@ -72,6 +75,40 @@ _ADVICE = (
         "kernel_accept(sock, &newsock, 0) is the same on every kernel.",
     ),
     _Advice(
+        re.compile(r"too few arguments to function\W*[^\n]*accept"),
+        "ops->accept takes a fourth argument, kern, from Linux 4.11 on; "
+        "kernel_accept(sock, &newsock, 0) is the same on every kernel.",
+    ),
+    _Advice(
+        re.compile(
+            r"passing argument \d of \W*(?P<name>sock_create\w*)\W from incompatible pointer"
+        ),
+        "{name}() takes the address of your pointer, &sock: it sets the pointer.",
+    ),
+    _Advice(
+        re.compile(r"passing argument 2 of \W*(?P<name>kernel_accept)\W from incompatible pointer"),
+        "{name}() takes the address of your pointer, &new_sock: it sets the pointer.",
+    ),
+    _Advice(
+        re.compile(r"call to \W*__bad_copy_(to|from)"),
+        "A copy from or to user space is larger than the variable: its size is sizeof() of that, "
+        "and not of a pointer or of another type.",
+    ),
+    _Advice(
+        re.compile(r"implicit declaration of function .nf_(un)?register_hook\W"),
+        "nf_register_hook() is gone since Linux 4.13: nf_register_net_hook(&init_net, &my_nfho) "
+        "takes its place, and nf_unregister_net_hook() goes with it.",
+    ),
+    _Advice(
+        re.compile(r"error: .(?P<name>\w+). undeclared"),
+        "The compiler does not know {name}: is it misspelled, declared further down or in another "
+        "function, or is its #include missing?",
+    ),
+    _Advice(
+        re.compile(r"error: expected \W*;\W"),
+        "A semicolon is missing at the end of a line: the error names it or the one after it.",
+    ),
+    _Advice(
         re.compile(r"implicit declaration of function .(?P<name>\w+)"),
         "The compiler does not know {name}(): is it misspelled, or is its #include missing?",
     ),
@@ -84,6 +121,18 @@ def advise(output: str) -> str:
         if match := advice.pattern.search(output):
             return advice.sentence.format(**match.groupdict())
     return ""
+
+
+def next_step(output: str, folders: Iterable[str]) -> str:
+    """Return what to do first about the compiler messages in *output*.
+
+    *folders* have the student's files; an error in a header of the kernel's comes of a line there.
+    """
+    own = "|".join(f"{re.escape(folder)}/[^\\s:]+:\\d+" for folder in folders)
+    place = re.search(rf"^({own}):(?:\d+:)? (?:fatal )?error:", output, re.MULTILINE)
+    place = place or re.search(rf"inlined from \S+ at ({own})", output)
+    begin = f"Mend {place[1]} first" if place else "Mend the first error first"
+    return f"{begin}, then check again: errors further down may only follow from it."
 
 
 def build(
@@ -131,7 +180,8 @@ def _problem(module: Module, submission: Submission) -> str:
 def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kernel) -> ModuleBuild:
     """Build one module; what went wrong stands in the record."""
     if problem := _problem(module, submission):
-        return ModuleBuild(module=module.name, ko=None, message=problem)
+        hint = "Hand in that file, C source, in the place that it has in the lab's skeleton."
+        return ModuleBuild(module=module.name, ko=None, message=problem, hint=hint)
     sources = _sources([module], submission)
     try:
         (made,) = _compile(lab, [module], sources, kernel)
@@ -214,10 +264,17 @@ def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleB
     for module in modules:
         files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]
         if late or done.returncode or not all(f.is_file() and not f.is_symlink() for f in files):
-            made.append(ModuleBuild(module=module.name, ko=None, message=message, output=output))
+            hint = _SHORTER if late else next_step(output, [module.folder])
+            made.append(
+                ModuleBuild(module=module.name, ko=None, message=message, output=output, hint=hint)
+            )
         elif (size := files[0].stat().st_size) > MAX_MODULE:
             large = f"The module has {size >> 20} MiB, of {MAX_MODULE >> 20}: why is it so large?"
-            made.append(ModuleBuild(module=module.name, ko=None, message=large, output=output))
+            made.append(
+                ModuleBuild(
+                    module=module.name, ko=None, message=large, output=output, hint=_SHORTER
+                )
+            )
         else:
             ko, debug = (f.read_bytes() for f in files)
             said = output if module.folder in output else ""

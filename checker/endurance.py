@@ -108,6 +108,7 @@ def reload(
     functions of the kernel that match *ignore* are another exercise's business.
     """
     interrupt = waiting == "interrupt"
+    where = "where init fails" if interrupt else "in exit"
     before, *done = _rounds(module, times, _HOW[waiting])
     every = leaks_of(module, done[-1].stacks)
     own = [leak for leak in every if not leak.of(ignore)]
@@ -125,6 +126,7 @@ def reload(
                 expected=f"insmod and rmmod succeed {times} times in a row",
                 actual=f"{said} at time {one.number}",
                 log=module.kernel_says(),
+                hint=_give_back(own, where) if own else "",
             )
     leaks = [leak for leak in own if leak.count >= times]
     left = [] if ignore else _more(before, done[-1])
@@ -135,6 +137,7 @@ def reload(
             f"The module {how} {times} times, and each time something is left: {told}.",
             expected="all that init got is released",
             actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
+            hint=_give_back(leaks, where),
         )
 
 
@@ -149,6 +152,7 @@ def use(module: Module, action: Callable[[], object], what: str, times: int) -> 
             f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
             expected="what is allocated for one use is freed at its end",
             actual="\n".join(f"{k.count} times: {k}" for k in leaks),
+            hint=_give_back(leaks, "at the end of each use, errors included"),
         )
 
 
@@ -210,7 +214,14 @@ def error_paths(
                 f"{when} {told}.",
                 expected="init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
+                hint=_give_back(leaks[one.number], "where init fails"),
             )
+
+
+def _give_back(leaks: list[Leak], where: str) -> str:
+    """Return the next step for what was not given back."""
+    place = next((leak.place for leak in leaks if leak.place), "")
+    return f"Give back {where} what {f'{place} gets' if place else 'init has got'}."
 
 
 def hold_major(module: Module, number: int) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from checker import next_step
 from checker.model import (
     CheckResult,
     Exercise,
@@ -87,12 +88,12 @@ def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:
     """Judge the exercise's health; it earns nothing unless its first check passed."""
     exercise, first = checked.exercise, checked.results[:1]
     status: Status = "pass"
-    message = log = ""
+    message = log = hint = ""
     if findings:
         status = "fail"
         told = [f"{f.location}: {f.summary}" if f.location else f.summary for f in findings]
         message = "\n".join(told)
-        log = findings[0].report
+        log, hint = findings[0].report, next_step.of_finding(findings[0])
     elif not first or first[0].status != "pass":
         status = "skip"
         message = f"{first[0].id} did not pass" if first else "nothing was checked"
@@ -104,6 +105,7 @@ def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:
         max_points=exercise.health,
         message=message,
         log=log,
+        hint=hint,
     )
 
 
@@ -115,18 +117,27 @@ def grade(
     kernel: KernelInfo,
     provenance: Provenance,
 ) -> Grade:
-    """Sum up the exercises that were checked.
+    """Sum up the exercises that were checked; every failure gets its next step here.
 
     The status is ``error`` when a check is an ``error`` itself; its message says why.
     """
     checked = list(checked)
+    findings = tuple(
+        f.model_copy(update={"hint": next_step.of_finding(f)})
+        for one in checked
+        for f in one.findings
+    )
+    by_id = {check.id: check for one in checked for check in one.results}
     exercises = tuple(
         ExerciseResult(
             number=one.exercise.number,
             title=one.exercise.title,
             score=sum(c.points for c in one.results),
             max_score=sum(c.max_points for c in one.results),
-            checks=one.results,
+            checks=tuple(
+                c.model_copy(update={"hint": next_step.of(c, one.exercise.hint, findings, by_id)})
+                for c in one.results
+            ),
             hint=one.exercise.hint,
         )
         for one in checked
@@ -141,6 +152,6 @@ def grade(
         score=sum(e.score for e in exercises),
         max_score=sum(e.max_score for e in exercises),
         exercises=exercises,
-        findings=tuple(finding for one in checked for finding in one.findings),
+        findings=findings,
         provenance=provenance,
     )

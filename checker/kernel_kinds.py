@@ -41,6 +41,8 @@ def _fault(story: Story) -> str:
             "module was unloaded: the exit function must stop all that init has started, and wait."
         )
     does = re.search(r"#PF: supervisor (read|write|instruction fetch)", story.report.text)
+    if _prints_address(story):
+        return _PRINTS.format(who=story.who)
     access = {"read": "reads", "write": "writes"}.get(does[1] if does else "", "follows")
     if address < _PAGE and does and does[1] == "instruction fetch":
         what = "calls a function through a pointer that is NULL: it was never set"
@@ -69,6 +71,18 @@ def _fault(story: Story) -> str:
             "overwritten, or its memory is gone"
         )
     return f"{story.who} {what}."
+
+
+_PRINTS = (
+    "{who} gives %pI4 or %pI6 an address, where they take a pointer to one: printk() follows it."
+)
+
+
+def _prints_address(story: Story) -> bool:
+    """Tell whether printk() was following what it took for a pointer to an IP address."""
+    stacks = story.report.stacks
+    frames = (*stacks.get("rip", ())[:1], *stacks.get("trace", ())[:3])
+    return any(re.match(r"ip[46]_|ip_addr_string", frame.function) for frame in frames)
 
 
 def _field(offset: int) -> str:
@@ -105,6 +119,8 @@ def _kasan(story: Story) -> str:
     access = story.report.search(r"^(Read|Write) of size (\d+)")
     size = _plural(access[2], "byte") if access else "memory"
     does = f"{access[1].lower()}s {size}" if access else "uses memory"
+    if _prints_address(story):
+        return _PRINTS.format(who=story.who)
     allocated, freed = story.at("allocated"), story.at("freed")
     variable = story.report.search(r"belongs to the variable:\n +(?:\[<\w+>\] )?([\w.]+)\+")
     if "double-free" in what:

@@ -144,6 +144,7 @@ class ModuleBuild(Record):
     output: str = Field(default="", description="what the compiler said, student's own paths")
     warnings: str = ""
     seconds: float = 0.0
+    hint: str = Field(default="", description="the next step when it failed")
     grader_error: bool = Field(default=False, description="our trouble, not the student's")
 
 
@@ -179,6 +180,7 @@ class CheckResult(Record):
     expected: str = ""
     actual: str = ""
     log: str = Field(default="", description="the kernel's lines around the failure, trimmed")
+    hint: str = Field(default="", description="the next step; empty only where it passed")
 
 
 class ExerciseResult(Record):
@@ -200,6 +202,7 @@ class Finding(Record):
     location: str = ""
     check: str = ""
     report: str = ""
+    hint: str = Field(default="", description="the next step")
 
 
 class KernelInfo(Record):

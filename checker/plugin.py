@@ -158,7 +158,7 @@ class Plugin(_Collector):
 
     # -- collection -------------------------------------------------------------------
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)  # all are counted, before -k leaves any out
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read every check's spec, and leave out those of other exercises."""
         specs = {item.nodeid: _spec(item, self.lab) for item in items}
@@ -203,7 +203,7 @@ class Plugin(_Collector):
         if built.grader_error:
             raise _GraderError(built.message)
         if built.ko is None:
-            raise _BuildFailed(built.message, log=built.output)
+            raise _BuildFailed(built.message, log=built.output, hint=built.hint)
         if missing := self._lacking(spec):
             pytest.skip(f"{NEEDS_A_KERNEL} {', '.join(missing)}, as the debug kernel is")
         passed = {result.id: result.status == "pass" for result in self.results}
@@ -263,11 +263,15 @@ class Plugin(_Collector):
         module = self._module
         status = _classify(error)
         found = self._found(spec, module) if module else []
-        message, expected, actual, log = "", "", "", ""
+        message, expected, actual, log, hint = "", "", "", "", ""
         if isinstance(error, Unmet):
             message, expected, actual, log = error.message, error.expected, error.actual, error.log
+            hint = error.hint
         elif isinstance(error, GuestFlooded) and module:
             message = "The module floods the kernel log; nobody can find anything in it any more."
+            hint = (
+                "Find the pr_info() that a loop, or every packet, calls: log what is asked, once."
+            )
             log = "\n".join(kernel_log.plain_lines(module.console())[:10])
         elif isinstance(error, GuestError):
             message = _fatal(error, found)
@@ -287,6 +291,7 @@ class Plugin(_Collector):
             expected=expected,
             actual=actual,
             log=log,
+            hint=hint,
         )
         self.findings += found
         if module and module.guest.dead:

@@ -33,17 +33,19 @@ class Unmet(AssertionError):
     """What a check raises when the module did not do what it should.
 
     *expected* and *actual* are short texts that stand side by side in reports,
-    *log* the kernel's lines that show it.
+    *log* the kernel's lines that show it. *hint* is the next step, with the likely
+    mistake where the evidence names it; without one the exercise's own stands.
     """
 
     def __init__(
-        self, message: str, *, expected: str = "", actual: str = "", log: str = ""
+        self, message: str, *, expected: str = "", actual: str = "", log: str = "", hint: str = ""
     ) -> None:
         super().__init__(message)
         self.message = message
         self.expected = expected
         self.actual = actual
         self.log = log
+        self.hint = hint
 
 
 class Late(Unmet):

@@ -38,6 +38,15 @@ GCC = {
     "kernel_bindd()": "error: implicit declaration of function 'kernel_bindd'; did you mean",
     "before Linux 4.4": "filter.c:95:35: error: initialization of 'unsigned int (*)(void *, struct "
     "sk_buff *, const struct nf_hook_state *)' from incompatible pointer type",
+    "a fourth argument, kern": "tcp_sock.c:90:15: error: too few arguments to function "
+    "'sock->ops->accept'",
+    "sock_create_kern() takes the address of your pointer": "udp_sock.c:96:78: error: passing "
+    "argument 5 of 'sock_create_kern' from incompatible pointer type [-Werror=",
+    "larger than the variable": "thread_info.h:230:25: error: call to '__bad_copy_to' declared "
+    "with attribute error: copy destination size is too small",
+    "gone since Linux 4.13": "error: implicit declaration of function 'nf_register_hook'; did you",
+    "does not know NF_ACCEPTED": "filter.c:9:16: error: 'NF_ACCEPTED' undeclared (first use in",
+    "semicolon": "filter.c:3:1: error: expected ';' before 'return'",
     "From Linux 6.10 on": "tcp_sock.c:70:15: error: too many arguments to function "
     "'sock->ops->accept'",
 }
@@ -51,7 +60,21 @@ def test_well_known_mistakes_get_a_sentence(advice: str) -> None:
 
 def test_other_messages_get_none() -> None:
     """No advice is given on what is not known."""
-    assert build.advise("filter.c:3:1: error: expected ';' before 'return'") == ""
+    assert build.advise("filter.c:3:1: error: expected identifier or '(' before '}' token") == ""
+
+
+def test_next_step_begins_at_the_first_error_of_the_students() -> None:
+    """The place is the student's own, even where the compiler complains of a kernel's header."""
+    folder = "1-2-netfilter/kernel"
+    plain = f"{folder}/filter.c: In function 'f':\n{folder}/filter.c:90:15: error: too few\n"
+    assert f"Mend {folder}/filter.c:90 first" in build.next_step(plain, [folder])
+    inlined = (
+        f"                 from {folder}/filter.c:15:\n"
+        f"    inlined from 'my_ioctl' at {folder}/filter.c:138:7:\n"
+        "/kernel/include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'\n"
+    )
+    assert f"Mend {folder}/filter.c:138 first" in build.next_step(inlined, [folder])
+    assert "Mend the first error first" in build.next_step("no place at all", [folder])
 
 
 # --- compiling -----------------------------------------------------------------------

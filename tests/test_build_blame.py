@@ -39,7 +39,7 @@ def make_module(lab: Lab, student: Student, name: str, kernel: Kernel) -> Module
     "mistake",
     [
         (HOOK, OLD_HOOK, "before Linux 4.4"),
-        ("	return NF_ACCEPT;", "	return NF_ACCEPTED;", "compiler's words are below"),
+        ("	return NF_ACCEPT;", "	return NF_ACCEPTED;", "does not know NF_ACCEPTED"),
         ("if (test_daddr(", "if (test_address(", "does not know test_address()"),
     ],
     ids=["old prototype", "inside the hook", "unknown function inside the hook"],

@@ -62,7 +62,7 @@ def _finding(finding: Finding, paths: Mapping[str, str]) -> str:
 def _reason(grade: Grade, group: list[CheckResult], paths: Mapping[str, str]) -> str:
     check = group[0]
     more = f" and {len(group) - 1} more" if len(group) > 1 else ""
-    said = {"expected": check.expected, "actual": check.actual}
+    said = {"expected": check.expected, "actual": check.actual, "next": check.hint}
     parts = [one_line(check.title), check.message or WORDS[check.status]]
     parts += [f"{key}: {text}" for key, text in said.items() if text]
     kind = "warning" if check.status == "error" else "error"

@@ -78,6 +78,7 @@ def _evidence(check: CheckResult) -> str:
         "expected": check.expected,
         "actual": check.actual,
         "log": check.log,
+        "next": check.hint,
     }
     return "\n".join(f"{key}:\n{fold(text, LINES, WIDTH)}" for key, text in said.items() if text)
 

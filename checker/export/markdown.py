@@ -15,7 +15,6 @@ from checker.export.harmless import workflow
 from checker.model import CheckResult, Entry, ExerciseResult, Grade, Mark
 from checker.report.story import (
     WORDS,
-    mistakes,
     next_step,
     reasons,
     score,
@@ -65,9 +64,6 @@ def _entry(entry: Entry, hidden: Hidden) -> Iterator[str]:
     yield f"**{_inline(next_step(grade))}**"
     for group in reasons(grade):
         yield from _reason(grade, group)
-    for exercise in grade.exercises:
-        if exercise.hint and mistakes(exercise):
-            yield f"Hint for exercise {exercise.number}: {_inline(exercise.hint)}"
     findings = dict.fromkeys((f.kind, f.summary, f.location) for f in grade.findings)
     if findings:
         yield "### What the kernel reported"
@@ -116,6 +112,8 @@ def _reason(grade: Grade, group: list[CheckResult]) -> Iterator[str]:
             yield f"{key}:\n\n{_block(folded)}"
     if len(group) > 1 and not stopped:
         yield f"The same holds for {count(len(group) - 1, 'more check')}."
+    if check.hint:
+        yield f"**Next:** {_inline(check.hint)}"
 
 
 def _inline(text: str) -> str:

@@ -83,6 +83,7 @@ def _test(check: CheckResult) -> dict[str, Any]:
 
 def _output(check: CheckResult) -> str:
     said = {"expected": check.expected, "actual": check.actual, "log": check.log}
+    said["next"] = check.hint
     parts = [f"{key}:\n{fold(text, LINES, WIDTH)}" for key, text in said.items() if text]
     return "\n".join(filter(None, (fold(check.message, LINES, WIDTH), *parts)))
 

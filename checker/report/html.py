@@ -50,7 +50,6 @@ def render(
         same_as=first,
         waits=story.waiting(grade),
         anchors={check.id: f"check-{n}" for n, check in enumerate(story.checks(grade), 1)},
-        incomplete={e.number for e in grade.exercises if story.mistakes(e)},
         lines_of={c.id: source.excerpts((c.message, c.log), sources) for c in troubles},
         lines_at=lambda location: source.excerpts((location,), sources),
     )

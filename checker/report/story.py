@@ -114,10 +114,12 @@ def shown(grade: Grade, hidden: Collection[str]) -> Grade:
     secret = [check for check in checks(grade) if check.id in hidden]
 
     def told(check: CheckResult) -> CheckResult:
-        message = check.message
+        message, hint = check.message, check.hint
         for other in secret:
             message = re.sub(_whole(other.id), "a check that is not shown", message)
-        return check.model_copy(update={"message": message})
+            if re.search(_whole(other.id), hint):
+                hint = ""  # what must be mended first cannot be said
+        return check.model_copy(update={"message": message, "hint": hint})
 
     exercises = tuple(
         exercise.model_copy(

@@ -126,9 +126,6 @@ class _Told:
             )
             yield from self._failures(own, exercise, brief)
             yield from (_indented(Text(line, "dim"), 2) for line in rest)
-            if exercise.hint and mistakes:
-                hint = _fields({"hint": Text(exercise.hint.strip(), "italic")})
-                yield Padding(hint, (1, 0, 0, 2))
             self.nothing_earned_yet |= brief
             self.last_was_short = False
         elif own or rest:
@@ -191,6 +188,8 @@ class _Told:
             parts.append(Text(f"{count(len(waiting), 'check')} {wait} for this one.", "dim"))
         if self.verbose:
             parts += [_indented(Text(f"{c.id}: {one_line(c.title)}", "dim"), 2) for c in waiting]
+        if check.hint:
+            parts.append(_fields({"Next:": Text(fold(check.hint), "bold")}))
         return Group(head, *(_indented(part, 2) for part in parts))
 
     def _all(self) -> Iterator[CheckResult]:

@@ -81,6 +81,7 @@ def _test(check: CheckResult, hidden: Hidden) -> dict[str, Any]:
 
 def _output(check: CheckResult) -> str:
     said = {"expected": check.expected, "actual": check.actual, "log": check.log}
+    said["next"] = check.hint
     head = f"{WORDS[check.status]}, {points(check.points)} of {points(check.max_points)}"
     parts = [head, fold(check.message, LINES, WIDTH)]
     parts += [f"{key}:\n{fold(text, LINES, WIDTH)}" for key, text in said.items() if text]

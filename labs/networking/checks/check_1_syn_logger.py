@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import diagnose
 import pytest
 from networking import PROBE, Filter, Route, connect, logged, netcat
 
@@ -22,7 +23,8 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
-    netcat(guest, route, picks.token())
+    token = picks.token()
+    arrived = netcat(guest, route, token)
     lines = logged(syn_filter.module, mark)
     # a line for the listener's answer is the business of only-syn
     if [line for line in lines if line != route.server] != [route.client]:
@@ -30,6 +32,9 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
             [route.client],
             f"netcat connected from {route.client} to {route.server}, and the log does not say so.",
             mark,
+            lambda found: diagnose.connection(
+                *route.ends, found, log=syn_filter.module.kernel_says(), arrived=arrived == token
+            ),
         )
 
 
@@ -49,10 +54,12 @@ def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) ->
     if [line for line in logged(syn_filter.module, mark) if line not in answers] != [
         route.client for route in routes
     ]:
+        expected = [route.client for route in routes]
         syn_filter.require_lines(
-            [route.client for route in routes],
+            expected,
             "Four connections were opened, and the log does not have one line for each.",
             mark,
+            lambda found: diagnose.again(expected, found),
         )
 
 
@@ -77,11 +84,14 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
             f"netcat connected to {address}, and no SYN left this host: every packet must go on.",
             expected="the hook returns NF_ACCEPT",
             actual="the packet that opens the connection is gone",
+            hint=diagnose.ACCEPT,
         )
+    expected = [route.client] * len(seen)
     syn_filter.require_lines(
-        [route.client] * len(seen),
+        expected,
         f"{len(seen)} SYN from {route.client} to {route.server} left this host.",
         mark,
+        lambda found: diagnose.again(expected, found) if found else diagnose.LEFT_UNSEEN,
     )
 
 
@@ -95,7 +105,12 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     mark = syn_filter.module.mark()
     connect(guest, route, picks.token())
     syn_filter.require_lines(
-        [route.client], "Of a whole connection only the packet that opens it is to be logged.", mark
+        [route.client],
+        "Of a whole connection only the packet that opens it is to be logged.",
+        mark,
+        lambda found: (
+            diagnose.again([route.client], found) or diagnose.more_lines(*route.ends, found)
+        ),
     )
 
 
@@ -110,7 +125,9 @@ def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     bytes_like_syn = "000000005002ffff0000000000000000"
     sent = guest.run([PROBE, "datagram", *(str(part) for part in route), bytes_like_syn])
     _require_arrival(sent.text, bytes_like_syn)
-    syn_filter.require_lines([], "A UDP datagram was taken for a TCP connection.", mark)
+    syn_filter.require_lines(
+        [], "A UDP datagram was taken for a TCP connection.", mark, lambda _: diagnose.UDP
+    )
 
 
 @pytest.mark.points(1)
@@ -122,7 +139,12 @@ def check_not_received(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         syn_filter.aim(address)
         mark = syn_filter.module.mark()
         _require_arrival(connect(guest, route, picks.token(), client_in="left"))
-        syn_filter.require_lines([], "A connection that only arrives here was logged.", mark)
+        syn_filter.require_lines(
+            [],
+            "A connection that only arrives here was logged.",
+            mark,
+            lambda found, route=route: diagnose.received(*route.ends, found),
+        )
 
 
 @pytest.mark.points(1)
@@ -135,7 +157,9 @@ def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     mark = syn_filter.module.mark()
     arrived = connect(guest, route, picks.token(), client_in="left", server_in="right")
     _require_arrival(arrived)
-    syn_filter.require_lines([], "A connection that is only forwarded was logged.", mark)
+    syn_filter.require_lines(
+        [], "A connection that is only forwarded was logged.", mark, lambda _: diagnose.FORWARDED
+    )
 
 
 @pytest.mark.points(1)
@@ -154,7 +178,9 @@ def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     syn_filter.module.unload()
     mark = syn_filter.module.mark()
     _require_traffic(guest, picks)
-    syn_filter.require_lines([], "The module is gone, and it still logs.", mark)
+    syn_filter.require_lines(
+        [], "The module is gone, and it still logs.", mark, lambda _: diagnose.UNDO_HOOK
+    )
     syn_filter.module.load()
 
 
@@ -174,6 +200,7 @@ def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
             if result.value
             else "insmod succeeds",
             log=module.kernel_says(),
+            hint=diagnose.major_taken(errno.errorcode.get(result.value, "")),
         )
     _require_traffic(guest, picks)
     if logged(module):
@@ -182,6 +209,7 @@ def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
             expected="init unregisters the hook before it returns the error",
             actual="the hook of a module that is not loaded runs",
             log=module.kernel_says(),
+            hint=diagnose.DEVICE_FIRST,
         )
 
 
@@ -214,4 +242,5 @@ def _require_arrival(arrived: str, token: str = "") -> None:
             "What is sent does not arrive: does the hook return NF_ACCEPT for every packet?",
             expected=token or "what the client sent",
             actual=arrived or "nothing arrived",
+            hint=diagnose.ACCEPT,
         )

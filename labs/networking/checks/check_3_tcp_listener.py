@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import re
 
+import diagnose
 import pytest
 from networking import LISTEN, NC, Server, Socket, listed, listeners, read
 
 from checker import endurance
-from checker.testbed import Module, Unmet, errno_name
+from checker.testbed import Late, Module, Unmet, errno_name
 from vm.guest import Guest
 
 RIGHT = Socket("127.0.0.1", 60000, LISTEN)
@@ -23,8 +24,13 @@ def check_listening(server: Server, guest: Guest) -> None:
         raise Unmet(
             "After insmod nothing listens where it should.",
             expected=f"a listening socket on {RIGHT}",
-            actual=f"listening: {listed(found)}",
+            actual=f"listening: {listed(found)}{_failed(server)}",
             log=server.module.kernel_says(),
+            hint=diagnose.listening(
+                [diagnose.End(s.address, s.port) for s in found],
+                server.insmod_error,
+                loaded=server.insmod.result is not None,
+            ),
         )
     client = guest.run([NC, "-n", "-z", "-w", "3", RIGHT.address, str(RIGHT.port)])
     if not client.ok:
@@ -43,6 +49,7 @@ def check_nowhere_else(server: Server, guest: Guest) -> None:
             "The module listens where nobody asked it to.",
             expected=f"listening: {RIGHT}",
             actual=f"listening: {listed(found)}",
+            hint=diagnose.NOWHERE_ELSE,
         )
 
 
@@ -59,6 +66,7 @@ def check_backlog(server: Server, guest: Guest) -> None:
             "The listening socket's backlog is wrong.",
             expected="5",
             actual=", ".join(backlogs) or "none",
+            hint=diagnose.BACKLOG,
         )
 
 
@@ -74,6 +82,7 @@ def check_released(server: Server, guest: Guest) -> None:
             "The module is gone, and its socket is not: release it in the exit function.",
             expected="listening: nothing",
             actual=f"listening: {listed(found)}",
+            hint=diagnose.RELEASE_SOCKET,
         )
 
 
@@ -84,7 +93,11 @@ def check_port_taken(module: Module, guest: Guest) -> None:
     before = _tcp_sockets(guest)
     holder = guest.start([NC, "-n", "-d", "-l", RIGHT.address, str(RIGHT.port)])
     guest.run(["/sbin/tool", "await", "tcp", RIGHT.address, str(RIGHT.port)])
-    result = module.try_load()
+    try:
+        result = module.try_load()
+    except Late as late:
+        late.hint = diagnose.PORT_NOT_AWAITED
+        raise
     loaded = module.loaded
     holder.kill()
     if result.value != errno.EADDRINUSE or loaded:
@@ -95,6 +108,7 @@ def check_port_taken(module: Module, guest: Guest) -> None:
             if result.value
             else "insmod succeeds",
             log=module.kernel_says(),
+            hint=diagnose.port_taken(errno.errorcode.get(result.value, "")),
         )
     after = _tcp_sockets(guest)
     if after > before:
@@ -102,6 +116,7 @@ def check_port_taken(module: Module, guest: Guest) -> None:
             "When bind fails, the socket that was created before is not released.",
             expected=f"{before} TCP sockets, as before insmod",
             actual=f"{after} TCP sockets",
+            hint=diagnose.RELEASE_ON_ERROR,
         )
 
 
@@ -118,6 +133,11 @@ def check_clean_reload(module: Module) -> None:
 def check_error_paths(module: Module) -> None:
     """Whichever allocation before accept fails, insmod fails cleanly or works; nothing is left."""
     endurance.error_paths(module, waiting="interrupt", leave="accept")
+
+
+def _failed(server: Server) -> str:
+    """Return what is said of an insmod that failed."""
+    return f"; insmod fails with {server.insmod_error}" if server.insmod_error else ""
 
 
 def _tcp_sockets(guest: Guest) -> int:

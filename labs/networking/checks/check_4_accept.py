@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import diagnose
 import pytest
 from networking import LISTEN, NC, PEER_LINE, PROBE, Server, listed, sockets
 
@@ -33,8 +34,10 @@ def check_waits(listening_server: Server, guest: Guest, picks: Picks) -> None:
         raise Unmet(
             "insmod came back before any client had connected.",
             expected="init waits in accept",
-            actual="init returned at once",
+            actual="init returned at once"
+            + (f", with {server.insmod_error}" if server.insmod_error else ""),
             log=server.module.kernel_says(),
+            hint=diagnose.not_waiting(server.insmod_error),
         )
     _client(server, picks, netcat=True)
     server.require_loaded()
@@ -48,12 +51,17 @@ def check_peer_logged(listening_server: Server, picks: Picks) -> None:
     peer, _ = _client(server, picks)
     server.require_loaded()
     lines = server.module.lines(PEER_LINE)
-    if [line.split(PEER_LINE, 1)[1].strip() for line in lines] != [peer]:
+    told = [line.split(PEER_LINE, 1)[1].strip() for line in lines]
+    if told != [peer]:
+        assert server.socket is not None
+        address, _, port = peer.rpartition(":")
+        ends = diagnose.End(address, int(port)), diagnose.End(*server.socket[:2])
         raise Unmet(
             f"netcat connected from {peer}, and the log does not say so.",
             expected=f"{PEER_LINE} {peer}",
             actual="\n".join(lines[:8]) or "no such line",
             log=server.module.kernel_says(),
+            hint=diagnose.peer(*ends, told),
         )
 
 
@@ -71,6 +79,7 @@ def check_client_served(listening_server: Server, picks: Picks) -> None:
             f"The module is gone, and the client {peer} still waits for its end of the connection.",
             expected="the connection is closed when the module is unloaded",
             actual="it stays open",
+            hint=diagnose.RELEASE_BOTH,
         )
 
 
@@ -93,6 +102,7 @@ def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None
             "The module is gone, and the connection it accepted is not: release both sockets.",
             expected="no connection in /proc/net/tcp",
             actual=listed(left),
+            hint=diagnose.RELEASE_BOTH,
         )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import diagnose
 import pytest
-from networking import MESSAGE, NC, Receiver, listed, out_datagrams, sockets
+from networking import MESSAGE, NC, Receiver, listed, sockets, traffic
 
 from checker import endurance
 from checker.testbed import Module, Unmet
+from vm.errors import GuestError
 from vm.guest import Guest
 
 
@@ -17,6 +19,7 @@ def check_datagram(module: Module, guest: Guest) -> None:
     """A netcat on 127.0.0.1, port 60001, gets the message, byte for byte."""
     netcat = guest.start([NC, "-n", "-u", "-d", "-l", "127.0.0.1", "60001"])
     guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60001"])
+    before, captured = traffic(guest), len(guest.machine.capture())
     module.load()
     got = netcat.kill().out
     # how often it comes is the business of exactly-one
@@ -26,22 +29,34 @@ def check_datagram(module: Module, guest: Guest) -> None:
             expected=repr(MESSAGE.decode()),
             actual=repr(got[:200].decode(errors="replace")) if got else "nothing",
             log=module.kernel_says(),
+            hint=_why_not_got(guest, got, before, captured),
         )
+
+
+def _why_not_got(guest: Guest, got: bytes, before: diagnose.Traffic, captured: int) -> str:
+    """Return the hint for a message that netcat did not get, from what was sent since *before*."""
+    try:
+        pairs = zip(before, traffic(guest), strict=True)
+    except (GuestError, Unmet):  # it has failed already, and that is what is told
+        return ""
+    left = MESSAGE in guest.machine.capture()[captured:]
+    return diagnose.datagram(got, diagnose.Traffic(*(b - a for a, b in pairs)), left=left)
 
 
 @pytest.mark.points(4)
 @pytest.mark.after("5.datagram")
 def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
     """It is exactly one datagram, with nothing sent anywhere else."""
-    before = out_datagrams(guest)
+    before = traffic(guest).sent
     module.load()
-    sent = out_datagrams(guest) - before
+    sent = traffic(guest).sent - before
     got = receiver.datagrams()
     if sent != 1 or len(got) != 1:
         raise Unmet(
             "Loading the module sends one datagram.",
             expected="1 sent, 1 received",
             actual=f"{sent} sent, {len(got)} received",
+            hint=diagnose.ONE_DATAGRAM,
         )
 
 
@@ -58,6 +73,7 @@ def check_released(module: Module, guest: Guest) -> None:
             "The module is gone, and its socket is not: release it in the exit function.",
             expected="no socket in /proc/net/udp",
             actual=listed(left),
+            hint=diagnose.RELEASE_SOCKET,
         )
 
 

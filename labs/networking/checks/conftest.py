@@ -1,7 +1,13 @@
-"""Fixtures of the networking lab: each module loaded and ready, and a receiver of datagrams."""
+"""Fixtures of the networking lab: each module loaded and ready, and a receiver of datagrams.
+
+The two hooks name the mistake where it is insmod or rmmod that fails, in whichever check.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import diagnose
 import pytest
 from networking import (
     DEVICE,
@@ -15,7 +21,7 @@ from networking import (
     logged,
 )
 
-from checker.testbed import Module, Picks
+from checker.testbed import Module, Picks, Unmet
 from vm.guest import Guest
 
 
@@ -67,3 +73,24 @@ def receiver(guest: Guest) -> Receiver:
     process = guest.start([PROBE, "receive", "127.0.0.1", "60001"])
     guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60001"])
     return Receiver(guest, process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Give a hint to what fails in a check's fixtures."""
+    return (yield from _hinted(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Give a hint to what fails in a check."""
+    return (yield from _hinted(item))
+
+
+def _hinted(item: pytest.Item) -> Iterator[None]:
+    try:
+        return (yield)
+    except Unmet as unmet:
+        exercise = int(item.path.stem.split("_")[1])
+        unmet.hint = unmet.hint or diagnose.said_by_tools(exercise, unmet.actual)
+        raise

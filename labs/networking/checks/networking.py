@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import diagnose
+from diagnose import End, Traffic
 
 from checker.testbed import Late, Module, Unmet, errno_name
 from vm.guest import Guest, Process
@@ -37,6 +42,11 @@ class Route(NamedTuple):
         """The listener's address and port, written likewise."""
         return f"{self.address}:{self.port}"
 
+    @property
+    def ends(self) -> tuple[End, End]:
+        """The client's end and the listener's."""
+        return End(self.source, self.source_port), End(self.address, self.port)
+
 
 def connect(
     guest: Guest, route: Route, message: str, *, client_in: str = "-", server_in: str = "-"
@@ -54,7 +64,7 @@ def netcat(guest: Guest, route: Route, message: str) -> str:
     """Do what connect() does with two netcats, as a student would."""
     script = f"""
         {NC} -d -n -l {route.address} {route.port} & server=$!
-        /sbin/tool await tcp {route.address} {route.port}
+        /sbin/tool await tcp {route.address} {route.port} > /dev/null
         echo {message} | {NC} -n -N -w 5 -s {route.source} -p {route.source_port} \
             {route.address} {route.port} || kill $server
         wait $server
@@ -68,8 +78,15 @@ def logged(module: Module, since: int | None = None) -> list[str]:
     return [line.split(SYN_LINE, 1)[1].strip() for line in lines]
 
 
-def ioctl(guest: Guest, what: str, argument: str) -> int:
-    """Let the lab's probe do an ioctl on the device; return its errno, 0 if it worked."""
+class Answer(NamedTuple):
+    """What came of an ioctl: its errno, 0 if it worked, and then what it returned."""
+
+    errno: int
+    value: int
+
+
+def ioctl(guest: Guest, what: str, argument: str) -> Answer:
+    """Let the lab's probe do an ioctl on the device; return what came of it."""
     result = guest.run([PROBE, what, DEVICE, argument])
     if result.how == "timeout":
         raise Late("The ioctl did not come back.", expected="it returns", actual="it still waits")
@@ -77,7 +94,8 @@ def ioctl(guest: Guest, what: str, argument: str) -> int:
         raise Unmet(
             "The ioctl did not come back.", actual=f"signal {result.value} killed its caller"
         )
-    return result.value
+    said = result.text.strip()
+    return Answer(result.value, int(said) if re.fullmatch(r"[0-9]{1,10}", said) else 0)
 
 
 @dataclass
@@ -89,27 +107,35 @@ class Filter:
 
     def set_address(self, address: str) -> int:
         """Send MY_IOCTL_FILTER_ADDRESS; return the errno, 0 if the module took it."""
-        return ioctl(self.module.guest, "set", address)
+        return ioctl(self.module.guest, "set", address).errno
 
     def aim(self, address: str) -> None:
         """Make sure that connections to *address* are to be logged, whichever way it was read."""
         if self.needs_address:
             self.set_address(address)
 
-    def require_lines(self, expected: list[str], message: str, since: int) -> None:
-        """Compare what was logged since the mark *since* with *expected*; Unmet if it differs."""
+    def require_lines(
+        self, expected: list[str], message: str, since: int, why: Callable[[list[str]], str]
+    ) -> None:
+        """Compare what was logged since the mark *since* with *expected*; Unmet if it differs.
+
+        *why* makes the hint of what was logged.
+        """
         actual = logged(self.module, since)
         if actual != expected:
             # a record without its newline is held back until the kernel logs something else
             self.module.guest.run(["/bin/sh", "-c", "echo > /dev/kmsg"])
             late = set(logged(self.module, since))
+            hint = why(actual)
             if not set(expected) <= set(actual) and set(expected) <= late:
                 message += r" The line comes late: does it end with \n?"
+                hint = r"End the line with \n: without it the kernel holds the line back."
             raise Unmet(
                 message,
                 expected=_as_lines(expected),
                 actual=_as_lines(actual),
                 log=self.module.kernel_says(),
+                hint=hint,
             )
 
 
@@ -192,6 +218,13 @@ class Server:
     insmod: Process
     socket: Socket | None
 
+    @property
+    def insmod_error(self) -> str:
+        """The name of insmod's error; empty when it has none, or has not come back."""
+        result = self.insmod.result
+        failed = result is not None and result.how == "exited" and result.value
+        return errno.errorcode.get(result.value, "") if result and failed else ""
+
     def finish_load(self) -> None:
         """Let a blocking accept go by connecting; Unmet when insmod does not end well."""
         if self.insmod.result is None and self.socket:
@@ -211,12 +244,13 @@ class Server:
                 expected="insmod succeeds",
                 actual="it still waits" if late else f"it fails with {errno_name(result.value)}",
                 log=self.module.kernel_says(),
+                hint=diagnose.not_coming_back(self.insmod_error),
             )
 
 
 # --- datagrams -----------------------------------------------------------------------
 
-MESSAGE = b"kernelsocket\n"
+MESSAGE = diagnose.MESSAGE
 
 
 @dataclass
@@ -232,11 +266,16 @@ class Receiver:
         return [bytes.fromhex(m[1]) for m in re.finditer(r"^\S+ ([0-9a-f]*)$", text, re.MULTILINE)]
 
 
-def out_datagrams(guest: Guest) -> int:
-    """Return how many UDP datagrams the guest has sent (OutDatagrams of /proc/net/snmp)."""
+def traffic(guest: Guest) -> Traffic:
+    """Return what UDP has done in the guest since it started (/proc/net/snmp)."""
     path = "/proc/net/snmp"
     text = read(guest, path)
-    values = re.search(r"^Udp:.* OutDatagrams .*\nUdp: \d+ \d+ \d+ (\d{1,18}) ", text, re.MULTILINE)
+    values = re.search(
+        r"^Udp:.* OutDatagrams .*\nUdp: (\d{1,18}) (\d{1,18}) \d+ (\d{1,18}) ",
+        text,
+        re.MULTILINE,
+    )
     if values is None:
         raise _unreadable(path, text)
-    return int(values[1])
+    received, refused, sent = map(int, values.groups())
+    return Traffic(sent, received, refused)

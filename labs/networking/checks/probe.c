@@ -18,7 +18,8 @@
  *     probe datagram FROM PORT TO PORT HEX
  *                                     send a UDP datagram to a socket of its own, likewise
  *
- * The exit status of an ioctl is its errno, 0 if it worked. A connection does
+ * The exit status of an ioctl is its errno, 0 if it worked; then a value other
+ * than 0 that it returned is printed. A connection does
  * in one process what two netcats, a shell and a wait would do in eight: in an
  * emulated guest processes are what costs time.
  */
@@ -47,16 +48,20 @@ static int fail(const char *what)
 static int ioctl_on(const char *device, unsigned long command, unsigned long argument)
 {
 	int fd = open(device, O_RDWR);
+	int value;
 
 	if (fd < 0)
 		return fail(device);
-	if (ioctl(fd, command, argument) < 0) {
+	value = ioctl(fd, command, argument);
+	if (value < 0) {
 		int err = fail("ioctl");
 
 		close(fd);
 		return err;
 	}
 	close(fd);
+	if (value)
+		printf("%d\n", value);
 	return 0;
 }
 

@@ -1,0 +1,246 @@
+"""Pure: the one next step that ends every failure, from whoever knows it best.
+
+That is the check itself where its evidence names the mistake (Unmet's hint), then
+what the kernel reported meanwhile, then the way in which it failed, and last the
+exercise's own hint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from checker.model import NEEDS_A_KERNEL, CheckResult, Finding
+
+_LOST = "Take back what was added last and check again; then put it in again piece by piece."
+_LATE = (
+    "Look for a loop without an end, or for what is waited for here and never comes: nothing may "
+    "wait longer than the exercise says."
+)
+_BEFORE = "First mend what failed before this check."
+_AGAIN = "Nothing to mend for you: run it again; if it fails again, tell your instructor."
+_OTHER_KERNEL = "Run `make kernel NAME=debug` once, in some minutes; `make check` then tries it."
+_ID = re.compile(r"(?<![\w.-])\d+\.[a-z][a-z0-9-]*")
+
+
+def of(
+    check: CheckResult,
+    exercise_hint: str,
+    findings: Iterable[Finding],
+    checks: Mapping[str, CheckResult],
+) -> str:
+    """Return the next step for *check*, a sentence or two; empty if it passed.
+
+    *exercise_hint* stands where nobody knows better; *findings* are the kernel's, of all
+    checks; *checks* are all checks by their ids, to find the one that this one waits for.
+    """
+    if check.status == "pass":
+        return ""
+    if check.hint:
+        return check.hint
+    if check.status == "error":
+        return _AGAIN
+    if check.status == "skip":
+        return _of_skipped(check, checks)
+    reported = [of_finding(finding) for finding in findings if finding.check == check.id]
+    if check.status in ("crash", "timeout"):
+        # the last report is the one that its message tells of
+        return reported[-1] if reported else _LOST if check.status == "crash" else _LATE
+    return reported[0] if reported else exercise_hint
+
+
+def _of_skipped(check: CheckResult, checks: Mapping[str, CheckResult]) -> str:
+    """Return what comes before a check that was not tried."""
+    if check.message.startswith(NEEDS_A_KERNEL):
+        return _OTHER_KERNEL
+    cause, waits_for = check, ""
+    while cause.status == "skip" and (found := _ID.search(cause.message)):
+        if found[0] == waits_for:
+            break
+        waits_for = found[0]
+        cause = checks.get(waits_for, cause)
+    return f"First mend {waits_for}: this check builds on it." if waits_for else _BEFORE
+
+
+def of_finding(finding: Finding) -> str:
+    """Return the next step after a report of the kernel's, by its kind and its sentence."""
+    text = next(
+        step
+        for kind, words, step in _REPORTED
+        if kind in ("", finding.kind) and words in finding.summary
+    )
+    return text.format(place=finding.location or "the line that did it")
+
+
+_REPORTED = (
+    ("oops", "%pI4", "Put an & before the address that is printed at {place}."),
+    (
+        "oops",
+        "after the module was unloaded",
+        "Undo in exit, and wherever init fails, in reverse order what was registered or started.",
+    ),
+    (
+        "oops",
+        "NULL",
+        "Ask of the pointer at {place} who sets it, and when. If somebody does: a variable "
+        "declared again inside a function hides the one outside.",
+    ),
+    (
+        "oops",
+        "copy_from_user",
+        "Let nothing at {place} follow a pointer of the program's; copy_from_user() fetches "
+        "what it points to.",
+    ),
+    ("oops", "already deleted", "Take list_for_each_entry_safe() for the loop at {place}."),
+    (
+        "oops",
+        "already freed",
+        "Look for the kfree() that comes before {place}, and move it behind the last use.",
+    ),
+    ("oops", "zero", "Test the divisor before {place}."),
+    (
+        "oops",
+        "stack of 16 KiB",
+        "Let kmalloc() make room for what is large at {place}, and a loop take the place of "
+        "calls without end.",
+    ),
+    ("oops", "must not be written", "Write at {place} to a copy of your own."),
+    (
+        "oops",
+        "",
+        "Ask of the pointer at {place} who sets it, and whether this line can run before that, "
+        "or after what it points to is gone.",
+    ),
+    (
+        "kasan",
+        "NULL",
+        "Ask of the pointer at {place} who sets it, and when; test it before it is used.",
+    ),
+    (
+        "kasan",
+        "copy_from_user",
+        "Let nothing at {place} follow a pointer of the program's; copy_from_user() fetches "
+        "what it points to.",
+    ),
+    (
+        "kasan",
+        "frees",
+        "Free it in one place, once, with the pointer that the allocation gave; begin at {place}.",
+    ),
+    ("kasan", "was freed", "Move the release behind the last use, which is at {place}."),
+    (
+        "kasan",
+        "block has ended",
+        "Declare the variable outside the block, so that it lives at {place}.",
+    ),
+    (
+        "kasan",
+        "outside",
+        "Count the bytes at {place}, the NUL at a string's end included, and make room for all "
+        "of them.",
+    ),
+    ("kasan", "", "Ask of the pointer at {place} who sets it, and whether it was set before."),
+    ("ubsan", "", "Test the value at {place} before it is used."),
+    ("overflow", "", "Give the copy at {place} the size of what it copies into."),
+    (
+        "bug",
+        "runs into BUG()",
+        "Return where the test at {place} fails: with BUG() everything ends, not only the module.",
+    ),
+    (
+        "bug",
+        "fs/inode.c",
+        "Release each socket once, and not after it was released elsewhere; begin at {place}.",
+    ),
+    ("bug", "", "Look at the call at {place}: is what it gets still there, and given back once?"),
+    (
+        "panic",
+        "",
+        "Return an error at {place} instead: nothing that a module meets is worth a panic().",
+    ),
+    ("warning", "", "Look at {place}, and in the report for the line of the test that failed."),
+    ("refcount", "", "Count on every way through {place}: one put for each get."),
+    ("list", "", "Look at {place}: each element is added once and deleted once, under one lock."),
+    ("skb", "", "Make room in the packet before {place}."),
+    (
+        "slab",
+        "",
+        "Check on the debug kernel, which names the line: `make kernel NAME=debug` builds it.",
+    ),
+    (
+        "atomic-sleep",
+        "spinlock",
+        "Move what may sleep at {place} out of the lock, or take a mutex for the spinlock where"
+        " no hook needs it.",
+    ),
+    (
+        "atomic-sleep",
+        "rcu_read_lock",
+        "Take rcu_read_unlock() before {place}, or do not sleep there.",
+    ),
+    (
+        "atomic-sleep",
+        "",
+        "Take at {place} what does not sleep: GFP_ATOMIC for memory, a spinlock for a mutex.",
+    ),
+    ("rcu", "may sleep", "Call rcu_read_unlock() before what sleeps at {place}."),
+    ("rcu", "", "Put rcu_read_lock() and rcu_read_unlock() around what {place} reads."),
+    (
+        "lockdep",
+        "spin_lock_bh",
+        "Take spin_lock_bh() and spin_unlock_bh() for this lock outside softirqs; begin at the "
+        "line named.",
+    ),
+    (
+        "lockdep",
+        "other way round",
+        "Choose one order for the two locks and keep to it everywhere; begin at {place}.",
+    ),
+    (
+        "lockdep",
+        "never initialised",
+        "Define the lock with DEFINE_SPINLOCK() or DEFINE_MUTEX(), or initialise it in init, "
+        "before {place}.",
+    ),
+    (
+        "lockdep",
+        "holds it already",
+        "Give the lock back before {place}, or leave out the second lock.",
+    ),
+    ("lockdep", "memory with a lock", "Unlock before the kfree() at {place}."),
+    ("lockdep", "may sleep", "Take a spinlock at {place}, or take the mutex before."),
+    (
+        "lockdep",
+        "",
+        "Go through every line that takes this lock or gives it back, in pairs; begin at {place}.",
+    ),
+    ("lock-kept", "", "Give the lock back on every way out of the function at {place}."),
+    ("preempt", "", "Put get_cpu() before {place} and put_cpu() behind it."),
+    ("stall", "", "Give the loop at {place} an end, or something to sleep on."),
+    ("soft-lockup", "", "Give the loop at {place} an end, or something to sleep on."),
+    ("hang", "", "Give the loop at {place} an end, and the interrupts back."),
+    ("hung-task", "", "Look for what should wake {place}, and wait so that a signal ends it."),
+    (
+        "memory-leak",
+        "",
+        "Free in exit, and where init fails later, what was allocated; begin at {place}.",
+    ),
+    ("reference-left", "", "Call dev_put() for each dev_get_by_name() and dev_hold()."),
+    (
+        "debug-objects",
+        "",
+        "Stop it and wait for it, as cancel_work_sync() does, before its memory goes; on the "
+        "stack, set it up with _ONSTACK. Begin at {place}.",
+    ),
+    ("taint", "license", 'Write MODULE_LICENSE("GPL") at the end of the file.'),
+    ("taint", "", "Take back what was added last, and check after each piece of it."),
+    (
+        "stuck-module",
+        "",
+        "Look if module_exit() is there, if exit ends, and if the module keeps itself, with a "
+        "reference or a thread.",
+    ),
+    ("watch-off", "", "Take out what turns it off."),
+    ("", "", "Look at {place}: the report's first line says what is wrong."),
+)
+"""Kind, words of the summary, and the step; the first row that fits. Empty words fit all."""

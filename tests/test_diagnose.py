@@ -1,0 +1,292 @@
+"""The networking lab's diagnoses: what a check saw in, the mistake and the next step out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from support import ROOT
+
+CHECKS = ROOT / "labs" / "networking" / "checks"
+
+
+@pytest.fixture(scope="module")
+def diagnose() -> Iterator[ModuleType]:
+    """The lab's module of that name, found as the lab's checks find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CHECKS)
+        import diagnose  # type: ignore[import-not-found]
+
+        assert Path(diagnose.__file__).parent == CHECKS
+        yield diagnose
+        del sys.modules["diagnose"]
+
+
+ANY = "0.0.0.0"  # noqa: S104
+CLIENT, SERVER = ("127.188.213.41", 25718), ("127.10.127.132", 28227)
+MINE, ANSWER = "127.188.213.41:25718", "127.10.127.132:28227"
+
+
+def _connection(diagnose: ModuleType, *logged: str, log: str = "", arrived: bool = True) -> str:
+    ends = diagnose.End(*CLIENT), diagnose.End(*SERVER)
+    return str(diagnose.connection(*ends, list(logged), log=log, arrived=arrived))
+
+
+@pytest.mark.parametrize(
+    ("logged", "told"),
+    [
+        ("127.188.213.41:30308", "Put ntohs() around tcph->source"),
+        ("127.188.213.41:1685454848", "Take ntohs() for the port"),
+        ("127.188.213.41:28227", "the destination's, dest"),
+        ("127.188.213.41:17262", "the destination's, dest"),  # and not converted
+        ("127.10.127.132:25718", "the destination's, daddr"),
+        ("41.213.188.127:25718", "its four bytes turned round"),
+        ("2143081769:25718", "it came as a number"),
+        ("701873279:25718", "it came as a number"),
+        ("0x7fbcd529:25718", "it came as a number"),
+        ("7fbcd529:25718", "it came as a number"),
+        ("00000000a8f1c3d2:25718", "a plain %p"),
+        ("(____ptrval____):25718", "a plain %p"),
+        (ANSWER, "Print saddr and source"),
+    ],
+)
+def test_line_of_a_connection(diagnose: ModuleType, logged: str, told: str) -> None:
+    """A line that names the wrong end, or the right one in the wrong form, tells which it is."""
+    assert told in _connection(diagnose, logged)
+
+
+@pytest.mark.parametrize(
+    "logged",
+    ["127.188.213.41:25719", "127.188.213.42:25718", "10.0.0.1:7", "%pI4:25718", ":", "127.0.0.1"],
+)
+def test_line_that_tells_nothing(diagnose: ModuleType, logged: str) -> None:
+    """Where the evidence fits no known mistake, no mistake is named."""
+    assert _connection(diagnose, logged) == ""
+
+
+def test_lines_of_every_packet(diagnose: ModuleType) -> None:
+    """More than one line for each end are the flags; other lines beside the right one are not."""
+    assert "syn is set" in _connection(diagnose, MINE, ANSWER, MINE)
+    assert "syn is set" in _connection(diagnose, MINE, MINE)
+    assert "are nobody's" in _connection(diagnose, MINE, "127.188.213.41:25719")
+
+
+def test_nothing_logged(diagnose: ModuleType) -> None:
+    """No line asks for the hook, unless the address stands in the log in other words."""
+    assert "NF_INET_LOCAL_OUT" in _connection(diagnose)
+    assert "own words" in _connection(diagnose, log=f"[ 1.0] new connection: {MINE}")
+
+
+def test_packets_that_do_not_arrive(diagnose: ModuleType) -> None:
+    """A SYN that is sent again and again is a dropped one, and no matter of the flags."""
+    assert "NF_ACCEPT" in _connection(diagnose, MINE, MINE, MINE, arrived=False)
+    assert "NF_ACCEPT" in _connection(diagnose, arrived=False)
+
+
+def test_more_than_the_opening_packet(diagnose: ModuleType) -> None:
+    """One line more, the listener's, is ACK not looked at; many are both flags."""
+    ends = diagnose.End(*CLIENT), diagnose.End(*SERVER)
+    assert "ack is 0" in diagnose.more_lines(*ends, [MINE, ANSWER])
+    assert "syn is set" in diagnose.more_lines(*ends, [MINE, ANSWER, MINE, MINE])
+    assert diagnose.more_lines(*ends, [MINE, "1.2.3.4:5"]) == ""
+    assert diagnose.more_lines(*ends, []) == ""
+
+
+def test_lines_of_a_hook_left_behind(diagnose: ModuleType) -> None:
+    """Each line as often again is a second hook; a missing line is a memory of those before."""
+    assert "nf_unregister_net_hook" in diagnose.again([MINE, ANSWER], [MINE, MINE, ANSWER, ANSWER])
+    assert "whatever was logged before" in diagnose.again([MINE, ANSWER], [MINE])
+    assert diagnose.again([MINE, ANSWER], [MINE, MINE, ANSWER]) == ""
+    assert diagnose.again([MINE], [MINE, "1.2.3.4:5"]) == ""
+    assert diagnose.again([MINE], []) == ""
+
+
+def test_connection_that_comes_in(diagnose: ModuleType) -> None:
+    """The other host's line is the wrong hook; this host's is its answer, with ACK."""
+    ends = diagnose.End("10.0.3.2", 1000), diagnose.End("10.0.3.1", 2000)
+    assert "hooknum" in diagnose.received(*ends, ["10.0.3.2:1000"])
+    assert "ack is 0" in diagnose.received(*ends, ["10.0.3.1:2000"])
+    assert diagnose.received(*ends, ["10.0.3.9:1"]) == ""
+
+
+def test_major_number_taken(diagnose: ModuleType) -> None:
+    """Success and a wrong error are told apart."""
+    assert "nobody looked at it" in diagnose.major_taken("")
+    assert "not EPERM" in diagnose.major_taken("EPERM")
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ((True, True, True), "Turn the comparison"),
+        ((False, True, False), "Compare the destination"),
+        ((False, False, True), "Take htonl() or ntohl() away"),
+        ((False, False, False), "See what arrives in ioctl_set_addr"),
+    ],
+)
+def test_address_that_is_not_seen(
+    diagnose: ModuleType, seen: tuple[bool, bool, bool], told: str
+) -> None:
+    """What is logged instead tells how the address is compared; nothing else is said to be sure."""
+    others, from_it, turned = seen
+    got = diagnose.address_not_seen(others=others, from_it=from_it, to_turned=turned)
+    assert got.startswith(told)
+
+
+def test_ioctl_that_fails(diagnose: ModuleType) -> None:
+    """ENOTTY with the address in force is a case without an end, and without it none at all."""
+    assert "into default" in diagnose.set_fails("ENOTTY", taken=True)
+    assert "unlocked_ioctl" in diagnose.set_fails("ENOTTY", taken=False)
+    assert "copy_from_user" in diagnose.set_fails("EFAULT", taken=False)
+    assert diagnose.set_fails("ENOMEM", taken=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "value", "told"),
+    [
+        ("", 0, "Look at what copy_from_user() returns"),
+        ("", 4, "number of bytes"),
+        ("", 14, "with a minus"),
+        ("EINVAL", 0, "not EINVAL"),
+    ],
+)
+def test_bad_pointer(diagnose: ModuleType, error: str, value: int, told: str) -> None:
+    """What the ioctl returned tells what was done with copy_from_user()'s answer."""
+    assert told in diagnose.bad_pointer(error, value)
+
+
+def test_unknown_command(diagnose: ModuleType) -> None:
+    """Success, another error and the right one without its minus are told apart."""
+    assert "Look at cmd" in diagnose.unknown_command("", 0)
+    assert "with a minus" in diagnose.unknown_command("", 25)
+    assert "not EINVAL" in diagnose.unknown_command("EINVAL", 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "error", "told"),
+    [
+        (("127.0.0.1", 24810), "", "Put htons()"),
+        ((ANY, 24810), "", "Put htons()"),
+        ((ANY, 60000), "", "INADDR_ANY"),
+        ((ANY, 34815), "", "kernel_bind() before kernel_listen()"),
+        (("127.0.0.1", 53445), "", "That is what htonl() leaves"),
+        (("127.0.0.1", 60001), "", "htons(MY_TCP_PORT), 60000"),
+        (None, "", "Call kernel_listen()"),
+        (None, "EADDRNOTAVAIL", "Put htonl() around INADDR_LOOPBACK"),
+        (None, "EAFNOSUPPORT", "sin_family"),
+        (None, "EOPNOTSUPP", "SOCK_STREAM"),
+    ],
+)
+def test_what_listens(
+    diagnose: ModuleType, found: tuple[str, int] | None, error: str, told: str
+) -> None:
+    """Address and port that listen, or insmod's error, tell what was wrong on the way there."""
+    ends = [diagnose.End(*found)] if found else []
+    assert told in diagnose.listening(ends, error, loaded=True)
+
+
+def test_nothing_listens_while_insmod_runs(diagnose: ModuleType) -> None:
+    """As long as insmod has not come back there is nothing to be sure of."""
+    assert diagnose.listening([], "", loaded=False) == ""
+
+
+def test_port_that_is_taken(diagnose: ModuleType) -> None:
+    """Success, -1 and another error are told apart."""
+    assert "all is well" in diagnose.port_taken("")
+    assert "-1 is -EPERM" in diagnose.port_taken("EPERM")
+    assert "not EINVAL" in diagnose.port_taken("EINVAL")
+
+
+def test_insmod_and_its_client(diagnose: ModuleType) -> None:
+    """Back too early, with or without an error, and not back at all have steps of their own."""
+    assert "in init itself" in diagnose.not_waiting("")
+    assert "O_NONBLOCK" in diagnose.not_waiting("EAGAIN")
+    assert "kernel_listen" in diagnose.not_waiting("EINVAL")
+    assert "after one connection" in diagnose.not_coming_back("")
+    assert "ENOTCONN" in diagnose.not_coming_back("ENOTCONN")
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        ([], "print_sock_address()"),
+        (["127.0.0.1:60000"], "the name of this side"),
+        (["127.188.213.41:30308"], "Put ntohs() around sin_port"),
+        (["127.188.213.41"], "Log the port as well"),
+        (["41.213.188.127:25718"], "turned round"),
+        (["2.0.100.118:25718"], "&addr->sin_addr"),
+        (["0.0.0.0:0"], "is nobody's"),
+    ],
+)
+def test_line_of_the_peer(diagnose: ModuleType, told: list[str], step: str) -> None:
+    """The line that stands in the log tells whose name was asked for, and how it was printed."""
+    assert step in diagnose.peer(diagnose.End(*CLIENT), diagnose.End("127.0.0.1", 60000), told)
+
+
+@pytest.mark.parametrize(
+    ("got", "told"),
+    [
+        (b"kernelso", "size of a pointer"),
+        (b"kernelsocket", "the newline"),
+        (b"kernelsocket\n\0\0\0\0", "lie behind the message"),
+        (b"\x40\x60\x10\xc0\xff\xff\xff\xff\x00\x01\x02\x03\x04", "without &"),
+        (b"\x40\x60\x10\xc0\x81\x88\xff\xff\x00\x01\x02\x03\x04", "without &"),
+        (b"hello\n", "as it is"),
+        (b"\xe9\xe8", ""),
+    ],
+)
+def test_bytes_of_a_datagram(diagnose: ModuleType, got: bytes, told: str) -> None:
+    """The bytes that came tell which length or pointer was given."""
+    step = diagnose.datagram(got, diagnose.Traffic(1, 1, 0), left=False)
+    assert told in step if told else step == ""
+
+
+@pytest.mark.parametrize(
+    ("traffic", "left", "told"),
+    [
+        ((0, 0, 0), False, "no datagram was sent"),
+        ((1, 0, 0), True, "1.0.0.127"),
+        ((1, 0, 1), False, "Put htons()"),
+        ((1, 1, 0), False, "an empty datagram came"),
+        ((1, 0, 0), False, "Send to MY_UDP_REMOTE_PORT"),
+    ],
+)
+def test_datagram_that_is_not_there(
+    diagnose: ModuleType, traffic: tuple[int, int, int], left: bool, told: str
+) -> None:
+    """The kernel's counts and the wire tell where a datagram went."""
+    assert told in diagnose.datagram(b"", diagnose.Traffic(*traffic), left=left)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "actual", "told"),
+    [
+        (1, "insmod fails with EBUSY (Device or resource busy)", "unregister_chrdev()"),
+        (2, "insmod fails with EBUSY (Device or resource busy)", "unregister_chrdev()"),
+        (4, "it fails with EADDRNOTAVAIL (...)", ""),
+        (4, "insmod fails with EADDRNOTAVAIL (...)", "htonl()"),
+        (5, "insmod fails with EDESTADDRREQ (...)", "Set msg_name"),
+        (5, "insmod fails with EINVAL (...) at time 2", "Set msg_namelen"),
+        (5, "insmod fails with EPIPE (Broken pipe)", "SOCK_DGRAM"),
+        (5, "rmmod fails with EBUSY (...)", "module_exit()"),
+        (1, "rmmod fails with EAGAIN (...)", "module_put()"),
+        (5, "insmod fails with EXDEV (...)", ""),
+        (5, "insmod succeeds", ""),
+    ],
+)
+def test_errors_of_insmod_and_rmmod(
+    diagnose: ModuleType, exercise: int, actual: str, told: str
+) -> None:
+    """An error is told of where it has one likely cause in that exercise."""
+    step = diagnose.said_by_tools(exercise, actual)
+    assert told in step if told else step == ""
+
+
+def test_bytes_the_other_way_round(diagnose: ModuleType) -> None:
+    """Ports and addresses are turned as the wire and an x86 machine see them."""
+    assert diagnose.swapped(60000) == 24810
+    assert diagnose.swapped(diagnose.swapped(1)) == 1
+    assert diagnose.turned("127.0.0.1") == "1.0.0.127"
