@@ -20,19 +20,18 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from checker import build, class_commands, doctor, grading, lab, selftest, skeleton, submission
-from checker.desk import last_run
+from checker import class_commands, doctor, grading, lab, selftest, skeleton, submission
+from checker.desk import console, last_run
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade, Submission
 from checker.report import html, source, terminal
 from checker.report import selftest as selftest_report
 from checker.report.progress import Progress
-from vm import image, machine
+from vm import image
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
-from vm.machine import Config
 
 FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
 
@@ -111,6 +110,9 @@ def parser() -> argparse.ArgumentParser:
     )
     shell.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
+    shell.add_argument(
+        "--gdb", action="store_true", help="let gdb at the guest, and print the line that starts it"
+    )
     _kernel_options(shell)
     shell.set_defaults(run=_console)
 
@@ -302,19 +304,10 @@ def _only_lab() -> str:
 
 def _console(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab or _only_lab())
-    given = submission.read(the_lab, arguments.submission or SKELS / the_lab.name)
-    _announce(print)
+    path = arguments.submission or SKELS / the_lab.name
+    _announce(lambda text: print(text, file=sys.stderr))
     kernel = _chosen_kernel(arguments)
-    print("building the modules")
-    made = build.build(the_lab, given, kernel)
-    for module in made.modules:
-        if module.ko is None:
-            print(f"{module.module} is not built: {module.message}\n{module.output}")
-    print(f"booting Linux {kernel.release} in QEMU; Ctrl-A X ends it", flush=True)
-    config = Config(kernel, image.initramfs(kernel), image.root(), accel=arguments.accel)
-    return machine.console(
-        config, {**grading.guest_files(the_lab, for_person=True), **grading.ko_files(the_lab, made)}
-    )
+    return console.run(the_lab, path, kernel, accel=arguments.accel, gdb=arguments.gdb)
 
 
 def _skeleton(arguments: argparse.Namespace) -> int:
