@@ -2,20 +2,25 @@
 
 All lies in the machine's own folder: the socket, the modules with their debug
 information, and a file of gdb commands that brings it together. What is to be
-done inside gdb when the kernel loads a module is in in_gdb.py.
+done inside gdb when the kernel loads a module is in in_gdb.py. The kernel's own
+functions are known by name; their lines and variables are not.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import re
 import shutil
+import zlib
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from checker.model import Build
+from vm import cache, tools
 from vm.errors import VMError
 from vm.guest import Guest
 from vm.kernel import Kernel
@@ -49,11 +54,14 @@ def start(guest: Guest, made: Build, sources: Path) -> str:
         raise VMError(f"QEMU opens no gdb stub: {said}.")
     write_modules(guest, made)
     known = guest.run(["/bin/grep", "-E", r" (do_init_module|modules)$", "/proc/kallsyms"]).text
-    addresses = {
-        name: int(address, 16) for address, _, name in (row.split() for row in known.splitlines())
-    }
+    addresses = {name: int(address, 16) for address, _, name in map(str.split, known.splitlines())}
     (folder / "kernel.json").write_text(json.dumps(addresses))
+    # a kernel that is somewhere else at each boot has other addresses
+    key = cache.digest(Path(__file__), guest.machine.config.kernel.key, known)
+    doing = "asking the guest's kernel for the names of its functions, for gdb (once)"
+    names = cache.entry("kernel-names", key, lambda folder: _write_names(guest, folder), doing)
     commands = (
+        f"file {names}/kernel",
         "set pagination off",
         "set breakpoint pending on",
         f"set substitute-path /build {sources.resolve()}",
@@ -74,6 +82,37 @@ def write_modules(guest: Guest, made: Build) -> None:
             (folder / f"{module.module}.ko").write_bytes(module.debug)
             symbols[module.module] = _symbols(module.debug)
     (folder / "modules.json").write_text(json.dumps(symbols))
+
+
+def _write_names(guest: Guest, folder: Path) -> None:
+    """Make an ELF file that has the kernel's functions by name and address, and nothing else.
+
+    No kernel here comes with a vmlinux that has symbols; the guest's own knows them.
+    """
+    script = "grep -i '^[0-9a-f]* t [^[]*$' /proc/kallsyms | gzip -1"
+    packed = guest.run(["/bin/sh", "-c", script], deadline=120).out
+    try:
+        rows = [row.split() for row in gzip.decompress(packed).decode().splitlines()]
+    except (OSError, EOFError, zlib.error) as error:
+        raise VMError(f"The guest does not tell the names of its kernel: {error}.") from error
+    functions = {name: int(at, 16) for at, _, name in rows if re.fullmatch(r"[\w.]+", name)}
+    if not functions or not min(functions.values()):
+        raise VMError("The guest's kernel does not tell the addresses of its functions.")
+    base, end = min(functions.values()), max(functions.values())
+    lines = ['.section .kernel,"ax",@nobits', "base:", f".skip {end - base + 1}"]
+    for name, at in functions.items():
+        lines += [f'.globl "{name}"', f'.type "{name}",@function']
+        lines += [f'.set "{name}", base + {at - base}']
+    source = folder / "kernel.s"
+    source.write_text("\n".join(lines) + "\n")
+    link = [
+        "-nostdlib",
+        "-static",
+        "-no-pie",
+        f"-Wl,--section-start=.kernel={base:#x},-e,0,--build-id=none",
+    ]
+    tools.run(["gcc", *link, "-o", str(folder / "kernel"), str(source)])
+    source.unlink()
 
 
 def _symbols(ko: bytes) -> dict[str, tuple[str, int]]:

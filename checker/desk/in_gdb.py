@@ -40,12 +40,13 @@ def text(address: int) -> str:
 
 def learn_layout() -> None:
     """Learn where struct module has its fields, from any module's debug information."""
+    names = gdb.current_progspace().filename
     for ko in sorted(folder.glob("*.ko"))[:1]:
         gdb.execute(f"symbol-file {ko}", to_string=True)
         for field in gdb.lookup_type("struct module").fields():
             if field.name:
                 fields[field.name] = field.bitpos // 8
-        gdb.execute("symbol-file", to_string=True)
+        gdb.execute(f"symbol-file {names}", to_string=True)
 
 
 def load(module: int) -> None:
