@@ -21,7 +21,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from checker import class_commands, doctor, grading, lab, selftest, skeleton, submission
-from checker.desk import console, last_run
+from checker.desk import at_failure, console, last_run
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade, Submission
@@ -112,6 +112,13 @@ def parser() -> argparse.ArgumentParser:
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     shell.add_argument(
         "--gdb", action="store_true", help="let gdb at the guest, and print the line that starts it"
+    )
+    shell.add_argument(
+        "--at-failure",
+        nargs="?",
+        const="",
+        metavar="CHECK",
+        help="the guest as it was when the check that failed last stopped, or the one named here",
     )
     _kernel_options(shell)
     shell.set_defaults(run=_console)
@@ -219,6 +226,7 @@ def _check(arguments: argparse.Namespace) -> int:
                 on_result=progress.check_done,
             ),
         )
+        last_run.save_sources(kept, given)
         last_run.save(kept, grade)
         if arguments.keep:
             shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
@@ -306,8 +314,20 @@ def _console(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab or _only_lab())
     path = arguments.submission or SKELS / the_lab.name
     _announce(lambda text: print(text, file=sys.stderr))
-    kernel = _chosen_kernel(arguments)
-    return console.run(the_lab, path, kernel, accel=arguments.accel, gdb=arguments.gdb)
+    if arguments.at_failure is None:
+        kernel = _chosen_kernel(arguments)
+        return console.run(the_lab, path, kernel, accel=arguments.accel, gdb=arguments.gdb)
+
+    def kernel_of(name: str) -> Kernel:
+        if name == "custom" and not arguments.kernel_image:
+            raise InputError("The last run had a kernel of your own: give --kernel-image again.")
+        if name in ("stock", "debug"):
+            arguments.kernel = name
+        return _chosen_kernel(arguments)
+
+    return at_failure.run(
+        the_lab, path, kernel_of, wanted=arguments.at_failure or None, gdb=arguments.gdb
+    )
 
 
 def _skeleton(arguments: argparse.Namespace) -> int:
