@@ -12,7 +12,6 @@ import contextlib
 import os
 import select
 import shlex
-import shutil
 import signal
 import sys
 import termios
@@ -30,6 +29,9 @@ ANSWER_SECONDS = 20
 
 MAX_OUTPUT = 1 << 20
 """Bytes that the agent (vm/init/agent.c) passes on of what one command prints."""
+
+# the agent leaves /lab read-only, for modules under test; a person may write there
+_START = "mount -o remount,rw /lab; cd /lab"
 
 _RC = "/run/console"
 _TTY = "/dev/ttyS0"
@@ -101,7 +103,7 @@ class Session:
         term = shlex.quote(os.environ.get("TERM", "vt100"))
         start = (
             # the first terminal that it opens is its own, since the agent gives it a session
-            f"exec 8<&0 9>&1 <{_TTY} >{_TTY} 2>&1; stty rows {rows} cols {columns}; cd /lab; "
+            f"exec 8<&0 9>&1 <{_TTY} >{_TTY} 2>&1; stty rows {rows} cols {columns}; {_START}; "
             f"ENV={_RC} TERM={term} exec /bin/busybox sh"
         )
         shell = guest.begin(["/bin/sh", "-c", start], idle=self._idle)
@@ -160,7 +162,7 @@ def run_script(guest: Guest, script: bytes) -> int:
     vm.guest.MAX_SENT bytes.
     """
     guest.put(_RC, script)
-    process = guest.begin(["/bin/sh", "-c", f"cd /lab; exec sh {_RC}"], idle=True)
+    process = guest.begin(["/bin/sh", "-c", f"{_START}; exec sh {_RC}"], idle=True)
     process.write(b"")
     guest.machine.on_console = lambda data: _write(sys.stderr.fileno(), data.replace(b"\r", b""))
     guest.machine.cont()
@@ -184,8 +186,9 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _size() -> tuple[int, int]:
-    columns, rows = shutil.get_terminal_size()
-    return rows, columns
+    """Return rows and columns of the terminal, whatever LINES and COLUMNS say."""
+    rows, columns = termios.tcgetwinsize(sys.stdin.fileno())
+    return rows or 24, columns or 80
 
 
 @contextlib.contextmanager

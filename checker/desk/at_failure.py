@@ -20,7 +20,7 @@ from checker.errors import InputError
 from checker.model import CheckResult, Grade, Lab
 from checker.testbed import Module, Testbed
 from vm import snapshot
-from vm.errors import GuestCrashed, VMError
+from vm.errors import GuestCrashed
 from vm.guest import Guest
 from vm.kernel import Kernel
 
@@ -122,12 +122,12 @@ class _Repeat(plugin.Plugin):
         self._capture.suspend_global_capture(in_=True)
         try:
             self.status = self._serve(guest, why)
-        except (InputError, VMError) as error:  # pytest would keep it
+        except Exception as error:  # pytest would keep it
             self.trouble = error
         finally:
             self._capture.resume_global_capture()
-        # the person has had it: neither fixtures nor the testbed are to use it again
-        guest.dead = guest.dead or GuestCrashed("the console was left")
+            # the person has had it: neither fixtures nor the testbed are to use it again
+            guest.dead = guest.dead or GuestCrashed("the console was left")
 
     def _serve(self, guest: Guest, why: str) -> int:
         config = self.testbed.config

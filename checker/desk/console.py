@@ -7,6 +7,7 @@ guest asks this side to build the sources anew (vm/console.py has the way). With
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePath
@@ -124,25 +125,29 @@ class Desk:
     def serve(self, guest: Guest, greeting: str) -> int:
         """Give *guest* to the person at the terminal, or run stdin's commands; return the status.
 
-        The guest is of no use afterwards.
+        The guest is of no use afterwards. Raises InputError when the commands are too many.
         """
         say = terminal()
-        # it is read-only for checks, whose modules nobody has looked at
-        guest.run(["/bin/mount", "-o", "remount,rw", "/lab"])
+        person = sys.stdin.isatty()
+        if person:
+            say.print(greeting)
         if self.gdb:
             line = debugger.start(guest, self.made, self.path)
-            greeting += f"gdb, in another terminal on this machine:\n  {line}\n"
-        say.print(greeting)
+            lacking = "" if shutil.which("gdb") else ", once `apt install gdb` was run"
+            say.print(f"For gdb, in another terminal on this machine{lacking}:\n  {line}\n")
         try:
-            if sys.stdin.isatty():
+            if person:
                 guest_console.Session(guest, _PROFILE, self.update).run()
                 return 0
-            return guest_console.run_script(guest, sys.stdin.buffer.read())
+            script = sys.stdin.buffer.read()
+            if not script:
+                say.print("Standard input is no terminal and has no commands: nothing is run.")
+            return guest_console.run_script(guest, script)
         except GuestCrashed as error:
-            say.print(f"\nThe guest is gone: {error}. What it said last is above.")
-            return 0 if sys.stdin.isatty() else GUEST_DIED
+            say.print(f"\nThe guest is gone: {error}. What its kernel said last is above.")
+            return 0 if person else GUEST_DIED
         except GuestError as error:
-            raise InputError(str(error)) from error
+            raise InputError(f"The commands cannot be run: {error}") from error
 
 
 def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int:
