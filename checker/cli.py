@@ -21,7 +21,6 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from checker import (
-    build,
     class_commands,
     doctor,
     grading,
@@ -31,18 +30,17 @@ from checker import (
     submission,
     workshop_commands,
 )
-from checker.desk import last_run
+from checker.desk import at_failure, console, last_run
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade, Submission
 from checker.report import html, source, terminal
 from checker.report import selftest as selftest_report
 from checker.report.progress import Progress
-from vm import image, machine, reaper
+from vm import image, reaper
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
-from vm.machine import Config
 
 FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
 
@@ -121,6 +119,16 @@ def parser() -> argparse.ArgumentParser:
     )
     shell.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
+    shell.add_argument(
+        "--gdb", action="store_true", help="let gdb at the guest, and print the line that starts it"
+    )
+    shell.add_argument(
+        "--at-failure",
+        nargs="?",
+        const="",
+        metavar="CHECK",
+        help="the guest as it was when the check that failed last stopped, or the one named here",
+    )
     _kernel_options(shell)
     shell.set_defaults(run=_console)
 
@@ -229,6 +237,7 @@ def _check(arguments: argparse.Namespace) -> int:
                 on_result=progress.check_done,
             ),
         )
+        last_run.save_sources(kept, given)
         last_run.save(kept, grade)
         if arguments.keep:
             shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
@@ -317,18 +326,21 @@ def _only_lab() -> str:
 
 def _console(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab or _only_lab())
-    given = submission.read(the_lab, arguments.submission or SKELS / the_lab.name)
-    _announce(print)
-    kernel = _chosen_kernel(arguments)
-    print("building the modules")
-    made = build.build(the_lab, given, kernel)
-    for module in made.modules:
-        if module.ko is None:
-            print(f"{module.module} is not built: {module.message}\n{module.output}")
-    print(f"booting Linux {kernel.release} in QEMU; Ctrl-A X ends it", flush=True)
-    config = Config(kernel, image.initramfs(kernel), image.root(), accel=arguments.accel)
-    return machine.console(
-        config, {**grading.guest_files(the_lab, for_person=True), **grading.ko_files(the_lab, made)}
+    path = arguments.submission or SKELS / the_lab.name
+    _announce(lambda text: print(text, file=sys.stderr))
+    if arguments.at_failure is None:
+        kernel = _chosen_kernel(arguments)
+        return console.run(the_lab, path, kernel, accel=arguments.accel, gdb=arguments.gdb)
+
+    def kernel_of(name: str) -> Kernel:
+        if name == "custom" and not arguments.kernel_image:
+            raise InputError("The last run had a kernel of your own: give --kernel-image again.")
+        if name in ("stock", "debug"):
+            arguments.kernel = name
+        return _chosen_kernel(arguments)
+
+    return at_failure.run(
+        the_lab, path, kernel_of, wanted=arguments.at_failure or None, gdb=arguments.gdb
     )
 
 

@@ -42,6 +42,7 @@ patch patch makes wrong solutions for the tests
 shellcheck shellcheck checks the shell code
 chromium chromium shows the tests the pages of a class
 chromedriver chromium-driver lets the tests use it
+gdb gdb is let at a guest by the tests
 git git is asked by the tests which files are the project's
 "
 

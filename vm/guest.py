@@ -246,18 +246,7 @@ class Guest:
             if self.machine.console_bytes - printed > MAX_CONSOLE_PER_COMMAND:
                 self.dead = GuestFlooded("the kernel log is flooded")
                 raise self.dead
-            while (eol := self._buffer.find(b"\n", 0, 128)) >= 0:
-                head = bytes(self._buffer[:eol]).split(b" ")
-                whole = self._length(head)
-                if whole is None:
-                    raise self._crashed(_FORGED)
-                if len(self._buffer) < eol + 1 + whole:
-                    break
-                data = bytes(self._buffer[eol + 1 : eol + 1 + whole])
-                del self._buffer[: eol + 1 + whole]
-                yield head[1].decode(), int(head[2]), data
-            if len(self._buffer) > 128 and eol < 0:
-                raise self._crashed(_FORGED)
+            yield from self._whole_frames()
             left = until - time.monotonic()
             if left <= 0:
                 raise self._hung()
@@ -277,6 +266,21 @@ class Guest:
                 raise self._crashed()
             elif "SUSPEND" in self.machine.events:
                 raise self._crashed("the guest put itself to sleep")
+
+    def _whole_frames(self) -> Iterator[tuple[str, int, bytes]]:
+        """Take the frames out of the buffer that are there to their last byte."""
+        while (eol := self._buffer.find(b"\n", 0, 128)) >= 0:
+            head = bytes(self._buffer[:eol]).split(b" ")
+            whole = self._length(head)
+            if whole is None:
+                raise self._crashed(_FORGED)
+            if len(self._buffer) < eol + 1 + whole:
+                return
+            data = bytes(self._buffer[eol + 1 : eol + 1 + whole])
+            del self._buffer[: eol + 1 + whole]
+            yield head[1].decode(), int(head[2]), data
+        if len(self._buffer) > 128:
+            raise self._crashed(_FORGED)
 
     def _length(self, head: list[bytes]) -> int | None:
         """Return the payload length that a frame's head announces, None if it is not a head."""
@@ -401,3 +405,38 @@ class Guest:
             return
         self._send("sync", 0, b"")
         self._ask("done", 0, BACKSTOP_WALL_SECONDS)
+
+    # -- left running, for a person (vm/console.py) -----------------------------------
+
+    def begin(self, argv: Sequence[str], *, idle: bool) -> Process:
+        """Start a command with open standard input and wait for nothing.
+
+        While it lasts the guest sleeps when there is nothing to do, as suits
+        real time, if *idle*; else it spins, so that virtual time goes slowly.
+        """
+        return self._spawn(argv, "iw" if idle else "i", 0, "")
+
+    def send_file(self, path: str, content: bytes, mode: int = 0o644) -> int:
+        """Send a file to a guest that runs; the frame ``done`` of the returned number answers."""
+        number = self._next_id
+        self._next_id += 1
+        head = f"{mode:o}".encode() + b"\0" + path.encode() + b"\0"
+        self._send_whole("put", number, head + content)
+        return number
+
+    def receive(self) -> list[tuple[str, int, bytes]]:
+        """Wait for something from a guest that runs, and return the frames that are whole by then.
+
+        Raises GuestCrashed at its end.
+        """
+        try:
+            data = self.machine.agent.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            raise self._crashed()
+        self._buffer += data
+        frames = list(self._whole_frames())
+        for frame in frames:
+            self._note(*frame)
+        return frames

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from qemu.qmp import QMPClient, QMPError
 from qemu.qmp.protocol import Runstate
 
 from vm.errors import NoSpace, VMError
-from vm.image import Image, PayloadFile, write_payload
+from vm.image import Image, PayloadFile
 from vm.kernel import Kernel
 from vm.sandbox import Limits, Sandbox
 
@@ -67,7 +67,8 @@ class Config:
     """What a machine is made of; memory in MiB.
 
     *files* are at /lab from the start, and those of them that *modules* names
-    are loaded, before anything else is there.
+    are loaded, before anything else is there. *real_time* is for a guest with
+    a person in it: its clock goes on while it is idle, as fast as ours.
     """
 
     kernel: Kernel
@@ -77,6 +78,7 @@ class Config:
     memory: int = 256
     files: Mapping[str, PayloadFile] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    real_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
     Guest time is virtual under TCG: -icount counts instructions, and sleep=off
     lets an idle guest jump to its next timer (docs/devel/icount in QEMU).
     """
-    machine = _MACHINE
+    machine = "q35,usb=off,vmport=off,hpet=off"
     memory: list[str] = []
     if frozen:
         share = "on" if frozen.state is None else "off"
@@ -105,7 +107,8 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         memory = ["-object", f"memory-backend-file,id=ram,mem-path=/vm/ram,{size}"]
         memory += [] if frozen.state is None else ["-incoming", "defer"]
         machine += ",memory-backend=ram"
-    icount = ["-icount", "shift=3,sleep=off"] if config.accel == "tcg" else []
+    virtual = config.accel == "tcg" and not config.real_time
+    icount = ["-icount", "shift=3,sleep=off"] if virtual else []
     return [
         *_start(config, machine),
         # a clone has its kernel in its memory, and is quicker to start without a second one
@@ -117,21 +120,6 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         *_devices(),
         *("-object", f"filter-dump,id=capture,netdev=net,file={INSIDE}/capture.pcap"),
     ]
-
-
-def console_command_line(config: Config) -> list[str]:
-    """Return the arguments of a QEMU whose guest is a shell on this terminal, in real time."""
-    return [
-        *_start(config, _MACHINE),
-        *_boot(f"{COMMAND_LINE} knetlab.shell"),
-        *("-serial", "mon:stdio", "-chardev", "null,id=agent"),
-        *_devices(),
-        *("-drive", f"if=none,id=payload,format=raw,file={INSIDE}/payload.img"),
-        *("-device", "virtio-blk-pci,drive=payload"),
-    ]
-
-
-_MACHINE = "q35,usb=off,vmport=off,hpet=off"
 
 
 def _boot(append: str) -> list[str]:
@@ -179,21 +167,12 @@ def prepare(config: Config, run: Path, frozen: Frozen | None = None) -> Sandbox:
     return sandbox
 
 
-def console(config: Config, files: Mapping[str, PayloadFile]) -> int:
-    """Boot a guest with a shell on this terminal, and *files* at /lab; return QEMU's status."""
-    with tempfile.TemporaryDirectory(prefix="knetlab-") as folder:
-        run = Path(folder) / "run"
-        sandbox = prepare(config, run)
-        write_payload({**config.files, **files}, run / "payload.img")
-        sandbox.own(run / "payload.img")
-        return subprocess.run(sandbox.argv(console_command_line(config)), check=False).returncode
-
-
 class Machine:
     """A QEMU process and the sockets to it.
 
     Attributes after start: *agent* (the virtio-serial stream), *folder* (the
-    run folder), *events* (QMP events seen so far, by name).
+    run folder), *events* (QMP events seen so far, by name). *on_console*, if
+    set, is called with what comes on the console, in a thread of its own.
     """
 
     def __init__(
@@ -208,8 +187,10 @@ class Machine:
         self.folder = Path(tempfile.mkdtemp(prefix="knetlab-", dir=short))
         self.events: list[str] = []
         self.console_bytes = 0  # printed so far, dropped ones included
+        self.on_console: Callable[[bytes], None] | None = None
         self._console = bytearray()
         self._console_dropped = False
+        self._console_writer: asyncio.StreamWriter
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp = QMPClient("knetlab")
         self._loop = asyncio.new_event_loop()
@@ -436,16 +417,16 @@ class Machine:
     # -- what is seen from outside ----------------------------------------------------
 
     async def _watch_console(self, connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=connection)
-        self._tasks.append(self._loop.create_task(self._copy_console(reader, writer)))
+        reader, self._console_writer = await asyncio.open_unix_connection(sock=connection)
+        self._tasks.append(self._loop.create_task(self._copy_console(reader)))
 
-    async def _copy_console(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _copy_console(self, reader: asyncio.StreamReader) -> None:
         at_start = True
         try:
             while data := await reader.read(65536):
                 self.console_bytes += len(data)
+                if self.on_console:
+                    self.on_console(data)
                 stamp = b"[%9.3f] " % (time.monotonic() - self._started)
                 for line in data.replace(b"\r", b"").splitlines(keepends=True):
                     if len(self._console) > CONSOLE_LIMIT:
@@ -454,7 +435,11 @@ class Machine:
                     self._console += stamp + line if at_start else line
                     at_start = line.endswith(b"\n")
         finally:
-            writer.close()
+            self._console_writer.close()
+
+    def type(self, keys: bytes) -> None:
+        """Send *keys* to the guest's serial line, as a person would type them."""
+        self._loop.call_soon_threadsafe(self._console_writer.write, keys)
 
     def console(self) -> str:
         """Return the console's text so far; each line begins with host seconds since start."""

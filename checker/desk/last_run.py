@@ -1,4 +1,4 @@
-"""The last run of ``knetlab check`` on each folder: its grade, captures and console logs.
+"""The last run of ``knetlab check`` on each folder: grade, sources, captures, console logs.
 
 It lies in the cache, keyed by the folder that was graded, so that nothing is
 written beside a student's sources and two copies of the lab do not mix.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pydantic
 
-from checker.model import Grade
+from checker.model import Grade, Submission
 from vm import cache
 from vm.errors import VMError
 
@@ -32,6 +32,11 @@ def grade(submission: Path) -> Grade | None:
     with contextlib.suppress(OSError, pydantic.ValidationError):
         return Grade.model_validate_json((folder(submission) / _GRADE).read_text())
     return None
+
+
+def sources(submission: Path) -> Path:
+    """Return the folder with the sources that the last run graded, laid out as handed in."""
+    return folder(submission) / "sources"
 
 
 def captures(submission: Path) -> list[Path]:
@@ -73,3 +78,13 @@ def newest() -> Grade | None:
         latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
         return Grade.model_validate_json(latest.read_text()) if latest else None
     return None
+
+
+def save_sources(kept: Path, given: Submission) -> None:
+    """Keep what is graded in the run whose folder is *kept*."""
+    (kept / "sources").mkdir()
+    for file in given.files:
+        if file.content is not None:
+            path = kept / "sources" / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)

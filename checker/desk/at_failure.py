@@ -1,0 +1,187 @@
+"""``knetlab console --at-failure``: the guest as it was when the last failing check stopped.
+
+Guest time is virtual and ports and addresses come from the seed, so that a check
+repeats itself: it is run again, on the sources that the last run graded, and
+where it fails the guest is not thrown away but given to the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checker import grading, plugin, submission
+from checker.desk import console, last_run
+from checker.desk.console import Desk
+from checker.errors import InputError
+from checker.model import CheckResult, Grade, Lab
+from checker.testbed import Module, Testbed
+from vm import snapshot
+from vm.errors import GuestCrashed
+from vm.guest import Guest
+from vm.kernel import Kernel
+
+_CLOCK = """\
+The guest is as it was then: try lsmod, dmesg, ss -tanp. Its clock goes on from there; it counts
+the guest's instructions, not your seconds, and keeps one of your cores busy.
+"""
+
+
+def failing(grade: Grade) -> list[CheckResult]:
+    """Return the checks of *grade* that failed, or during which the kernel reported something.
+
+    They stand in the order in which they are reported.
+    """
+    reported = {finding.check for finding in grade.findings}
+    return [
+        check
+        for exercise in grade.exercises
+        for check in exercise.checks
+        if check.id in reported
+        or (check.status in ("fail", "crash", "timeout") and not check.id.endswith(".healthy"))
+    ]
+
+
+def last_failure(path: Path, wanted: str | None) -> tuple[Grade, CheckResult, list[CheckResult]]:
+    """Return the last run of the folder *path*, the check to repeat, and all that failed.
+
+    *wanted* is a check's id, None for the one that failed last. Raises
+    InputError when there is nothing to repeat.
+    """
+    grade = last_run.grade(path)
+    if grade is None:
+        raise InputError(f"No run of {path} is kept: run `make check` first.")
+    failed = failing(grade)
+    if not failed:
+        raise InputError(f"Nothing failed in the last run of {path}.")
+    names = ", ".join(check.id for check in failed)
+    if wanted is None:
+        return grade, failed[-1], failed
+    for check in failed:
+        if check.id == wanted:
+            return grade, check, failed
+    raise InputError(f"The check {wanted!r} did not fail in the last run; these did: {names}.")
+
+
+class _Repeat(plugin.Plugin):
+    """Runs *check* again, alone or after those before it, and halts where it fails.
+
+    *status* is the console's then, and *trouble* says why there was none.
+    """
+
+    def __init__(self, desk: Desk, testbed: Testbed, check: CheckResult, seed: int) -> None:
+        super().__init__(desk.lab, testbed, seed)
+        self.desk = desk
+        self.check = check
+        self.alone = True
+        self.status: int | None = None
+        self.trouble: Exception | None = None
+        self._capture: Any = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what comes after the check, or all others."""
+        super().pytest_collection_modifyitems(items)
+        for at, item in enumerate(items):
+            if self._specs[item.nodeid].id == self.check.id:
+                self._capture = item.config.pluginmanager.getplugin("capturemanager")
+                items[:] = items[at if self.alone else 0 : at + 1]
+                return
+        items.clear()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Halt when the check has failed, before anything is tidied up."""
+        module, spec = self._module, self._specs[item.nodeid]
+        if module is None or spec.id != self.check.id:
+            return
+        errors = [e for e in self._errors.values() if not isinstance(e, pytest.skip.Exception)]
+        if errors:
+            self._halt(module, str(errors[0]))
+        elif found := self._found(spec, module):
+            self._halt(module, found[-1].summary)
+
+    def _tidy(self, module: Module) -> None:
+        """Halt when the module has left something behind that the kernel counts as trouble."""
+        super()._tidy(module)
+        if self._own:
+            self._halt(module, self._own[-1].summary)
+
+    def _halt(self, module: Module, why: str) -> None:
+        guest = module.guest
+        if guest.dead:
+            self.trouble = InputError(
+                f"{self.check.id} takes the guest with it, so there is none to look at: {why} "
+                f"`make console` has one where you can load {module.name}.ko by hand. "
+                f"The kernel's last lines:\n{module.kernel_says()}"
+            )
+            return
+        self._capture.suspend_global_capture(in_=True)
+        try:
+            self.status = self._serve(guest, why)
+        except Exception as error:  # pytest would keep it
+            self.trouble = error
+        finally:
+            self._capture.resume_global_capture()
+            # the person has had it: neither fixtures nor the testbed are to use it again
+            guest.dead = guest.dead or GuestCrashed("the console was left")
+
+    def _serve(self, guest: Guest, why: str) -> int:
+        config = self.testbed.config
+        files = grading.guest_files(self.lab, for_person=True)
+        more = {path: file for path, file in files.items() if path not in config.files}
+        guest.unpack(more)
+        module = self.lab.module(self.testbed.exercise.module)
+        greeting = (
+            f"{self.check.id} failed here: {self.check.title}\n{why}\n{_CLOCK}"
+            f"{console.listing([*files, f'{module.folder}/{module.name}.ko'])}{console.KEYS}"
+        )
+        return self.desk.serve(guest, greeting)
+
+
+def run(
+    lab: Lab, path: Path, kernel_of: Callable[[str], Kernel], *, wanted: str | None, gdb: bool
+) -> int:
+    """Repeat a failed check of the last run of *path* and open a console where it fails.
+
+    *wanted* is its id, None for the one that failed last; *kernel_of* returns a
+    kernel by the name that the grade has for it. Returns the console's status.
+    Raises InputError when nothing failed, the check passes now or leaves no
+    guest behind, VMError when no guest can be had.
+    """
+    grade, check, failed = last_failure(path, wanted)
+    seed = grade.provenance.seed
+    given = submission.read(lab, last_run.sources(path))
+    kernel = kernel_of(grade.kernel.name)
+    say = console.terminal()
+    if others := ", ".join(other.id for other in failed if other is not check):
+        say.print(f"More than one check failed. For another than {check.id}, name it: {others}")
+    say.print(f"repeating {check.id} with the seed {seed}")
+    desk = Desk(lab, path, given, kernel, gdb=gdb)
+    (exercise,) = (e for e in lab.exercises if check.id.startswith(f"{e.number}."))
+    built = desk.made.module(exercise.module)
+    if built.ko is None:
+        raise InputError(
+            f"{exercise.module} does not compile, so there was no guest when {check.id} failed. "
+            f"{built.message}\n{built.output}"
+        )
+    config = grading.machine(lab, kernel, "kvm" if grade.provenance.accel == "kvm" else "tcg")
+    snapshot.template(config)
+    for alone in (True, False):  # it may take those before it to fail
+        testbed = Testbed(lab, exercise, desk.made, config)
+        repeat = _Repeat(desk, testbed, check, seed)
+        repeat.alone = alone
+        try:
+            plugin.run(repeat, lab.root / "checks")
+        finally:
+            testbed.spoil()
+        if repeat.trouble:
+            raise repeat.trouble
+        if repeat.status is not None:
+            return repeat.status
+    raise InputError(
+        f"{check.id} failed in the last run and passes now, with the same seed: {seed}."
+    )

@@ -1,0 +1,180 @@
+"""``knetlab console``: a shell in a guest, with the student's modules and the lab's scripts.
+
+The guest is a clone of a template of its own, in real time. ``update`` in the
+guest asks this side to build the sources anew (vm/console.py has the way). With
+``--at-failure`` the guest is that of a check instead: at_failure.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+from rich.console import Console
+
+from checker import build as building
+from checker import grading, submission
+from checker.desk import debugger
+from checker.errors import InputError
+from checker.model import Build, Lab, Submission
+from vm import console as guest_console
+from vm import image, snapshot
+from vm.errors import GuestCrashed, GuestError, VMError
+from vm.guest import Guest
+from vm.kernel import Kernel
+from vm.machine import Accel, Config
+
+GUEST_DIED = 1
+"""Exit status when the guest died under commands that came without a terminal."""
+
+KEYS = """\
+  update     builds your sources again and copies the new modules here
+  Ctrl-A X   leaves, and the guest is gone
+"""
+
+# the host answers with what became of it, then the modules that are new
+_PROFILE = """\
+update() {
+	ask_host update || return
+	set -- $knetlab_answer
+	local status=$1 module
+	shift
+	for module; do
+		[ ! -d "/sys/module/$module" ] ||
+			echo "$module is loaded as it was before: rmmod $module, then insmod the new one."
+	done
+	return "$status"
+}
+"""
+
+
+def terminal() -> Console:
+    """Return what a console's own words are printed with: stdout is the guest's."""
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+class Desk:
+    """The modules of one folder, built for a guest with a person in it.
+
+    *made* is what stands in the guest; an update replaces it. Building never
+    fails for a student's code: unbuilt() says what does not compile.
+    """
+
+    def __init__(
+        self, lab: Lab, path: Path, given: Submission, kernel: Kernel, *, gdb: bool
+    ) -> None:
+        self.lab = lab
+        self.path = path
+        self.given = given
+        self.kernel = debugger.with_types(kernel) if gdb else kernel
+        self.gdb = gdb
+        self.made = building.build(lab, given, self.kernel)
+
+    def unbuilt(self, modules: Iterable[str] = ()) -> str:
+        """Return what the compiler says of *modules*, all if none is named."""
+        told = []
+        for module in self.made.modules:
+            if modules and module.module not in modules:
+                continue
+            if module.ko is None:
+                told.append(f"{module.module} is not built. {module.message}\n{module.output}\n")
+            elif module.warnings:
+                told.append(f"{module.warnings}\n")
+        return "".join(dict.fromkeys(told))
+
+    def update(self, session: guest_console.Session, request: str) -> str:
+        """Build what was edited and copy it into the guest; return the answer to ``update``."""
+        if request != "update":
+            return "2"
+        try:
+            return self._update(session)
+        except GuestCrashed:
+            raise
+        except (InputError, VMError, OSError) as error:
+            session.say(f"{error}\n")
+            return "2"
+
+    def _update(self, session: guest_console.Session) -> str:
+        given = submission.read(self.lab, self.path)
+        edited = {file.path for file in given.files} - {
+            file.path for file in given.files if file in self.given.files
+        }
+        modules = frozenset(
+            module.name
+            for module in self.lab.modules
+            if any(f"{module.folder}/{name}" in edited for name in module.sources)
+        )
+        if not modules:
+            session.say(f"Nothing in {self.path} was edited since the last build.\n")
+            return "0"
+        new = building.build(self.lab, given, self.kernel, only=modules)
+        for path, file in grading.ko_files(self.lab, new).items():
+            session.put(f"/lab/{path}", file.content)
+            session.say(f"new: {path}\n")
+        self.given = given
+        kept = (old for old in self.made.modules if old.module not in modules)
+        self.made = Build(modules=(*kept, *new.modules))
+        session.say(self.unbuilt(modules))
+        if self.gdb:
+            debugger.write_modules(session.guest, self.made)
+        built = [module.module for module in new.modules if module.ko is not None]
+        return " ".join([str(int(len(built) < len(modules))), *built])
+
+    def serve(self, guest: Guest, greeting: str) -> int:
+        """Give *guest* to the person at the terminal, or run stdin's commands; return the status.
+
+        The guest is of no use afterwards. Raises InputError when the commands are too many.
+        """
+        say = terminal()
+        person = sys.stdin.isatty()
+        if person:
+            say.print(greeting)
+        if self.gdb:
+            line = debugger.start(guest, self.made, self.path)
+            lacking = "" if shutil.which("gdb") else ", once `apt install gdb` was run"
+            say.print(f"For gdb, in another terminal on this machine{lacking}:\n  {line}\n")
+        try:
+            if person:
+                guest_console.Session(guest, _PROFILE, self.update).run()
+                return 0
+            script = sys.stdin.buffer.read()
+            if not script:
+                say.print("Standard input is no terminal and has no commands: nothing is run.")
+            return guest_console.run_script(guest, script)
+        except GuestCrashed as error:
+            say.print(f"\nThe guest is gone: {error}. What its kernel said last is above.")
+            return 0 if person else GUEST_DIED
+        except GuestError as error:
+            raise InputError(f"The commands cannot be run: {error}") from error
+
+
+def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int:
+    """Open a console with the sources in the folder *path*; return the exit status.
+
+    Raises InputError for a folder that is no submission, VMError when no guest
+    can be had.
+    """
+    given = submission.read(lab, path)
+    say = terminal()
+    say.print("building the modules")
+    desk = Desk(lab, path, given, kernel, gdb=gdb)
+    say.print(desk.unbuilt(), end="")
+    config = Config(kernel, image.initramfs(kernel), image.root(), accel=accel, real_time=True)
+    files = {**grading.guest_files(lab, for_person=True), **grading.ko_files(lab, desk.made)}
+    greeting = (
+        f"A guest with Linux {kernel.release}; what its kernel logs appears here. In /lab:\n"
+        f"{listing(files)}{KEYS}"
+    )
+    with snapshot.guest(config, files) as guest:
+        return desk.serve(guest, greeting)
+
+
+def listing(files: Iterable[str]) -> str:
+    """Return a line for each folder of the guest that *files* lie in, with their names."""
+    folders: dict[str, list[str]] = {}
+    for path in sorted(map(PurePath, files)):
+        folders.setdefault(str(path.parent), []).append(path.name)
+    width = max(map(len, folders), default=0)
+    return "".join(f"  {name:{width}}   {' '.join(folders[name])}\n" for name in folders)
