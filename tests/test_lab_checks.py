@@ -82,9 +82,7 @@ def test_wrong_check_is_told_of(tmp_path: Path, old: str, new: str, words: str) 
 
 def test_file_of_no_exercise_is_told_of(tmp_path: Path) -> None:
     """A file whose name has no exercise of the lab would never be run."""
-    with pytest.raises(
-        LabError, match=r"check_2_all_\d+\.py is not named for an exercise"
-    ):
+    with pytest.raises(LabError, match=r"check_2_all_\d+\.py is not named for an exercise"):
         plugin.worth(a_lab(tmp_path, GOOD, 2))
 
 
