@@ -8,8 +8,10 @@ import pytest
 from pydantic import BaseModel
 from support import ROOT
 
-from checker import cli, model
+from checker import batch, build, cli, intake, model, submission
+from checker.intake import archive
 from tools import reference
+from vm import guest, machine
 
 PAGES = ROOT / "docs" / "reference"
 
@@ -104,3 +106,37 @@ def test_variables_of_our_own_are_described() -> None:
     code = "".join(p.read_text() for f in ("vm", "checker") for p in (ROOT / f).rglob("*.py"))
     read = set(re.findall(r"\bKNETLAB_[A-Z_]+\b", code))
     assert read == {n for n in rows("running.md", "Environment variables") if "KNETLAB" in n}
+
+
+def test_bounds_of_the_sandbox_are_those_of_the_code() -> None:
+    """Each number that instructors are promised is the one that the code has."""
+    text = (ROOT / "docs/instructors/sandbox.md").read_text()
+    said = dict(re.findall(r"^\| ([^|`]+) \| (\d+ \S+|\d+) \|$", text, re.MULTILINE))
+    gib, mib, kib = 1 << 30, 1 << 20, 1 << 10
+    assert said == {
+        "memory of a process": f"{build.LIMITS.memory // gib} GiB",
+        "a file that is written": f"{build.LIMITS.file_size // mib} MiB",
+        "processor time of a process": f"{build.LIMITS.cpu_seconds} s",
+        "processes": f"{build.LIMITS.processes}",
+        "time until it is stopped": f"{build.WALL_SECONDS} s",
+        "a module, without debug information": f"{build.MAX_MODULE // mib} MiB",
+        "QEMU's address space": f"{machine.LIMITS.memory // gib} GiB",
+        "a disk or a capture": f"{machine.LIMITS.file_size // mib} MiB",
+        "console of one command": f"{guest.MAX_CONSOLE_PER_COMMAND // kib} KiB",
+        "what a guest answers to one command": f"{guest.MAX_BYTES_PER_COMMAND // mib} MiB",
+        "QMP events of a guest": f"{machine.MAX_EVENTS}",
+    }
+    words = " ".join(text.split())
+    for promised in (
+        f"{archive.Limits().size // mib} MiB, {archive.Limits().files} entries",
+        f"from {archive.FREE // mib} MiB on, {archive.Limits().ratio} times its own size",
+        f"{archive.DOWNLOAD.size // gib} GiB and {archive.DOWNLOAD.files} entries",
+        f"{intake.MEMORY // mib} MiB of memory or {intake.SECONDS} seconds of a processor",
+        f"at most {submission.MAX_SOURCE // mib} MiB each",
+        f"{guest.BACKSTOP_WALL_SECONDS:.0f} seconds of wall time",
+        f"the {guest.BACKSTOP_WALL_SECONDS:.0f} seconds' backstop",
+        f"the compiler's {build.WALL_SECONDS} seconds",
+        f"{batch.SECONDS // 60} minutes for a submission",
+        f"an emulated machine with {machine.Config.memory} MiB",
+    ):
+        assert promised in words

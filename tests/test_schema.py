@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from checker import cli
 from tools import reference
 
 SCHEMA = ROOT / "docs" / "reference" / "grade-v1.schema.json"
+PAGE = SCHEMA.with_name("grade-v1.md")
 RECORDED = sorted((ROOT / "tests" / "data" / "grades").glob("*.json"))
 
 
@@ -33,6 +35,12 @@ def test_schema_is_current() -> None:
 def test_recorded_grade_is_valid(path: Path) -> None:
     """Every kind of grade, with crashes, timeouts and errors, is one by the schema."""
     assert wrong(json.loads(path.read_text())) == []
+
+
+def test_example_of_the_page_is_valid() -> None:
+    """The grade that the page shows is one by the schema."""
+    (example,) = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert wrong(json.loads(example)) == []
 
 
 @pytest.mark.vm
