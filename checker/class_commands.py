@@ -23,7 +23,7 @@ def add(
 ) -> None:
     """Add the parsers; *number* reads a number from 1 on, *debug* returns that kernel, built."""
     grade = commands.add_parser("grade", help="grade a class: everything that was handed in")
-    grade.add_argument("lab", metavar="LAB")
+    grade.add_argument("lab", metavar="LAB", help="its name")
     grade.add_argument(
         "paths",
         type=Path,
@@ -33,7 +33,12 @@ def add(
     )
     grade.add_argument("--out", type=Path, required=True, metavar="DIR", help="the grades' folder")
     grade.add_argument("--jobs", type=number, metavar="N", help="so many at a time; default: cores")
-    grade.add_argument("--kernel", choices=["stock", "debug"], default="debug")
+    grade.add_argument(
+        "--kernel",
+        choices=["stock", "debug"],
+        default="debug",
+        help="debug is built first, if need be",
+    )
     grade.add_argument("--roster", type=Path, metavar="CSV", help="who is in the class")
     grade.add_argument(
         "--course", type=Path, metavar="TOML", help=f"the course's rules; kept as DIR/{RULES}"
@@ -47,12 +52,19 @@ def add(
     grade.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="this student; may be repeated"
     )
-    grade.add_argument("--executor", choices=["local", "dask"], default="local")
+    grade.add_argument(
+        "--executor",
+        choices=["local", "dask"],
+        default="local",
+        help="where it is done: processes of this host, or workers of a Dask cluster",
+    )
     grade.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster")
     grade.set_defaults(run=_run, debug=debug)
 
     report = commands.add_parser("report", help="write the pages of a class once more")
-    report.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR")
+    report.add_argument(
+        "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the grades' folder"
+    )
     report.set_defaults(run=_run)
 
     out = commands.add_parser(
@@ -79,13 +91,15 @@ def add(
     out.set_defaults(run=_run)
 
     compared = commands.add_parser("diff", help="say whose grade changed between two runs, and why")
-    compared.add_argument("before", type=Path, metavar="DIR_A")
-    compared.add_argument("after", type=Path, metavar="DIR_B")
+    compared.add_argument("before", type=Path, metavar="DIR_A", help="the grades' folder of one")
+    compared.add_argument("after", type=Path, metavar="DIR_B", help="and of the other")
     compared.set_defaults(run=_run)
 
     alike = commands.add_parser("similar", help="list pairs who share what few others have")
-    alike.add_argument("lab", metavar="LAB")
-    alike.add_argument("--from", dest="folder", type=Path, required=True, metavar="DIR")
+    alike.add_argument("lab", metavar="LAB", help="its name")
+    alike.add_argument(
+        "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the grades' folder"
+    )
     alike.add_argument("--html", type=Path, metavar="FILE", help="write them side by side")
     alike.set_defaults(run=_run)
 

@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     skel = commands.add_parser("skeleton", help="write what a student starts from to skels/LAB")
-    skel.add_argument("lab", metavar="LAB")
+    skel.add_argument("lab", metavar="LAB", help="its name")
     skel.add_argument(
         "--step", type=int, default=1, metavar="N", help="solve the exercises before N"
     )
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     own = commands.add_parser(
         "selftest", help="grade a lab's solution, skeletons and mutants: are its checks right?"
     )
-    own.add_argument("lab", metavar="LAB")
+    own.add_argument("lab", metavar="LAB", help="its name")
     own.add_argument(
         "--kernel",
         choices=["stock", "debug", "all"],

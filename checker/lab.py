@@ -1,7 +1,11 @@
-"""lab.toml -> Lab, or an error that names the file and the key."""
+"""lab.toml -> Lab, or an error that names the file and the key.
+
+Labs lie in labs/ of this repository, or in the folder that $KNETLAB_LABS names.
+"""
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -10,7 +14,8 @@ from pydantic import ValidationError
 from checker.errors import InputError, LabError
 from checker.model import Lab
 
-LABS = Path(__file__).parent.parent / "labs"
+# never the working folder's own labs/: in a student's checkout that would be their checks
+LABS = Path(os.environ.get("KNETLAB_LABS") or Path(__file__).parent.parent / "labs").absolute()
 
 
 def names(folder: Path = LABS) -> list[str]:
@@ -25,8 +30,10 @@ def load(name: str, folder: Path = LABS) -> Lab:
     when its lab.toml is wrong.
     """
     path = folder / name / "lab.toml"
-    if name not in names(folder):
-        raise InputError(f"There is no lab {name!r}; there is: {', '.join(names(folder))}.")
+    if not (there := names(folder)):
+        raise InputError(f"There is no lab in {folder}: a lab is a folder with a lab.toml.")
+    if name not in there:
+        raise InputError(f"There is no lab {name!r}; there is: {', '.join(there)}.")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         lab = Lab.model_validate({**data, "name": name, "root": path.parent})

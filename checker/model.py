@@ -172,13 +172,13 @@ class CheckResult(Record):
 
     id: str = Field(description="exercise number, a dot, the check's name: 1.outgoing-syn")
     title: str = Field(description="the check's docstring: the sentence a student reads")
-    status: Status
-    points: float
-    max_points: float
-    message: str = ""
-    seconds: float = 0.0
-    expected: str = ""
-    actual: str = ""
+    status: Status = Field(description="pass, or what became of it instead; error: not theirs")
+    points: float = Field(description="what it earned")
+    max_points: float = Field(description="what it could have earned on this kernel; may be 0")
+    message: str = Field(default="", description="why it did not pass; sentences")
+    seconds: float = Field(default=0.0, description="wall seconds it took")
+    expected: str = Field(default="", description="what should have been, if it can be shown")
+    actual: str = Field(default="", description="what was instead")
     log: str = Field(default="", description="the kernel's lines around the failure, trimmed")
     hint: str = Field(default="", description="the next step; empty only where it passed")
 
@@ -186,41 +186,41 @@ class CheckResult(Record):
 class ExerciseResult(Record):
     """One exercise's checks, summed up."""
 
-    number: int
+    number: int = Field(description="as in lab.toml")
     title: str
-    score: float
-    max_score: float
-    checks: tuple[CheckResult, ...]
-    hint: str = ""
+    score: float = Field(description="sum of its checks' points")
+    max_score: float = Field(description="sum of its checks' max_points")
+    checks: tuple[CheckResult, ...] = Field(description="in the order in which they were tried")
+    hint: str = Field(default="", description="what to read or try first")
 
 
 class Finding(Record):
     """Something the kernel reported while a check ran."""
 
-    kind: str
-    summary: str
-    location: str = ""
-    check: str = ""
-    report: str = ""
+    kind: str = Field(description="a short word that stays the same: kasan, lockdep, oops")
+    summary: str = Field(description="a sentence: what is wrong, and why it matters")
+    location: str = Field(default="", description="the line that did it: filter.c:41; or empty")
+    check: str = Field(default="", description="the id of the check during which it came")
+    report: str = Field(default="", description="the kernel's lines, without what tells nothing")
     hint: str = Field(default="", description="the next step")
 
 
 class KernelInfo(Record):
     """Which kernel graded, and what it can see: options of its configuration."""
 
-    name: str
-    release: str
-    features: tuple[str, ...] = ()
+    name: str = Field(description="stock, debug, or custom")
+    release: str = Field(description="as uname -r says")
+    features: tuple[str, ...] = Field(default=(), description="options without CONFIG_: KASAN")
 
 
 class Provenance(Record):
     """How a result was made: the same inputs give the same grade."""
 
-    seed: int
+    seed: int = Field(description="what --seed takes to have the same ports and addresses")
     lab: str = Field(description="hash of the lab's files")
     checker: str = Field(description="hash of the grader's own code")
     image: str = Field(description="hash of the guest's root file system")
-    accel: str = "tcg"
+    accel: str = Field(default="tcg", description="tcg or kvm")
     seconds: float = Field(description="wall seconds of the whole run")
 
 
@@ -230,14 +230,16 @@ class Grade(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_: Literal["knetlab/grade/v1"] = Field(default="knetlab/grade/v1", alias="schema")
-    lab: str
-    submission: str
-    status: Literal["graded", "error"]
+    lab: str = Field(description="the lab's name")
+    submission: str = Field(description="the name of the folder that was graded")
+    status: Literal["graded", "error"] = Field(
+        description="error: the grader failed, and the score says nothing"
+    )
     message: str = Field(default="", description="why the status is error")
     kernel: KernelInfo
-    score: float
-    max_score: float
-    exercises: tuple[ExerciseResult, ...]
+    score: float = Field(description="sum of the exercises' scores")
+    max_score: float = Field(description="what could be earned on this kernel")
+    exercises: tuple[ExerciseResult, ...] = Field(description="those that were checked")
     findings: tuple[Finding, ...] = ()
     provenance: Provenance
 

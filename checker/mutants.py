@@ -109,7 +109,8 @@ def _read(path: Path) -> Mutant:
         raise LabError(f"{path}: no line begins with '--- a/': the diff is missing.")
     preamble = _Preamble(path)
     for number, line in enumerate(text[: start.start()].splitlines(), start=1):
-        preamble.add(number, line)
+        if not line.startswith(("diff ", "index ")):  # as diff -r and git diff begin
+            preamble.add(number, line)
     return preamble.mutant(text[start.start() :])
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from vm.errors import (
     VMError,
 )
 from vm.guest import Guest
+from vm.kernel import FEATURES
 
 MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
@@ -71,16 +73,23 @@ class Spec:
 
 
 def _spec(item: pytest.Item, lab: Lab) -> Spec:
+    """Read what a check says of itself; LabError when that is wrong."""
     match = re.fullmatch(r"check_(\d+)_\w+", item.path.stem)
     exercise = next((e for e in lab.exercises if match and e.number == int(match[1])), None)
     function = getattr(item, "originalname", item.name)
     if exercise is None:
-        raise pytest.UsageError(f"{item.path} is not named for an exercise of the lab {lab.name}.")
+        raise LabError(
+            f"{item.path} is not named for an exercise of the lab, as check_1_what.py is."
+        )
     doc = getattr(getattr(item, "function", None), "__doc__", None) or ""
     points = item.get_closest_marker("points")
     if not doc.strip() or points is None:
-        raise pytest.UsageError(
-            f"{item.path}: {function} needs a docstring and @pytest.mark.points."
+        raise LabError(f"{item.path}: {function} needs a docstring and @pytest.mark.points(N).")
+    needs = tuple(name for mark in item.iter_markers("needs") for name in mark.args)
+    if unknown := [need for need in needs if need not in FEATURES]:
+        raise LabError(
+            f"{item.path}: {function} needs {', '.join(unknown)}, "
+            f"which is none of {', '.join(FEATURES)}."
         )
     return Spec(
         id=f"{exercise.number}.{item.name.removeprefix('check_').replace('_', '-')}",
@@ -88,11 +97,28 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
         exercise=exercise,
         points=float(points.args[0]),
         after=tuple(name for mark in item.iter_markers("after") for name in mark.args),
-        needs=tuple(name for mark in item.iter_markers("needs") for name in mark.args),
+        needs=needs,
         function=function,
         file=item.path,
         hidden=item.get_closest_marker("hidden") is not None,
     )
+
+
+def _specs(items: list[pytest.Item], lab: Lab) -> dict[str, Spec]:
+    """Read the specs of all *items* by node id; LabError when one is wrong.
+
+    A check that is ``after`` one that never comes before it would earn its points alone.
+    """
+    specs = {item.nodeid: _spec(item, lab) for item in items}
+    before: set[str] = set()
+    for spec in specs.values():
+        for earlier in spec.after:
+            if earlier.startswith(f"{spec.exercise.number}.") and earlier not in before:
+                raise LabError(
+                    f"The check {spec.id} is after {earlier}, and no such check stands before it."
+                )
+        before.add(spec.id)
+    return specs
 
 
 class _Collector:
@@ -125,7 +151,10 @@ class _Reader(_Collector):
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read every check's spec."""
-        self.specs = [_spec(item, self.lab) for item in items]
+        try:
+            self.specs = list(_specs(items, self.lab).values())
+        except LabError as error:
+            self.broken.append(str(error))
 
 
 class Plugin(_Collector):
@@ -161,7 +190,12 @@ class Plugin(_Collector):
     @pytest.hookimpl(tryfirst=True)  # all are counted, before -k leaves any out
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read every check's spec, and leave out those of other exercises."""
-        specs = {item.nodeid: _spec(item, self.lab) for item in items}
+        try:
+            specs = _specs(items, self.lab)
+        except LabError as error:
+            self.broken.append(str(error))
+            items.clear()
+            return
         own = {n: s for n, s in specs.items() if s.exercise == self.testbed.exercise}
         self._specs = own
         self.worth = sum(spec.points for spec in own.values())
@@ -279,7 +313,7 @@ class Plugin(_Collector):
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)
         elif error is not None:
-            message = f"{type(error).__name__}: {error}" if status == "error" else str(error)
+            message = self._trouble(error) if status == "error" else str(error)
         result = CheckResult(
             id=spec.id,
             title=spec.title,
@@ -300,6 +334,16 @@ class Plugin(_Collector):
             self.testbed.spoil()
         self.results.append(result)
         self.on_result(result)
+
+    def _trouble(self, error: BaseException) -> str:
+        """Return what went wrong in a check itself, and where, for the lab's author."""
+        if isinstance(error, pytest.FixtureLookupError):
+            return f"The check asks for a fixture {error.argname!r}, which there is not."
+        checks = self.lab.root / "checks"
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if Path(f.filename).is_relative_to(checks)]
+        where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+        return f"{type(error).__name__}: {error}{where}"
 
     def _found(self, spec: Spec, module: Module) -> list[Finding]:
         """Return what the kernel reported during the check."""
@@ -345,8 +389,9 @@ def run(plugin: Plugin, checks: Path, select: str = "") -> None:
     arguments = [*_arguments(checks), *map(str, files)]
     arguments += ["-k", select] if select else []
     if not files:
+        number = plugin.testbed.exercise.number
         plugin.broken.append(
-            f"{checks} has no checks for exercise {plugin.testbed.exercise.number}"
+            f"{checks} has no checks for exercise {number}, which are in files check_{number}_*.py."
         )
         return
     status = pytest.main(arguments, plugins=[plugin])

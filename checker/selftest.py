@@ -113,11 +113,13 @@ def plan(
     """Return the trials of *lab*, the solution *repeat* times.
 
     A sample is a mutant for each check, the usual idioms, the last skeleton and
-    the solution. Raises InputError for a name in *only* that is none of a
-    trial's.
+    the solution. A lab that is being written need not have mutants or idioms.
+    Raises InputError for a name in *only* that is none of a trial's.
     """
-    wrong = mutants.load(lab.root / "mutants")
-    right = mutants.load(lab.root / "idioms")
+    wrong, right = (
+        mutants.load(folder) if folder.exists() else []
+        for folder in (lab.root / "mutants", lab.root / "idioms")
+    )
     steps = [exercise.number for exercise in lab.exercises]
     steps.append(steps[-1] + 1)  # all solved, and no marker left
     if sample:

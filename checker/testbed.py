@@ -149,9 +149,13 @@ class Module:
 
     # -- loading ----------------------------------------------------------------------
 
-    def try_load(self) -> Result:
-        """Run insmod to its end and return its result: *value* is 0 or the errno."""
-        result = self.guest.run(["/sbin/tool", "insmod", self.path], deadline=LOAD_SECONDS)
+    def try_load(self, parameters: str = "") -> Result:
+        """Run insmod to its end and return its result: *value* is 0 or the errno.
+
+        *parameters* are the module's, as insmod takes them: "port=5353 limit=3".
+        """
+        argv = ["/sbin/tool", "insmod", self.path, parameters]
+        result = self.guest.run(argv, deadline=LOAD_SECONDS)
         if result.how == "timeout":
             raise Late(
                 f"insmod did not come back within {LOAD_SECONDS:.0f} seconds.",
@@ -161,9 +165,9 @@ class Module:
             )
         return result
 
-    def load(self) -> None:
+    def load(self, parameters: str = "") -> None:
         """Load the module; Unmet when insmod fails."""
-        result = self.try_load()
+        result = self.try_load(parameters)
         if not result.ok:
             raise Unmet(
                 f"The module {self.name} cannot be loaded.",
@@ -172,9 +176,9 @@ class Module:
                 log=self.kernel_says(),
             )
 
-    def start_load(self) -> Process:
+    def start_load(self, parameters: str = "") -> Process:
         """Start insmod and do not wait for it: init may block until a client comes."""
-        self.loading = self.guest.start(["/sbin/tool", "insmod", self.path])
+        self.loading = self.guest.start(["/sbin/tool", "insmod", self.path, parameters])
         return self.loading
 
     def unload(self) -> None:

@@ -44,6 +44,12 @@ def test_unknown_lab_is_refused() -> None:
     )
 
 
+def test_folder_without_labs_is_refused(tmp_path: Path) -> None:
+    """The folder that KNETLAB_LABS names is the one that is looked in, and it is named."""
+    said = _refused("check", "networking", KNETLAB_LABS=str(tmp_path))
+    assert f"There is no lab in {tmp_path}: " in said
+
+
 def test_missing_path_is_refused(tmp_path: Path) -> None:
     """A submission that does not exist is refused with its path."""
     missing = tmp_path / "no such folder"

@@ -199,6 +199,13 @@ def test_bad_preamble_names_file_and_line(
     assert words in str(error.value)
 
 
+def test_lines_that_diff_and_git_write_are_no_preamble(tmp_path: Path) -> None:
+    """The output of diff -r or git diff can stand behind the preamble as it comes."""
+    write(tmp_path, "Why: so\ndiff --git a/file b/file\nindex 12a3c..9fd01 100644\n")
+    (mutant,) = mutants.load(tmp_path)
+    assert mutant.why == "so"
+
+
 def test_preamble_without_a_diff(tmp_path: Path) -> None:
     """A file that changes nothing is an error that names it."""
     path = write(tmp_path, "Why: so\n", diff="")

@@ -281,6 +281,12 @@ def test_plan_has_everything(lab: Lab) -> None:
     assert sorted(names) == sorted(["solution"] * 3 + steps + patches)
 
 
+def test_plan_of_a_lab_without_patches(lab: Lab, tmp_path: Path) -> None:
+    """A lab that has no mutants and no idioms yet can be tried all the same."""
+    names = [trial.name for trial in selftest.plan(lab.model_copy(update={"root": tmp_path}))]
+    assert names == ["solution"] + [f"skeleton-{n}" for n in range(1, 7)]
+
+
 def test_sample_has_a_mutant_for_each_check(lab: Lab) -> None:
     """A sample is smaller, and no check, no usual idiom and no kind is left out of it."""
     whole, sample = selftest.plan(lab), selftest.plan(lab, sample=True)

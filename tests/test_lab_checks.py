@@ -1,0 +1,101 @@
+"""What an author gets wrong in a lab's checks: told by file and name, before or when they run."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from checker import plugin
+from checker.errors import LabError
+from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild
+from checker.testbed import Testbed
+
+GOOD = '''
+import pytest
+
+@pytest.mark.points(2)
+def check_first():
+    """The first."""
+
+@pytest.mark.points(3)
+@pytest.mark.after("1.first")
+@pytest.mark.needs("FAILSLAB")
+def check_second():
+    """The second."""
+'''
+
+
+NUMBERS = itertools.count()
+
+
+def a_lab(folder: Path, text: str, number: int = 1) -> Lab:
+    """Make a lab of one exercise whose checks are *text*, in a file for exercise *number*."""
+    (folder / "checks").mkdir()
+    # a process imports a module of one name once, and so a run of pytest has it anew here
+    (folder / "checks" / f"check_{number}_all_{next(NUMBERS)}.py").write_text(text)
+    exercise = Exercise(number=1, title="t", module="m", points=5, hint="h")
+    module = Module(name="m", folder="m", sources=("m.c",))
+    return Lab(name="x", title="t", modules=(module,), exercises=(exercise,), root=folder)
+
+
+def run(lab: Lab) -> list[CheckResult]:
+    """Run checks that ask for no guest."""
+    build = Build(modules=(ModuleBuild(module="m", ko=b""),))
+    config: Any = SimpleNamespace(kernel=SimpleNamespace(features=frozenset()))
+    run = plugin.Plugin(lab, Testbed(lab, lab.exercises[0], build, config), seed=1)
+    plugin.run(run, lab.root / "checks")
+    assert run.broken == []
+    return run.results
+
+
+def test_checks_are_read(tmp_path: Path) -> None:
+    """Checks that are right are worth what they say."""
+    assert plugin.worth(a_lab(tmp_path, GOOD)) == {"1.first": 2, "1.second": 3}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            '    """The first."""',
+            "    pass",
+            r"check_1_all_\d+.py: check_first needs a docstring and",
+        ),
+        ("@pytest.mark.points(2)", "", r"check_1_all_\d+.py: check_first needs a docstring and"),
+        ('"FAILSLAB"', '"FAILSLABS"', "check_second needs FAILSLABS, which is none of KASAN, "),
+        ('"1.first"', '"1.frist"', "1.second is after 1.frist, and no such check stands before"),
+        ('"1.first"', '"1.second"', "1.second is after 1.second, and no such check stands before"),
+        ("import pytest", "import pytset", r"check_1_all_\d+.py:2: in <module>"),
+    ],
+)
+def test_wrong_check_is_told_of(tmp_path: Path, old: str, new: str, words: str) -> None:
+    """What a check says wrongly of itself is an error that names it."""
+    with pytest.raises(LabError) as error:
+        plugin.worth(a_lab(tmp_path, GOOD.replace(old, new, 1)))
+    assert re.search(words, str(error.value))
+
+
+def test_file_of_no_exercise_is_told_of(tmp_path: Path) -> None:
+    """A file whose name has no exercise of the lab would never be run."""
+    with pytest.raises(LabError, match=r"check_2_all_\d+\.py is not named for an exercise"):
+        plugin.worth(a_lab(tmp_path, GOOD, 2))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("(): 1 / 0", r"ZeroDivisionError: division by zero \(check_1_all_\d+\.py:3\)"),
+        ("(modul): pass", "The check asks for a fixture 'modul', which there is not."),
+    ],
+)
+def test_check_that_breaks_says_where(tmp_path: Path, body: str, words: str) -> None:
+    """A mistake in a check is the grader's error, with the line of the lab's file."""
+    head = "import pytest\n@pytest.mark.points(5)\n"
+    (result,) = run(a_lab(tmp_path, f'{head}def check_x{body}\ncheck_x.__doc__ = "x"\n'))
+    assert result.status == "error"
+    assert re.fullmatch(words, result.message)
