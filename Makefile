@@ -6,7 +6,7 @@ KNETLAB := .venv/bin/knetlab
 check_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
 .DEFAULT_GOAL := check
-.PHONY: check console skels kernel doctor test selftest lint bench help setup setup-dev
+.PHONY: check console skels kernel doctor test selftest lint bench docs links help setup setup-docs setup-dev
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -39,8 +39,17 @@ lint: setup-dev ## check the project's own code
 bench: setup-dev ## time a check, as ratios to a bare QEMU boot
 	@.venv/bin/python -m tools.bench
 
+docs: setup-docs ## build the book: open build/docs/index.html
+	@tools/docs.sh
+
+links: setup-docs ## ask the network whether the book's links to other sites still work
+	@tools/docs.sh linkcheck
+
 setup:
 	@tools/setup.sh
+
+setup-docs:
+	@tools/setup.sh docs
 
 setup-dev:
 	@tools/setup.sh dev

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Install what knetlab needs on this host: Debian packages by apt, Python packages into .venv.
 #
-# Usage: tools/setup.sh [kernel|dev]
+# Usage: tools/setup.sh [kernel|docs|dev]
 #   kernel: also what building the debug kernel needs
-#   dev:    that, and what the tests and `make lint` need
+#   docs:   what building the book needs
+#   dev:    all that, and what the tests and `make lint` need
 #
 # Does nothing when all is there. Packages are installed as root or with sudo,
 # and it says which and why before it does.
@@ -27,6 +28,11 @@ flex flex builds the debug kernel
 bison bison builds the debug kernel
 bc bc builds the debug kernel
 xz xz-utils unpacks its source
+" ;;
+esac
+case $want in
+docs | dev) needs="$needs
+dot graphviz draws the figures of the book
 " ;;
 esac
 [ "$want" != dev ] || needs="$needs
@@ -90,8 +96,8 @@ if [ -n "$missing" ] || [ -z "$lists" ]; then
 fi
 
 extra=
-[ "${1:-}" != dev ] || extra='[dev]'
-stamp=.venv/.installed${extra:+-dev}
+case $want in docs | dev) extra="[$want]" ;; esac
+stamp=.venv/.installed${extra:+-$want}
 if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml -newer "$stamp")" ]; then
 	echo "Installing the Python packages into .venv"
 	[ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
