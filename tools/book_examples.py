@@ -7,7 +7,7 @@ commands, the others what came of them. This runs the commands in a real guest
 and writes what came now into the file; the pages show parts of these files, and
 tests/test_book.py runs them again and compares. A session called report.txt has
 no commands: its module is loaded, used and unloaded, and it holds what knetlab
-makes of the kernel's words.
+makes of the kernel's words. And sparse.txt is what gcc and sparse say of its module.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from checker import kernel_log
 from checker.symbols import Symbols
+from tools import lint_labs
 from tools.record_consoles import strip
 from vm import image, kernel, snapshot
 from vm.errors import GuestCrashed, GuestTimeout
@@ -49,6 +50,8 @@ SESSIONS = {
 
 USE = "insmod /lab/{0}/{0}.ko; ping -c 2 127.0.0.1 >/dev/null; rmmod {0}"
 """What is done with the module of a report."""
+
+SPARSE = "mixed/sparse.txt"
 
 _MARK = "\x01\n"
 
@@ -84,7 +87,8 @@ def replay(guest: Guest, session: str) -> str:
     said = result.text.split(_MARK)[1:]
     if len(said) < len(wanted):
         raise GuestTimeout(f"A session {result.how} in: {wanted[len(said) - 1]}\n{result.text}")
-    return "".join(f"# {command}\n{out}" for command, out in zip(wanted, said, strict=True))
+    lines = (f"# {command}\n{out}" for command, out in zip(wanted, said, strict=True))
+    return "".join(lines).rstrip("\n") + "\n"
 
 
 def report(guest: Guest, name: str, ko: bytes) -> str:
@@ -118,6 +122,17 @@ def run(on: Kernel, sessions: Mapping[str, str]) -> dict[str, str]:
     return now
 
 
+def sparse(name: str) -> str:
+    """Return what gcc, with W=1, and sparse say of an example; empty if nothing.
+
+    Of what gcc says in many lines, those with a warning or a place in the example are left.
+    """
+    said = lint_labs.compile_strictly(EXAMPLES, EXAMPLES / name, kernel.stock())
+    lines = [line.removeprefix("/build/") for line in said.splitlines()]
+    kept = [x for x in lines if x.startswith(f"{name}/") or "warning:" in x or "make failed" in x]
+    return "".join(re.sub(r"^/\S*?/include/", "include/", line) + "\n" for line in kept)
+
+
 def read(kernel_name: str) -> dict[str, str]:
     """Return the sessions that were recorded on this kernel, file name -> text."""
     return {
@@ -135,6 +150,8 @@ def main(names: list[str]) -> int:
             for file, text in run(on(), chosen).items():
                 (EXAMPLES / file).write_text(text)
                 sys.stderr.write(f"{file}\n")
+    if not names or SPARSE in names:
+        (EXAMPLES / SPARSE).write_text(sparse("mixed"))
     return 0
 
 
