@@ -193,9 +193,10 @@ def test_paper_is_never_dark(browser: Browser, book: Path) -> None:
 
 
 def same(text: str) -> str:
-    """Take out of a session's text what differs from run to run: times, addresses, numbers."""
+    """Take out of a session's text what differs between runs and builds: times, addresses."""
     text = re.sub(r"^(\[| *\w+-\d+ ).*?\d\.\d{6}(\]|:)", r"TIME", text, flags=re.MULTILINE)
     text = re.sub(r"\b(0x)?(ffff[0-9a-f]{12})\b", "ADDRESS", text)
+    text = re.sub(r"\+0x[0-9a-f]+/0x[0-9a-f]+", "+OFFSET", text)
     text = re.sub(r"(?<=127\.0\.0\.1[.:])(?!6000)\d+", "PORT", text)
     text = re.sub(r"(?<=task )\d+|(?<=rmmod/)\d+|(?<=seq )\d+|(?<=TS val )\d+", "N", text)
     return re.sub(r"^\t0x00[0-9a-f]0: .*$", "BYTES", text, flags=re.MULTILINE)
@@ -209,6 +210,16 @@ def test_sessions_of_the_book_are_as_recorded(name: str, request: pytest.Fixture
     recorded = book_examples.read(name)
     for file, text in book_examples.run(on, recorded).items():
         assert same(text) == same(recorded[file]), f"{file}: see tools/book_examples.py"
+
+
+def test_lines_that_are_explained_are_those_of_the_reports() -> None:
+    """Each line that the page on reports explains stands in a report that it shows."""
+    page = (DOCS / "students/reports.md").read_text()
+    reports = "".join(path.read_text() for path in book_examples.EXAMPLES.glob("*/report.txt"))
+    explained = re.findall(r"^`(.*)`\n: ", page, re.MULTILINE)
+    assert len(explained) > 12
+    for line in explained:
+        assert all(part in reports for part in line.split(" ... ")), line
 
 
 def test_compilers_words_are_as_recorded() -> None:
