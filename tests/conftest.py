@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from chromium import Browser
 from support import SOLUTION, SOURCES, Student
 
 from checker import lab as labs
@@ -63,3 +64,11 @@ def run_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One Chromium with an empty profile."""
+    opened = Browser(tmp_path_factory.mktemp("profile"), tmp_path_factory.mktemp("pages"))
+    yield opened
+    opened.driver.quit()

@@ -10,14 +10,16 @@ from support import ROOT
 
 from checker import cli
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("labs/*/*.md")]
 
 
 def commands() -> list[tuple[str, str]]:
     """Return the page and the text of each command of knetlab's in a block of code."""
     found = []
     for page in PAGES:
-        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for block in re.findall(
+            r"^```[^`\n]*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
             for line in re.findall(r"^(?:\$ )?(?:\.venv/bin/)?knetlab (.*)$", block, re.MULTILINE):
                 found.append((page.name, line))
     return found

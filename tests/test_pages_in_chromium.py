@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
+from chromium import PHONE, Browser
 from classes import entry
 from pages import contrast
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from test_class_page import EVIL, class_of
 
 from checker.model import Student
@@ -26,101 +20,7 @@ from checker.report import class_page, student_page
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PHONE = 360
-"""Pixels; the width of a small telephone."""
-
 SOURCES = {"3-4-tcp-sock/tcp_sock.c": "\tif (a_function_with_a_long_name(x, y))\n" * 99}
-
-
-class Browser:
-    """Chromium, as a person would use it."""
-
-    def __init__(self, profile: Path, folder: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = _program("chromium")
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        if os.geteuid() == 0:  # Chromium's own sandbox refuses root
-            options.add_argument("--no-sandbox")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        # A driver that is named is not looked for, nor fetched.
-        service = webdriver.ChromeService(_program("chromedriver"))
-        self.driver = webdriver.Chrome(options=options, service=service)
-        self.folder = folder
-
-    def command(self, name: str, **arguments: object) -> Any:
-        """Send a command of the Chrome DevTools Protocol."""
-        return self.driver.execute_cdp_cmd(name, arguments)
-
-    def show(
-        self, page: str, *, width: int = 1280, media: str = "screen", scheme: str = "light"
-    ) -> None:
-        """Open *page*, in a window of this *width*, on this medium, in this colour scheme."""
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=800,
-            deviceScaleFactor=1,
-            mobile=width == PHONE,
-        )
-        self.command(
-            "Emulation.setEmulatedMedia",
-            media=media,
-            features=[{"name": "prefers-color-scheme", "value": scheme}],
-        )
-        path = self.folder / "page.html"
-        path.write_text(page, encoding="utf-8")
-        self.driver.get(path.as_uri())
-
-    def run(self, script: str, *arguments: object) -> Any:
-        """Return what a JavaScript function body returns."""
-        return self.driver.execute_script(script, *arguments)
-
-    def one(self, selector: str) -> WebElement:
-        """Return the element that a CSS selector finds first."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def column(self, number: int) -> list[str]:
-        """Return the words of a column of the students' table, of the rows that are shown."""
-        found: list[str] = self.run(
-            "return [...document.querySelectorAll('#students tbody tr')]"
-            ".filter(row => row.checkVisibility())"
-            ".map(row => row.cells[arguments[0]].firstChild?.textContent ?? '')",
-            number,
-        )
-        return found
-
-    def errors(self) -> list[str]:
-        """Return what the browser complained of since it was asked last."""
-        return [line["message"] for line in self.driver.get_log("browser")]
-
-    def pdf(self) -> bytes:
-        """Print the page."""
-        self.command("Emulation.setEmulatedMedia", media="", features=[])
-        return base64.b64decode(self.driver.print_page())
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    assert found, f"There is no {name} on this host: run tools/setup.sh dev."
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One Chromium with an empty profile, for all tests here."""
-    opened = Browser(tmp_path_factory.mktemp("profile"), tmp_path_factory.mktemp("pages"))
-    yield opened
-    opened.driver.quit()
 
 
 def the_class(number: int = 42) -> str:

@@ -1,6 +1,6 @@
 # The developers' half of the Makefile; the archive for students is without it (checker/dist.py).
 
-.PHONY: test selftest bench bench-class dist setup-dev
+.PHONY: test selftest bench bench-class dist docs links setup-docs setup-dev
 
 test: setup-dev ## run the project's own tests
 	@tools/test.sh $(ARGS)
@@ -16,6 +16,15 @@ bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
 
 dist: setup ## make the archive that students get; COURSE=course.toml leaves out what that hides
 	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)')
+
+docs: setup-docs ## build the book: open build/docs/index.html
+	@tools/docs.sh
+
+links: setup-docs ## ask the network whether the book's links to other sites still work
+	@tools/docs.sh linkcheck
+
+setup-docs:
+	@tools/setup.sh docs
 
 setup-dev:
 	@tools/setup.sh dev

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Install what knetlab needs on this host: Debian packages by apt, Python packages into .venv.
 #
-# Usage: tools/setup.sh [kernel|lint|dev]
+# Usage: tools/setup.sh [kernel|lint|docs|dev]
 #   kernel: also what building the debug kernel needs
 #   lint:   also what `make lint LAB=...` needs
-#   dev:    those, and what the tests and `make lint` need
+#   docs:   also what building the book needs
+#   dev:    all that, and what the tests and `make lint` need
 #
 # Does nothing when all is there. Packages are installed as root or with sudo,
 # and it says which and why before it does.
@@ -35,6 +36,11 @@ lint | dev) needs="$needs
 sparse sparse checks the C code
 perl perl runs checkpatch
 xz xz-utils unpacks it
+" ;;
+esac
+case $want in
+docs | dev) needs="$needs
+dot graphviz draws the figures of the book
 " ;;
 esac
 [ "$want" != dev ] || needs="$needs
@@ -97,8 +103,8 @@ if [ -n "$missing" ] || [ -z "$lists" ]; then
 fi
 
 extra=
-[ "${1:-}" != dev ] || extra='[dev]'
-stamp=.venv/.installed${extra:+-dev}
+case $want in docs | dev) extra="[$want]" ;; esac
+stamp=.venv/.installed${extra:+-$want}
 if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml -newer "$stamp")" ]; then
 	echo "Installing the Python packages into .venv"
 	[ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv

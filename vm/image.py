@@ -153,7 +153,10 @@ def _make_root(folder: Path) -> None:
         (target / "sbin/tool").symlink_to("agent")
         for script in ("rc", "shell"):
             shutil.copy(_INIT / script, target / "etc" / script)
-        (target / "etc/passwd").write_text("root::0:0:root:/root:/bin/sh\n")
+        # tcpdump becomes a user of its name, or refuses
+        (target / "etc/passwd").write_text(
+            "root::0:0:root:/root:/bin/sh\ntcpdump:x:100:100::/tmp:/bin/false\n"
+        )
         (target / "etc/group").write_text("root:x:0:\n")
         (target / "etc/hosts").write_text("127.0.0.1 localhost\n")
         (target / "etc/ld.so.conf").write_text("")
