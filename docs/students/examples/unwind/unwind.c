@@ -67,7 +67,6 @@ out_free:
 	return err;
 }
 
-/* [exit] */
 static void __exit unwind_exit(void)
 {
 	nf_unregister_net_hook(&init_net, &my_ops);
