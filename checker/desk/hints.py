@@ -1,0 +1,32 @@
+"""Hints in steps: each call shows the next one, from a nudge to nearly there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from checker.desk import progress
+from checker.model import Exercise, Lab
+
+
+@dataclass(frozen=True)
+class Hint:
+    """The hint *text*, number *step* of *steps*, from 1 on; *again*: there was no further one."""
+
+    text: str
+    step: int
+    steps: int
+    again: bool = False
+
+
+def next_one(lab: Lab, folder: Path, exercise: Exercise, *, anew: bool = False) -> Hint:
+    """Return the next hint of *exercise* and keep that it was shown; the last one stays.
+
+    With *anew* it is the first. What was shown is kept for each folder of a student's, until
+    the exercise is solved (progress.py).
+    """
+    texts = [exercise.hint, *exercise.hints]
+    before = 0 if anew else progress.load(lab, folder).hints.get(exercise.number, 0)
+    step = min(before + 1, len(texts))
+    progress.set_hints(lab, folder, exercise.number, step)
+    return Hint(texts[step - 1].strip(), step, len(texts), again=before >= len(texts))
