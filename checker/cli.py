@@ -20,8 +20,20 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from checker import build, class_commands, doctor, grading, lab, selftest, skeleton, submission
-from checker.desk import last_run
+from checker import (
+    build,
+    class_commands,
+    desk_commands,
+    doctor,
+    grading,
+    lab,
+    selftest,
+    skeleton,
+    submission,
+)
+from checker.desk import last_run, work
+from checker.desk import progress as reached
+from checker.desk.work import SKELS
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade, Submission
@@ -36,8 +48,6 @@ from vm.machine import Config
 
 FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
 
-SKELS = Path("skels")
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -45,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="grade one submission (default: skels/LAB)")
-    check.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
+    check.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+    )
     check.add_argument(
         "--submission", type=Path, metavar="PATH", help="a folder laid out like skels/LAB"
     )
@@ -109,7 +121,9 @@ def parser() -> argparse.ArgumentParser:
     shell = commands.add_parser(
         "console", help="a shell in a guest, with the modules built and at hand"
     )
-    shell.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
+    shell.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+    )
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     _kernel_options(shell)
     shell.set_defaults(run=_console)
@@ -125,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
 
+    desk_commands.add(commands, _number, _kernel_options)
     class_commands.add(commands, _number, lambda: _build_debug(update=False))
 
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
@@ -187,16 +202,14 @@ def _build_debug(*, update: bool) -> Kernel:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    name = arguments.lab or _only_lab()
-    the_lab = lab.load(name)
+    the_lab = work.lab(arguments.lab, arguments.submission)
     for number in arguments.exercise or ():
-        if number not in [e.number for e in the_lab.exercises]:
-            raise InputError(f"The lab {name} has no exercise {number}.")
+        work.exercise(the_lab, number)
     for target in (arguments.json, arguments.junit, arguments.html):
         _require_folder(target)
     if arguments.keep and not arguments.keep.is_dir():
         raise InputError(f"--keep {arguments.keep} is not a folder.")
-    path = arguments.submission or SKELS / name
+    path = arguments.submission or SKELS / the_lab.name
     given = submission.read(the_lab, path)
     console = Console(highlight=False)
     with (
@@ -218,6 +231,7 @@ def _check(arguments: argparse.Namespace) -> int:
             ),
         )
         last_run.save(kept, grade)
+        reached.note(the_lab, given, grade)
         if arguments.keep:
             shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
     terminal.render(grade, console, verbose=arguments.verbose)
@@ -293,15 +307,8 @@ def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> No
         arguments.html.write_text(html.render(grade, sources=source.texts(given)), encoding="utf-8")
 
 
-def _only_lab() -> str:
-    names = lab.names()
-    if len(names) != 1:
-        raise InputError(f"Say which lab: {', '.join(names)}.")
-    return names[0]
-
-
 def _console(arguments: argparse.Namespace) -> int:
-    the_lab = lab.load(arguments.lab or _only_lab())
+    the_lab = work.lab(arguments.lab, arguments.submission)
     given = submission.read(the_lab, arguments.submission or SKELS / the_lab.name)
     _announce(print)
     kernel = _chosen_kernel(arguments)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
+from pydantic import Field
 
 from checker import submission
 from checker.model import Exercise, Grade, Lab, Record, Submission
@@ -33,9 +35,8 @@ class Reached(Record):
 class Progress(Record):
     """All that is kept of one folder; exercises by number."""
 
-    reached: dict[int, Reached] = {}
-    hints: dict[int, int] = {}
-    """How many hints of an exercise were shown."""
+    reached: dict[int, Reached] = Field(default={})
+    hints: dict[int, int] = Field(default={}, description="how many were shown")
 
 
 def load(lab: Lab, folder: Path) -> Progress:
@@ -90,16 +91,17 @@ def stale(lab: Lab, folder: Path, progress: Progress) -> set[int]:
     }
 
 
-def at(lab: Lab, folder: Path) -> Exercise | None:
-    """Return the exercise that is being worked on: the first that is not full.
+def at(lab: Lab, folder: Path, among: Sequence[Exercise] | None = None) -> Exercise | None:
+    """Return the exercise that is being worked on: of *among*, else all, the first not full.
 
     When all were, it is the first whose sources were edited since; None when there is none.
     """
+    exercises = lab.exercises if among is None else among
     progress = load(lab, folder)
     full = {number for number, reached in progress.reached.items() if reached.full}
     edited = stale(lab, folder, progress)
-    waiting = [e for e in lab.exercises if e.number not in full]
-    return next(iter(waiting or [e for e in lab.exercises if e.number in edited]), None)
+    waiting = [e for e in exercises if e.number not in full]
+    return next(iter(waiting or [e for e in exercises if e.number in edited]), None)
 
 
 def _file(lab: Lab, folder: Path) -> Path:

@@ -50,7 +50,10 @@ def reset(lab: Lab, folder: Path, numbers: Collection[int]) -> skeleton.WriteRep
             text = given.content.decode()
             if path.is_file():
                 mine = _read(path)
-                text = _taken_back(lab, path, name, mine, text, numbers)
+                try:
+                    text = take_back(mine, text, numbers, _solved(lab, name))
+                except TogetherError as error:
+                    raise _refused(path, error) from None
                 if text == mine:
                     continue
             # without its versions every file there counts as edited: a backup is kept
@@ -68,20 +71,15 @@ def _read(path: Path) -> str:
 _START_OVER = "`make skels FORCE=1` writes all files anew and keeps yours as .orig"
 
 
-def _taken_back(
-    lab: Lab, path: Path, name: str, mine: str, given: str, numbers: Collection[int]
-) -> str:
-    try:
-        return take_back(mine, given, numbers, _solved(lab, name))
-    except TogetherError as error:
-        *most, last = map(str, error.exercises)
-        every = " ".join([*most, last])
-        raise InputError(
-            f"{path}, lines {error.first} to {error.last}: what is exercise {', '.join(most)}'s "
-            f"and what is exercise {last}'s cannot be told apart, so nothing is reset. Put the "
-            f"comments back, as in /* TODO {last} */, each above its own lines; or reset "
-            f"exercises {every} together: make reset EX='{every}'. A backup is kept."
-        ) from None
+def _refused(path: Path, error: TogetherError) -> InputError:
+    *most, last = map(str, error.exercises)
+    every = " ".join([*most, last])
+    return InputError(
+        f"{path}, lines {error.first} to {error.last}: what is exercise {', '.join(most)}'s "
+        f"and what is exercise {last}'s cannot be told apart, so nothing is reset. Put the "
+        f"comments back, as in /* TODO {last} */, each above its own lines; or reset "
+        f"exercises {every} together, with EX='{every}': a backup is kept."
+    )
 
 
 def _solved(lab: Lab, name: str) -> dict[int, set[str]]:
@@ -119,7 +117,7 @@ def take_back(
     for kind, i, i_end, j, j_end in matcher.get_opcodes():
         own = {owner for owner in owners[i:i_end] if owner}
         if kind == "insert":
-            own = _owner_of_insertion(theirs, ours, owners, i, j, j_end)
+            own = _owner_of_insertion(theirs, owners, i, ours[j:j_end])
         if kind == "equal" or not own & set(numbers):
             out += ours[j:j_end]
         elif own <= set(numbers):
@@ -139,7 +137,7 @@ def _owners(lines: list[str]) -> list[int | None]:
     for block in _blocks(lines):
         found = [int(number) for line in block for number in _TODO.findall(line)]
         owner = found[0] if len(set(found)) == 1 else None
-        for at, line in enumerate(block):
+        for at in range(len(block)):
             if len(set(found)) > 1 and (begun := _begins(block, at)):
                 owner = begun
             owners.append(owner)
@@ -180,14 +178,13 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _owner_of_insertion(
-    theirs: list[str], ours: list[str], owners: list[int | None], at: int, j: int, j_end: int
+    theirs: list[str], owners: list[int | None], at: int, new: list[str]
 ) -> set[int]:
-    """Return the exercise that lines belong to which *ours* has before line *at* of *theirs*.
+    """Return whose the lines *new* are, which stand before line *at* of what was handed out.
 
     Often the same insertion can be read in several places (the brace that ends a new function
     or the one before it): if it can stand between two blocks, it is nobody's.
     """
-    new = ours[j:j_end]
     places = [at]
     moved, place = deque(new), at
     while place < len(theirs) and theirs[place] == moved[0]:
