@@ -113,6 +113,14 @@ def _reset(arguments: argparse.Namespace) -> int:
             console.print(Text(f"{folder / name} was missing, and is written"))
     if not report.written:
         console.print("There was nothing to reset: it is as it was handed out.")
+        return DONE
+    modules = {work.exercise(the_lab, number).module for number in arguments.exercise}
+    for other in the_lab.exercises:
+        if other.module in modules and other.number > max(arguments.exercise):
+            console.print(
+                f"Exercise {other.number} is in the same file and stays; where it uses what was "
+                "taken back, it compiles again once that is written."
+            )
     return DONE
 
 

@@ -51,7 +51,7 @@ def reset(lab: Lab, folder: Path, numbers: Collection[int]) -> skeleton.WriteRep
             if path.is_file():
                 mine = _read(path)
                 try:
-                    text = take_back(mine, text, numbers, _solved(lab, name))
+                    text = take_back(mine, text, numbers, solved(lab, name))
                 except TogetherError as error:
                     raise _refused(path, error) from None
                 if text == mine:
@@ -82,7 +82,7 @@ def _refused(path: Path, error: TogetherError) -> InputError:
     )
 
 
-def _solved(lab: Lab, name: str) -> dict[int, set[str]]:
+def solved(lab: Lab, name: str) -> dict[int, set[str]]:
     """Return the lines that the solution of each exercise adds to the file *name*, stripped.
 
     They tell whose lines are whose where a student's are the same; empty without a solution.
@@ -113,8 +113,7 @@ def take_back(
     theirs, ours = given.splitlines(keepends=True), mine.splitlines(keepends=True)
     owners = _owners([line.rstrip("\n") for line in theirs])
     out: list[str] = []
-    matcher = difflib.SequenceMatcher(None, theirs, ours, autojunk=False)
-    for kind, i, i_end, j, j_end in matcher.get_opcodes():
+    for kind, i, i_end, j, j_end in _differences(theirs, ours):
         own = {owner for owner in owners[i:i_end] if owner}
         if kind == "insert":
             own = _owner_of_insertion(theirs, owners, i, ours[j:j_end])
@@ -129,6 +128,27 @@ def take_back(
             for owner, lines in _runs(theirs[i:i_end], owners[i:i_end]):
                 out += lines if owner in numbers or owner is None else parts.pop(owner, [])
     return "".join(out)
+
+
+def _differences(theirs: list[str], ours: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield what difflib says of the two (get_opcodes), functions kept in one piece.
+
+    Where a function was changed and a new one put behind it, difflib takes the brace that ends
+    the new one for the old one's; here it is the first.
+    """
+    matcher = difflib.SequenceMatcher(None, theirs, ours, autojunk=False)
+    moved = 0
+    for kind, i, i_end, j, j_end in matcher.get_opcodes():
+        brace = theirs[i_end] if i_end < len(theirs) else ""
+        if kind == "replace" and brace.startswith("}") and brace in ours[j:j_end]:
+            at = ours.index(brace, j)
+            yield kind, i, i_end, j, at
+            yield "equal", i_end, i_end + 1, at, at + 1
+            yield "insert", i_end + 1, i_end + 1, at + 1, j_end + 1
+            moved = 1  # the line that is equal has been yielded
+        else:
+            yield kind, i + moved, i_end, j + moved, j_end
+            moved = 0
 
 
 def _owners(lines: list[str]) -> list[int | None]:

@@ -24,6 +24,7 @@ from watchfiles import Change, awatch
 
 from checker.desk import hints, last_run, progress, work
 from checker.desk.keys import cbreak
+from checker.errors import InputError
 from checker.model import Exercise, Grade, Lab
 from checker.report import story, terminal
 from checker.report.text import one_line, plain
@@ -58,7 +59,7 @@ class _Ended:
 class _Broken:
     """Saves cannot be followed any more."""
 
-    error: BaseException
+    error: Exception
 
 
 def watch(
@@ -127,7 +128,9 @@ class _Watch:
             case _Ended(process, said) if process is self.process:
                 await self._ended(process, said)
             case _Broken(error):
-                raise error
+                raise InputError(
+                    f"Saves in {self.folder} cannot be followed: {error}. `make check` works."
+                )
         return True
 
     # -- what comes in ----------------------------------------------------------------
@@ -163,16 +166,17 @@ class _Watch:
 
     # -- a run ------------------------------------------------------------------------
 
-    async def _go_to(self, exercise: Exercise | None) -> None:
-        """Check *exercise* now; with None say that there is nothing left to do."""
+    async def _go_to(self, exercise: Exercise | None, *, clear: bool = True) -> None:
+        """Check *exercise* now, on a cleared screen; with None say that nothing is left to do."""
         await self._stop()
         self.exercise = exercise
         if exercise is None:
             self._say(Text("All exercises are solved.", "bold green"))
             return
         self.checked = self._contents()
-        if self.console.is_terminal:
-            self.console.clear()
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            if clear:
+                self.console.clear()
             self.status.update(Text(self._doing("")))
             self.status.start()
         else:
@@ -222,10 +226,12 @@ class _Watch:
         if grade.status == "error" or grade.score < grade.max_score:
             self._failed(grade)
             return
-        self._say(Text.assemble(self._score(grade), " solved"))
+        self.console.print(Text.assemble(self._score(grade), (" solved", "bold green")))
         waiting = progress.at(self.lab, self.folder, self._after())
-        if waiting != self.exercise:
-            await self._go_to(waiting)
+        if waiting == self.exercise:  # it was not kept that it is solved
+            self._say()
+        else:
+            await self._go_to(waiting, clear=False)
 
     def _contents(self) -> list[bytes]:
         """Return what the student's sources hold; nothing for one that is not there."""

@@ -81,7 +81,7 @@ def folder(the_lab: Lab, submission: Path | None) -> Path:
     path = submission or SKELS / the_lab.name
     if not path.is_dir():
         raise InputError(
-            f"There is no folder {path}; `make skels` writes {SKELS / the_lab.name}."
+            f"There is no folder {path}; `make skels` writes it."
             if submission is None
             else f"{path} is not a folder laid out like {SKELS / the_lab.name}."
         )
