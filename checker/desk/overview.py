@@ -51,8 +51,11 @@ def show(lab: Lab, folder: Path, console: Console) -> None:
 def _state(exercise: Exercise, kept: Progress, *, edited: bool) -> Text:
     reached = kept.reached.get(exercise.number)
     if reached is None:
-        return Text("not tried yet", "dim")
-    state = Text("full", "green") if reached.full else Text("begun" if reached.score else "open")
+        state = Text("not tried yet", "dim")
+    elif reached.full:
+        state = Text("full", "green")
+    else:
+        state = Text("begun" if reached.score else "open")
     if edited:
         state.append(", edited since", "yellow")
     if shown := kept.hints.get(exercise.number):

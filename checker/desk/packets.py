@@ -80,10 +80,12 @@ _EMPTY = (
 
 def _table(packets: list[Packet], start: float) -> Table:
     """Return the first packets with their times in guest seconds after *start*."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("Seconds", justify="right", no_wrap=True)
-    for name in ("From", "To", "Protocol", "Flags"):
-        table.add_column(name, overflow="fold")
+    table.add_column("From", no_wrap=True)
+    table.add_column("To", no_wrap=True)
+    table.add_column("Protocol")
+    table.add_column("Flags", overflow="fold")
     table.add_column("Bytes", justify="right", no_wrap=True)
     for packet in packets[:ROWS]:
         table.add_row(

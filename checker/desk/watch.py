@@ -136,8 +136,13 @@ class _Watch:
     # -- what comes in ----------------------------------------------------------------
 
     def _read_keys(self, fd: int) -> None:
-        keys = os.read(fd, 64).decode(errors="ignore")
-        for key in keys or "q":  # nothing to read: the terminal is gone
+        keys = b""
+        with contextlib.suppress(OSError):
+            keys = os.read(fd, 64)
+        if not keys:  # the terminal is gone
+            asyncio.get_running_loop().remove_reader(fd)
+            keys = b"q"
+        for key in keys.decode(errors="ignore"):
             self.events.put_nowait(_Pressed(key.lower()))
 
     async def _follow_saves(self) -> None:
@@ -216,11 +221,13 @@ class _Watch:
             await following
 
     async def _ended(self, process: Process, said: str) -> None:
+        """Tell what came of the run, and go on when its exercise is solved."""
         self.status.stop()
         self.process = self.following = None
         assert self.exercise
-        grade = last_run.grade(self.folder) if process.returncode in (0, 1) else None
-        if grade is None:
+        # it ended with a sentence and without a grade, or the other way round
+        grade = None if said.startswith("knetlab: ") else last_run.grade(self.folder)
+        if grade is None or process.returncode not in (0, 1, 3):
             self._say(Text(said or "The check ended without a word.", "bold red"))
             return
         if grade.status == "error" or grade.score < grade.max_score:
@@ -242,6 +249,7 @@ class _Watch:
         return found
 
     async def _saved(self, names: frozenset[str]) -> None:
+        """Check this exercise, or the first open one of those the files are about."""
         if self.process and self._contents() == self.checked:
             return  # some editors write more than once
         modules = [
@@ -250,6 +258,8 @@ class _Watch:
             if any(f"{module.folder}/{name}" in names for name in module.sources)
         ]
         touched = [e for e in self.lab.exercises if e.module in modules]
+        if not touched:
+            return
         if self.exercise in touched:
             await self._go_to(self.exercise)
         else:
