@@ -1,24 +1,41 @@
 # knetlab's front door. `make check` grades your work, `make help` says what else there is.
 
-LAB ?= networking
 SHELL := /bin/sh
 KNETLAB := .venv/bin/knetlab
-check_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
+# without LAB a student's command takes the lab that was edited last
+lab := $(or $(LAB),networking)
+desk_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
 .DEFAULT_GOAL := check
-.PHONY: check console skels kernel doctor lint editor help setup
+.PHONY: check watch hint reset list pcap console skels kernel doctor lint editor help setup
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
-	@$(KNETLAB) check $(check_args) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
+	@$(KNETLAB) check $(desk_args) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
+
+watch: setup ## at each save, check the exercise you are at; EX=2 begins with that one
+	@$(KNETLAB) watch $(desk_args)
+
+hint: setup ## the next hint for the exercise you are at; EX=2 for that one
+	@$(KNETLAB) hint $(desk_args)
+
+list: setup ## the exercises, their points, and what you reached
+	@$(KNETLAB) list $(desk_args)
+
+reset: setup ## EX=2: put exercise 2 back to what was handed out, and keep yours as .orig
+	@$(if $(EX),$(KNETLAB) reset $(desk_args),echo "Say which exercise: make reset EX=2" >&2; exit 2)
+
+pcap: setup ## the packets of the last run as tables and files; EX=1 only those of exercise 1
+	@$(KNETLAB) pcap $(desk_args)
 
 skels: setup ## write what students start from; STEP=2 has exercise 1 solved, FORCE=1 keeps backups
-	@$(KNETLAB) skeleton $(LAB) $(if $(STEP),--step $(STEP)) $(if $(FORCE),--force)
+	@$(KNETLAB) skeleton $(lab) $(if $(STEP),--step $(STEP)) $(if $(FORCE),--force)
 
 console: setup ## a shell in a guest, with your modules and the test scripts at hand
-	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)')
+	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') \
+		$(if $(GDB),--gdb) $(if $(AT_FAILURE),--at-failure) $(ARGS)
 
 kernel: setup ## fetch the guest's kernel into the cache; NAME=debug builds the one that sees more
 	@[ "$(NAME)" != debug ] || tools/setup.sh kernel

@@ -22,6 +22,7 @@ from rich.progress import Progress as Bar
 
 from checker import (
     class_commands,
+    desk_commands,
     doctor,
     grading,
     lab,
@@ -30,7 +31,9 @@ from checker import (
     submission,
     workshop_commands,
 )
-from checker.desk import at_failure, console, last_run
+from checker.desk import at_failure, console, last_run, work
+from checker.desk import progress as reached
+from checker.desk.work import SKELS
 from checker.errors import InputError
 from checker.export import junit
 from checker.model import Grade, Submission
@@ -44,8 +47,6 @@ from vm.kernel import Kernel
 
 FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
 
-SKELS = Path("skels")
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -53,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="grade one submission (default: skels/LAB)")
-    check.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
+    check.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+    )
     check.add_argument(
         "--submission", type=Path, metavar="PATH", help="a folder laid out like skels/LAB"
     )
@@ -117,7 +120,9 @@ def parser() -> argparse.ArgumentParser:
     shell = commands.add_parser(
         "console", help="a shell in a guest, with the modules built and at hand"
     )
-    shell.add_argument("lab", nargs="?", metavar="LAB", help="default: the only lab there is")
+    shell.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+    )
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     shell.add_argument(
         "--gdb", action="store_true", help="let gdb at the guest, and print the line that starts it"
@@ -143,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
 
+    desk_commands.add(commands, _number, _kernel_options)
     class_commands.add(commands, _number, lambda: _build_debug(update=False))
     workshop_commands.add(commands)
 
@@ -207,16 +213,14 @@ def _build_debug(*, update: bool) -> Kernel:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    name = arguments.lab or _only_lab()
-    the_lab = lab.load(name)
+    the_lab = work.lab(arguments.lab, arguments.submission)
     for number in arguments.exercise or ():
-        if number not in [e.number for e in the_lab.exercises]:
-            raise InputError(f"The lab {name} has no exercise {number}.")
+        work.exercise(the_lab, number)
     for target in (arguments.json, arguments.junit, arguments.html):
         _require_folder(target)
     if arguments.keep and not arguments.keep.is_dir():
         raise InputError(f"--keep {arguments.keep} is not a folder.")
-    path = arguments.submission or SKELS / name
+    path = arguments.submission or SKELS / the_lab.name
     given = submission.read(the_lab, path)
     console = Console(highlight=False)
     with (
@@ -239,6 +243,7 @@ def _check(arguments: argparse.Namespace) -> int:
         )
         last_run.save_sources(kept, given)
         last_run.save(kept, grade)
+        reached.note(the_lab, given, grade)
         if arguments.keep:
             shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
     terminal.render(grade, console, verbose=arguments.verbose)
@@ -317,15 +322,8 @@ def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> No
         arguments.html.write_text(html.render(grade, sources=source.texts(given)), encoding="utf-8")
 
 
-def _only_lab() -> str:
-    names = lab.names()
-    if len(names) != 1:
-        raise InputError(f"Say which lab: {', '.join(names)}.")
-    return names[0]
-
-
 def _console(arguments: argparse.Namespace) -> int:
-    the_lab = lab.load(arguments.lab or _only_lab())
+    the_lab = work.lab(arguments.lab, arguments.submission)
     path = arguments.submission or SKELS / the_lab.name
     _announce(lambda text: print(text, file=sys.stderr))
     if arguments.at_failure is None:

@@ -61,6 +61,9 @@ class Exercise(Record):
         default=(), description="of the skeleton, that are this exercise's alone"
     )
     hint: str = Field(description="what to read or try first; shown when something is missing")
+    hints: tuple[str, ...] = Field(
+        default=(), description="further ones, each nearer, which `knetlab hint` shows in turn"
+    )
 
 
 class Lab(Record):

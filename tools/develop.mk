@@ -6,7 +6,7 @@ test: setup-dev ## run the project's own tests
 	@tools/test.sh $(ARGS)
 
 selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
-	@$(KNETLAB) selftest $(LAB) $(ARGS)
+	@$(KNETLAB) selftest $(lab) $(ARGS)
 
 bench: setup-dev ## time a check, as ratios to a bare QEMU boot
 	@.venv/bin/python -m tools.bench $(ARGS)

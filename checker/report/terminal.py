@@ -43,6 +43,20 @@ def render(grade: Grade, console: Console, *, verbose: bool = False) -> None:
         console.print(part)
 
 
+def first_failure(grade: Grade, console: Console) -> None:
+    """Print the first failure of *grade* in full, and only how many there are besides."""
+    grade = clean(grade, console.encoding if console.options.ascii_only else "utf-8")
+    told = _Told(grade, verbose=False)
+    for exercise in grade.exercises:
+        own = [group for group in told.reasons if group[0] in exercise.checks]
+        if own:
+            console.print(_indented(told.failure(own[0], exercise), 2))
+            if len(own) > 1:
+                console.print(_indented(Text(f"and {count(len(own) - 1, 'more failure')}"), 2))
+            return
+    console.print(Text(story.next_step(grade)))
+
+
 def _report(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     yield Text.assemble((one_line(grade.lab), "bold"), ", submission ", one_line(grade.submission))
     if grade.status == "error":
@@ -152,15 +166,16 @@ class _Told:
     def _failures(
         self, groups: list[list[CheckResult]], exercise: ExerciseResult, brief: bool
     ) -> Iterator[RenderableType]:
-        yield _indented(self._failure(groups[0], exercise), 2)
+        yield _indented(self.failure(groups[0], exercise), 2)
         for group in groups[1:]:
             if brief:
                 yield _indented(_headline(group[0]), 2)
             else:
                 yield Text()
-                yield _indented(self._failure(group, exercise), 2)
+                yield _indented(self.failure(group, exercise), 2)
 
-    def _failure(self, group: list[CheckResult], exercise: ExerciseResult) -> RenderableType:
+    def failure(self, group: list[CheckResult], exercise: ExerciseResult) -> RenderableType:
+        """Return the one reason of *group* in full."""
         check = group[0]
         lines, width = (None, None) if self.verbose else (LINES, WIDTH)
         if story.stops(group, exercise):

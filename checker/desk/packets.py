@@ -1,0 +1,99 @@
+"""The captures of the last run: copied to where a student finds them, and shown as tables."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from checker.desk import last_run, work
+from checker.errors import InputError
+from checker.model import Lab
+from checker.report.text import count
+from vm import pcap
+from vm.pcap import Packet
+
+FOLDER = Path("captures")
+ROWS = 60
+"""Rows of a table; what is beyond stands in the file."""
+
+_NAME = re.compile(r"exercise-(\d+)-guest-(\d+)\.pcap")
+
+
+def show(lab: Lab, folder: Path, number: int | None, console: Console) -> None:
+    """Copy the captures of the last run of *folder* to captures/LAB/ and print their packets.
+
+    Without *number* it is those of all exercises that the run tried. Raises InputError when
+    there is none.
+    """
+    found = [
+        (int(name[1]), path)
+        for path in last_run.captures(folder)
+        if (name := _NAME.fullmatch(path.name)) and number in (None, int(name[1]))
+    ]
+    if not found:
+        tried = f"exercise {number}" if number else "this lab"
+        again = f" EX={number}" if number else ""
+        raise InputError(
+            f"The last run of {folder} has no capture of {tried}: `make check{again}` makes one, "
+            "once the module compiles."
+        )
+    target = FOLDER / lab.name
+    target.mkdir(parents=True, exist_ok=True)
+    for exercise in sorted({at for at, _ in found}):
+        _exercise(lab, exercise, [path for at, path in found if at == exercise], target, console)
+
+
+def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console: Console) -> None:
+    title = work.exercise(lab, number).title
+    console.print(Text.assemble((f"Exercise {number}", "bold"), f", {title}"))
+    for path in captures:
+        copy = target / path.name
+        shutil.copyfile(path, copy)
+        seen = pcap.packets(copy.read_bytes())
+        wanted = [packet for packet in seen if not packet.announcement]
+        if wanted:
+            console.print(_table(wanted, seen[0].seconds))
+        if len(wanted) > ROWS:
+            console.print(Text(f"and {count(len(wanted) - ROWS, 'packet')} more in the file"))
+        left_out = len(seen) - len(wanted)
+        said = f"{work.shown(copy)}: {count(len(wanted), 'packet')}"
+        if left_out:
+            said += f", and {left_out} by which the guest's network card says where it is"
+        console.print(Text(said, "dim"))
+        if not wanted:
+            console.print(Text(_EMPTY))
+    console.print()
+
+
+_EMPTY = (
+    "Nothing went over the guest's network card, where QEMU listens. That need not be wrong: "
+    "most checks connect two ends inside the guest, over its loopback device (127.0.0.0/8), and "
+    "such packets never reach the card. tcpdump on lo in `make console` sees those."
+)
+
+
+def _table(packets: list[Packet], start: float) -> Table:
+    """Return the first packets with their times in guest seconds after *start*."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("Seconds", justify="right", no_wrap=True)
+    table.add_column("From", no_wrap=True)
+    table.add_column("To", no_wrap=True)
+    table.add_column("Protocol")
+    table.add_column("Flags", overflow="fold")
+    table.add_column("Bytes", justify="right", no_wrap=True)
+    for packet in packets[:ROWS]:
+        table.add_row(
+            f"{packet.seconds - start:.6f}",
+            packet.source,
+            packet.destination,
+            packet.protocol,
+            packet.info,
+            str(packet.length),
+        )
+    return table

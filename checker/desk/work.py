@@ -1,0 +1,93 @@
+"""What a student is at: which lab when none is named, which exercise, what was handed out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Prompt
+
+from checker import lab as labs
+from checker import skeleton
+from checker.errors import InputError
+from checker.model import Exercise, Lab
+from checker.skeleton import SkeletonFile
+
+SKELS = Path("skels")
+
+
+def lab(name: str | None, folder: Path | None = None) -> Lab:
+    """Return the lab called *name*; without a name, the one that is being worked on.
+
+    That is, of several, the one in whose folder skels/LAB a student's source was edited last;
+    a source that is as it was handed out does not count. With *folder*, a submission, it is
+    one whose sources lie in there. Where nothing tells, a terminal is asked; else InputError
+    names the labs.
+    """
+    names = labs.names()
+    if name or len(names) == 1:
+        return labs.load(name or names[0])
+    times = {each: _edited(labs.load(each), folder) for each in names}
+    last = [each for each in names if times[each] and times[each] == max(times.values())]
+    return labs.load(last[0] if len(last) == 1 else _ask(last or names))
+
+
+def _edited(the_lab: Lab, folder: Path | None) -> int:
+    """Return when the newest of a student's sources was edited, in ns since 1970; 0: none was."""
+    times = [0]
+    for source in sources(the_lab):
+        mine = (folder or SKELS / the_lab.name) / source
+        if mine.is_file() and (folder or _is_edited(the_lab, source, mine)):
+            times.append(mine.stat().st_mtime_ns)
+    return max(times)
+
+
+def _is_edited(the_lab: Lab, source: str, mine: Path) -> bool:
+    return mine.read_bytes() not in handed_out(the_lab)[source].versions
+
+
+def _ask(names: list[str]) -> str:
+    listed = ", ".join(names)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError(f"Say which lab, as in `make check LAB={names[0]}`: {listed}.")
+    try:
+        return Prompt.ask("Which lab?", choices=names, console=Console(stderr=True))
+    except EOFError:
+        raise InputError(f"Say which lab: {listed}.") from None
+
+
+def handed_out(the_lab: Lab) -> dict[str, SkeletonFile]:
+    """Return the files of *the_lab* as students get them, by their path in the skeleton."""
+    return skeleton.of(the_lab)
+
+
+def sources(the_lab: Lab) -> list[str]:
+    """Return the files that a student hands in, relative to the submission."""
+    return [f"{module.folder}/{name}" for module in the_lab.modules for name in module.sources]
+
+
+def exercise(the_lab: Lab, number: int) -> Exercise:
+    """Return exercise *number*; InputError when the lab has none of that number."""
+    for one in the_lab.exercises:
+        if one.number == number:
+            return one
+    raise InputError(f"The lab {the_lab.name} has no exercise {number}.")
+
+
+def folder(the_lab: Lab, submission: Path | None) -> Path:
+    """Return the student's folder, skels/LAB unless *submission* is another; it must be there."""
+    path = submission or SKELS / the_lab.name
+    if not path.is_dir():
+        raise InputError(
+            f"There is no folder {path}; `make skels` writes it."
+            if submission is None
+            else f"{path} is not a folder laid out like {SKELS / the_lab.name}."
+        )
+    return path
+
+
+def shown(path: Path) -> str:
+    """Return *path* as a student would type it: relative to the working folder if below it."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)

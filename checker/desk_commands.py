@@ -1,0 +1,144 @@
+"""The commands of a student's desk: hint, reset, list, watch, pcap. They call and print.
+
+All work on the lab that is being worked on unless one is named (checker/desk/work.py), in
+skels/LAB or the folder that --submission names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from checker.desk import hints, overview, packets, progress, reset, watch, work
+from checker.model import Exercise, Lab
+
+DONE = 0
+"""Exit status of all of them; what a student could not be given is an InputError."""
+
+
+def add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    number: Callable[[str], int],
+    kernel_options: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """Add the parsers; *number* reads a number from 1 on, *kernel_options* adds check's."""
+    listed = _command(commands, "list", "list the exercises, their points and what you reached")
+    listed.set_defaults(run=_list)
+
+    hint = _command(commands, "hint", "show the next hint for an exercise")
+    _exercise(hint, number, "default: the first that is not full")
+    hint.add_argument("--restart", action="store_true", help="begin with the first hint again")
+    hint.set_defaults(run=_hint)
+
+    reset = _command(commands, "reset", "put an exercise back to the skeleton's, with a backup")
+    reset.add_argument(
+        "--exercise",
+        type=number,
+        action="append",
+        required=True,
+        metavar="N",
+        help="may be given again",
+    )
+    reset.set_defaults(run=_reset)
+
+    watch = _command(commands, "watch", "at each save, build and check what you are working on")
+    _exercise(watch, number, "begin with this one; default: the first that is not full")
+    kernel_options(watch)
+    watch.set_defaults(run=_watch)
+
+    pcap = _command(commands, "pcap", "show the packets of the last run, and keep their captures")
+    _exercise(pcap, number, "default: all of the last run")
+    pcap.set_defaults(run=_pcap)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=about)
+    command.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+    )
+    command.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
+    return command
+
+
+def _exercise(command: argparse.ArgumentParser, number: Callable[[str], int], about: str) -> None:
+    command.add_argument("--exercise", type=number, metavar="N", help=about)
+
+
+def _at_hand(arguments: argparse.Namespace) -> tuple[Lab, Path]:
+    """Return the lab and the student's folder; an exercise that is not the lab's is refused."""
+    the_lab = work.lab(arguments.lab, arguments.submission)
+    given = getattr(arguments, "exercise", None)
+    for number in given if isinstance(given, list) else [given] if given else []:
+        work.exercise(the_lab, number)
+    return the_lab, work.folder(the_lab, arguments.submission)
+
+
+# --- list, hint, reset, pcap ---------------------------------------------------------
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    the_lab, folder = _at_hand(arguments)
+    overview.show(the_lab, folder, Console(highlight=False))
+    return DONE
+
+
+def _hint(arguments: argparse.Namespace) -> int:
+    the_lab, folder = _at_hand(arguments)
+    exercise: Exercise | None = progress.at(the_lab, folder)
+    if arguments.exercise:
+        exercise = work.exercise(the_lab, arguments.exercise)
+    console = Console(highlight=False)
+    if exercise is None:
+        console.print("All exercises are solved: there is nothing to hint at.")
+    else:
+        hint = hints.next_one(the_lab, folder, exercise, anew=arguments.restart)
+        console.print(hints.told(exercise, hint))
+    return DONE
+
+
+def _reset(arguments: argparse.Namespace) -> int:
+    the_lab, folder = _at_hand(arguments)
+    report = reset.reset(the_lab, folder, arguments.exercise)
+    console = Console(highlight=False, soft_wrap=True)
+    for name, kept in report.backups:
+        console.print(Text(f"{folder / name} is reset; yours is kept as {folder / kept}"))
+    for name in report.written:
+        if name not in dict(report.backups):
+            console.print(Text(f"{folder / name} was missing, and is written"))
+    if not report.written:
+        console.print("There was nothing to reset: it is as it was handed out.")
+        return DONE
+    modules = {work.exercise(the_lab, number).module for number in arguments.exercise}
+    for other in the_lab.exercises:
+        if other.module in modules and other.number > max(arguments.exercise):
+            console.print(
+                f"Exercise {other.number} is in the same file and stays; where it uses what was "
+                "taken back, it compiles again once that is written."
+            )
+    return DONE
+
+
+def _pcap(arguments: argparse.Namespace) -> int:
+    the_lab, folder = _at_hand(arguments)
+    packets.show(the_lab, folder, arguments.exercise, Console(highlight=False))
+    return DONE
+
+
+# --- watch ---------------------------------------------------------------------------
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    the_lab, folder = _at_hand(arguments)
+    first = work.exercise(the_lab, arguments.exercise) if arguments.exercise else None
+    options = ["--kernel", arguments.kernel, "--accel", arguments.accel]
+    for name in ("kernel_image", "kernel_build"):
+        if path := getattr(arguments, name):
+            options += [f"--{name.replace('_', '-')}", str(path)]
+    watch.watch(the_lab, folder, Console(highlight=False), first, options)
+    return DONE
