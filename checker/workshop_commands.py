@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 from checker import course, dist, lab, submission
-from checker.desk import editor, lint
+from checker.desk import editor, lint, work
+from checker.desk.work import SKELS
 from checker.errors import InputError
 from vm import kernel as kernels
 
 FULL, PARTIAL = 0, 1
 """Exit statuses: all is well; lint found something."""
-
-SKELS = Path("skels")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +43,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     own.set_defaults(run=_lint)
     for parser in (commands_file, own):
-        parser.add_argument("lab", metavar="LAB")
+        parser.add_argument(
+            "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+        )
         parser.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
 
 
@@ -66,7 +67,7 @@ def _dist(arguments: argparse.Namespace) -> int:
 
 
 def _editor(arguments: argparse.Namespace) -> int:
-    the_lab = lab.load(arguments.lab)
+    the_lab = work.lab(arguments.lab, arguments.submission)
     folder = arguments.submission or SKELS / the_lab.name
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}: `make skels LAB={the_lab.name}` writes it.")
@@ -79,7 +80,7 @@ def _editor(arguments: argparse.Namespace) -> int:
 
 
 def _lint(arguments: argparse.Namespace) -> int:
-    the_lab = lab.load(arguments.lab)
+    the_lab = work.lab(arguments.lab, arguments.submission)
     folder = arguments.submission or SKELS / the_lab.name
     given = submission.read(the_lab, folder)
     found = lint.remarks(the_lab, given, kernels.stock())
