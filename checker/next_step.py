@@ -188,8 +188,8 @@ _REPORTED = (
     (
         "lockdep",
         "spin_lock_bh",
-        "Take spin_lock_bh() and spin_unlock_bh() for this lock outside softirqs; begin at the "
-        "line named.",
+        "Take spin_lock_bh() and spin_unlock_bh() for this lock outside softirqs; begin at "
+        "{place}.",
     ),
     (
         "lockdep",
