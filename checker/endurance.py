@@ -108,7 +108,7 @@ def reload(
     functions of the kernel that match *ignore* are another exercise's business.
     """
     interrupt = waiting == "interrupt"
-    where = "where init fails" if interrupt else "in exit"
+    where = "Where init fails" if interrupt else "In exit"
     before, *done = _rounds(module, times, _HOW[waiting])
     every = leaks_of(module, done[-1].stacks)
     own = [leak for leak in every if not leak.of(ignore)]
@@ -152,7 +152,7 @@ def use(module: Module, action: Callable[[], object], what: str, times: int) -> 
             f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
             expected="what is allocated for one use is freed at its end",
             actual="\n".join(f"{k.count} times: {k}" for k in leaks),
-            hint=_give_back(leaks, "at the end of each use, errors included"),
+            hint=_give_back(leaks, "At the end of each use, errors included"),
         )
 
 
@@ -214,14 +214,14 @@ def error_paths(
                 f"{when} {told}.",
                 expected="init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
-                hint=_give_back(leaks[one.number], "where init fails"),
+                hint=_give_back(leaks[one.number], "Where init fails"),
             )
 
 
 def _give_back(leaks: list[Leak], where: str) -> str:
     """Return the next step for what was not given back."""
     place = next((leak.place for leak in leaks if leak.place), "")
-    return f"Give back {where} what {f'{place} gets' if place else 'init has got'}."
+    return f"{where}, give back what {f'{place} gets' if place else 'init has got'}."
 
 
 def hold_major(module: Module, number: int) -> None:

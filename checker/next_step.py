@@ -175,21 +175,27 @@ _REPORTED = (
     ),
     (
         "atomic-sleep",
-        "rcu_read_lock",
-        "Take rcu_read_unlock() before {place}, or do not sleep there.",
+        "between rcu_read_lock()",
+        "Take at {place} what does not sleep, as GFP_ATOMIC for memory or a spinlock for a mutex: "
+        "a netfilter hook is called under rcu_read_lock().",
     ),
     (
         "atomic-sleep",
         "",
         "Take at {place} what does not sleep: GFP_ATOMIC for memory, a spinlock for a mutex.",
     ),
-    ("rcu", "may sleep", "Call rcu_read_unlock() before what sleeps at {place}."),
+    (
+        "rcu",
+        "between rcu_read_lock()",
+        "Take at {place} what does not sleep, as GFP_ATOMIC for memory or a spinlock for a mutex: "
+        "a netfilter hook is called under rcu_read_lock().",
+    ),
     ("rcu", "", "Put rcu_read_lock() and rcu_read_unlock() around what {place} reads."),
     (
         "lockdep",
         "spin_lock_bh",
-        "Take spin_lock_bh() and spin_unlock_bh() for this lock outside softirqs; begin at the "
-        "line named.",
+        "Take spin_lock_bh() and spin_unlock_bh() for this lock outside softirqs; begin at "
+        "{place}.",
     ),
     (
         "lockdep",

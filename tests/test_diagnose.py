@@ -70,7 +70,8 @@ def test_line_that_tells_nothing(diagnose: ModuleType, logged: str) -> None:
 def test_lines_of_every_packet(diagnose: ModuleType) -> None:
     """More than one line for each end are the flags; other lines beside the right one are not."""
     assert "syn is set" in _connection(diagnose, MINE, ANSWER, MINE)
-    assert "syn is set" in _connection(diagnose, MINE, MINE)
+    assert "syn is set" in _connection(diagnose, MINE, MINE, MINE)
+    assert "Register one hook" in _connection(diagnose, MINE, MINE)
     assert "are nobody's" in _connection(diagnose, MINE, "127.188.213.41:25719")
 
 

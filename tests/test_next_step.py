@@ -129,6 +129,7 @@ def test_a_report_without_a_place() -> None:
         ("kasan", "f() writes 1 byte outside the memory", "Count the bytes"),
         ("lockdep", "for ever; use spin_lock_bh() there.", "Take spin_lock_bh()"),
         ("lockdep", "they are taken the other way round", "one order"),
+        ("rcu", "f() calls g(), which may sleep, between rcu_read_lock() and", "GFP_ATOMIC"),
         ("taint", "The module m has the license 'x'", "MODULE_LICENSE"),
     ],
 )

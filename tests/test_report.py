@@ -185,6 +185,18 @@ def test_terminal_compile_error_once() -> None:
     assert "Begin at 1-2-netfilter/kernel/filter.c:63." in words(text)
 
 
+def test_what_stops_every_check_stops_the_health_too() -> None:
+    """That nobody looked at the kernel's health does not make a compile error one of some."""
+    grade = load("compile-error")
+    first, *rest = grade.exercises
+    message = f"{first.checks[0].id} did not pass"
+    update = {"id": "1.healthy", "status": "skip", "message": message}
+    health = first.checks[0].model_copy(update=update)
+    first = first.model_copy(update={"checks": (*first.checks, health)})
+    text = report(grade.model_copy(update={"exercises": (first, *rest)}))
+    assert "failed: every check of exercises 1 and 2" in text
+
+
 def test_terminal_same_reason_of_some_checks() -> None:
     """Where only some checks share a reason, the first is told and the others are counted."""
     exercise = load("skeleton").exercises[0]

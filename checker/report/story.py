@@ -72,8 +72,12 @@ def reasons(grade: Grade) -> list[list[CheckResult]]:
 
 
 def stops(group: list[CheckResult], exercise: ExerciseResult) -> bool:
-    """Say whether the one reason of *group* stops every check of *exercise*."""
-    return len(group) > 1 and all(check in group for check in exercise.checks)
+    """Say whether the one reason of *group* stops every check of *exercise*.
+
+    The kernel's health is left out: no guest runs it, and it waits for the first one.
+    """
+    tried = (check for check in exercise.checks if check.id != f"{exercise.number}.healthy")
+    return len(group) > 1 and all(check in group for check in tried)
 
 
 def waiting(grade: Grade) -> dict[str, str]:

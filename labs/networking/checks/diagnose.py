@@ -68,8 +68,13 @@ def connection(client: End, server: End, logged: Sequence[str], *, log: str, arr
         return ACCEPT if mine or not logged else _line(client, server, logged[0]) or ACCEPT
     if not logged:
         return (
-            "Is TODO 1 filled in, and the hook registered, for PF_INET at NF_INET_LOCAL_OUT? "
-            "A pr_info() as its first line shows whether it is called at all."
+            "Is TODO 1 filled in, and the hook registered for PF_INET at NF_INET_LOCAL_OUT? "
+            "A pr_info() in the hook's first line shows whether it is called at all."
+        )
+    if len(mine) == len(logged) == 2:
+        return (
+            "Register one hook, at NF_INET_LOCAL_OUT: the packet is logged where it leaves, and "
+            "once more where it comes in."
         )
     if mine and set(logged) <= {str(client), str(server)}:
         return FLAGS
