@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
 
     desk_commands.add(commands, _number, _kernel_options)
     class_commands.add(commands, _number, lambda: _build_debug(update=False))
-    workshop_commands.add(commands)
+    workshop_commands.add(commands, lambda: _announce(_note))
 
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
     host.add_argument("--time", action="store_true", help="start a guest, too, and time it")
@@ -311,6 +311,10 @@ def _announce(say: Callable[[str], None]) -> None:
     logger.handlers = [Handler()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from checker import course, dist, lab, submission
@@ -17,8 +19,10 @@ FULL, PARTIAL = 0, 1
 """Exit statuses: all is well; lint found something."""
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the parsers."""
+def add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], announce: Callable[[], None]
+) -> None:
+    """Add the parsers; *announce* lets what takes long be told on stderr."""
     archive = commands.add_parser(
         "dist", help="make the archive that students get: no solutions, no hidden checks"
     )
@@ -37,12 +41,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     commands_file = commands.add_parser(
         "editor", help="write compile_commands.json, so that clangd finds the kernel's headers"
     )
-    commands_file.set_defaults(run=_editor)
     own = commands.add_parser(
         "lint", help="say what gcc W=1, sparse and checkpatch think of a student's files"
     )
-    own.set_defaults(run=_lint)
-    for parser in (commands_file, own):
+
+    def announced(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+        announce()
+        return run(arguments)
+
+    for parser, run in ((commands_file, _editor), (own, _lint)):
+        parser.set_defaults(run=functools.partial(announced, run))
         parser.add_argument(
             "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
         )

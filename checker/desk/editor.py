@@ -88,9 +88,12 @@ def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
         for path in (root, *root.rglob("*")):
             sandbox.own(path)
         argv = sandbox.argv(kernel.make(_INSIDE, len(lab.modules)))
-        done = subprocess.run(
-            argv, check=False, capture_output=True, text=True, timeout=build.WALL_SECONDS
-        )
+        try:
+            done = subprocess.run(
+                argv, check=False, capture_output=True, text=True, timeout=build.WALL_SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
         if done.returncode:
             raise VMError(f"Nothing compiles on this host.\n{done.stdout}{done.stderr}")
         found = {}
