@@ -17,8 +17,9 @@ check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
 skels: setup ## write what students start from; STEP=2 has exercise 1 solved, FORCE=1 keeps backups
 	@$(KNETLAB) skeleton $(LAB) $(if $(STEP),--step $(STEP)) $(if $(FORCE),--force)
 
-console: setup ## a shell in a guest, with your modules and the test scripts at hand
-	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)')
+console: setup ## a shell in a guest with your modules; GDB=1 lets gdb in, AT_FAILURE=1 where a check failed
+	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(GDB),--gdb) \
+		$(if $(AT_FAILURE),--at-failure $(filter-out 1,$(AT_FAILURE)))
 
 kernel: setup ## fetch the guest's kernel into the cache; NAME=debug builds the one that sees more
 	@[ "$(NAME)" != debug ] || tools/setup.sh kernel
