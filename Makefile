@@ -33,9 +33,9 @@ pcap: setup ## the packets of the last run as tables and files; EX=1 only those 
 skels: setup ## write what students start from; STEP=2 has exercise 1 solved, FORCE=1 keeps backups
 	@$(KNETLAB) skeleton $(lab) $(if $(STEP),--step $(STEP)) $(if $(FORCE),--force)
 
-console: setup ## a shell in a guest, with your modules and the test scripts at hand
-	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') \
-		$(if $(GDB),--gdb) $(if $(AT_FAILURE),--at-failure) $(ARGS)
+console: setup ## a shell in a guest with your modules; GDB=1 lets gdb in, AT_FAILURE=1 where a check failed
+	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(GDB),--gdb) \
+		$(if $(AT_FAILURE),--at-failure $(filter-out 1,$(AT_FAILURE))) $(ARGS)
 
 kernel: setup ## fetch the guest's kernel into the cache; NAME=debug builds the one that sees more
 	@[ "$(NAME)" != debug ] || tools/setup.sh kernel

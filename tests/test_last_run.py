@@ -9,6 +9,7 @@ import pytest
 from classes import grade
 
 from checker.desk import last_run
+from checker.model import SourceFile, Submission
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,19 @@ def test_a_run_is_found_again_by_its_folder_only(tmp_path: Path) -> None:
     assert [p.name for p in last_run.captures(tmp_path / "mine")] == ["1-1.pcap"]
     assert last_run.grade(tmp_path / "other") is None
     assert last_run.captures(tmp_path / "other") == []
+
+
+def test_the_sources_are_kept_as_they_were(tmp_path: Path) -> None:
+    """A file that could not be read is left out; one edited later is kept as it was graded."""
+    files = (
+        SourceFile(path="kernel/a.c", content=b"int a;\n"),
+        SourceFile(path="b.c", content=None, problem="b.c is missing."),
+    )
+    with last_run.keeping(tmp_path / "mine") as kept:
+        last_run.save_sources(kept, Submission(name="mine", path=tmp_path / "mine", files=files))
+        last_run.save(kept, grade("full"))
+    found = [p for p in last_run.sources(tmp_path / "mine").rglob("*") if p.is_file()]
+    assert [(p.name, p.read_bytes()) for p in found] == [("a.c", b"int a;\n")]
 
 
 def test_a_run_that_was_broken_off_leaves_the_one_before(tmp_path: Path) -> None:

@@ -114,9 +114,9 @@ class _Repeat(plugin.Plugin):
         guest = module.guest
         if guest.dead:
             self.trouble = InputError(
-                f"{self.check.id} takes the guest with it, so there is none to look at: {why} "
+                f"{self.check.id} takes the guest with it, so there is none to look at. "
                 f"`make console` has one where you can load {module.name}.ko by hand. "
-                f"The kernel's last lines:\n{module.kernel_says()}"
+                f"{self.check.message}\n{self.check.log}"
             )
             return
         self._capture.suspend_global_capture(in_=True)

@@ -98,28 +98,30 @@ class Desk:
 
     def _update(self, session: guest_console.Session) -> str:
         given = submission.read(self.lab, self.path)
-        edited = {file.path for file in given.files} - {
-            file.path for file in given.files if file in self.given.files
-        }
-        modules = frozenset(
-            module.name
+        edited = {file.path for file in given.files if file not in self.given.files}
+        modules = [
+            module
             for module in self.lab.modules
             if any(f"{module.folder}/{name}" in edited for name in module.sources)
-        )
+        ]
         if not modules:
             session.say(f"Nothing in {self.path} was edited since the last build.\n")
             return "0"
-        new = building.build(self.lab, given, self.kernel, only=modules)
-        for path, file in grading.ko_files(self.lab, new).items():
-            session.put(f"/lab/{path}", file.content)
-            session.say(f"new: {path}\n")
+        names = frozenset(module.name for module in modules)
+        new = building.build(self.lab, given, self.kernel, only=names)
+        built = []
+        for module in modules:
+            if ko := new.module(module.name).ko:
+                path = f"{module.folder}/{module.name}.ko"
+                session.put(f"/lab/{path}", ko)
+                session.say(f"new: {path}\n")
+                built.append(module.name)
         self.given = given
-        kept = (old for old in self.made.modules if old.module not in modules)
+        kept = (old for old in self.made.modules if old.module not in names)
         self.made = Build(modules=(*kept, *new.modules))
-        session.say(self.unbuilt(modules))
+        session.say(self.unbuilt(names))
         if self.gdb:
             debugger.write_modules(session.guest, self.made)
-        built = [module.module for module in new.modules if module.ko is not None]
         return " ".join([str(int(len(built) < len(modules))), *built])
 
     def serve(self, guest: Guest, greeting: str) -> int:

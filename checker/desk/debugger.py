@@ -26,6 +26,9 @@ from vm.guest import Guest
 from vm.kernel import Kernel
 from vm.machine import INSIDE
 
+KALLSYMS_SECONDS = 120
+"""What reading /proc/kallsyms may take, on a busy host and in real time; else it is one or two."""
+
 _IN_GDB = Path(__file__).with_name("in_gdb.py")
 
 
@@ -53,7 +56,8 @@ def start(guest: Guest, made: Build, sources: Path) -> str:
     if not (folder / "run" / "gdb").exists():
         raise VMError(f"QEMU opens no gdb stub: {said}.")
     write_modules(guest, made)
-    known = guest.run(["/bin/grep", "-E", r" (do_init_module|modules)$", "/proc/kallsyms"]).text
+    wanted = ["/bin/grep", "-E", r" (do_init_module|modules)$", "/proc/kallsyms"]
+    known = guest.run(wanted, deadline=KALLSYMS_SECONDS).text
     addresses = {name: int(address, 16) for address, _, name in map(str.split, known.splitlines())}
     (folder / "kernel.json").write_text(json.dumps(addresses))
     # a kernel that is somewhere else at each boot has other addresses
@@ -90,7 +94,7 @@ def _write_names(guest: Guest, folder: Path) -> None:
     No kernel here comes with a vmlinux that has symbols; the guest's own knows them.
     """
     script = "grep -i '^[0-9a-f]* t [^[]*$' /proc/kallsyms | gzip -1"
-    packed = guest.run(["/bin/sh", "-c", script], deadline=120).out
+    packed = guest.run(["/bin/sh", "-c", script], deadline=KALLSYMS_SECONDS).out
     try:
         rows = [row.split() for row in gzip.decompress(packed).decode().splitlines()]
     except (OSError, EOFError, zlib.error) as error:
