@@ -270,7 +270,7 @@ def bad_pointer(error: str, value: int) -> str:
 def unknown_command(error: str, value: int) -> str:
     """Tell why an unknown command gets *error* ("" for none), or the return value *value*."""
     if error:
-        return f"Return -ENOTTY in default: it is what no such ioctl is called, not {error}."
+        return f"Return -ENOTTY in default, not {error}: it says that the device has no such ioctl."
     if value == 25:  # ENOTTY
         return "Return -ENOTTY, with a minus: a positive number is no error to an ioctl's caller."
     return "Look at cmd first: whatever is not MY_IOCTL_FILTER_ADDRESS gets -ENOTTY."
