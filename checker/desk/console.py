@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 from rich.console import Console
@@ -161,16 +162,20 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
     given = submission.read(lab, path)
     say = terminal()
     say.print("building the modules")
-    desk = Desk(lab, path, given, kernel, gdb=gdb)
-    say.print(desk.unbuilt(), end="")
     config = Config(kernel, image.initramfs(kernel), image.root(), accel=accel, real_time=True)
-    files = {**grading.guest_files(lab, for_person=True), **grading.ko_files(lab, desk.made)}
-    greeting = (
-        f"A guest with Linux {kernel.release}; what its kernel logs appears here. In /lab:\n"
-        f"{listing(files)}{KEYS}"
-    )
-    with snapshot.guest(config, files) as guest:
-        return desk.serve(guest, greeting)
+    files = grading.guest_files(lab, for_person=True)
+    with ThreadPoolExecutor(1) as pool:
+        built = pool.submit(Desk, lab, path, given, kernel, gdb=gdb)
+        with snapshot.guest(config, files) as guest:  # it is there before the modules are
+            desk = built.result()
+            modules = grading.ko_files(lab, desk.made)
+            guest.unpack(modules)
+            say.print(desk.unbuilt(), end="")
+            greeting = (
+                f"A guest with Linux {kernel.release}; what its kernel logs appears here. "
+                f"In /lab:\n{listing([*files, *modules])}{KEYS}"
+            )
+            return desk.serve(guest, greeting)
 
 
 def listing(files: Iterable[str]) -> str:
