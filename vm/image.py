@@ -1,4 +1,4 @@
-"""What a guest boots besides its kernel: the initramfs, the root file system, the payload disk.
+"""What a guest boots besides its kernel: the initramfs, the root file system, its files.
 
 Everything is made without root: packages are unpacked, ``mke2fs -d`` makes the
 file systems, qemu-img keeps the root file system as qcow2.
@@ -7,7 +7,6 @@ file systems, qemu-img keeps the root file system as qcow2.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import stat
 import tarfile
@@ -32,9 +31,6 @@ _LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64")
 _LOADER = "lib64/ld-linux-x86-64.so.2"
 _FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib", "lib", "lib64", "dev", "proc", "sys")
 _MOUNT_POINTS = ("tmp", "run", "root", "lab", "etc", "var/tmp", "mnt")
-
-PAYLOAD_SIZE = 16 << 20
-"""Bytes that the files of a guest may have together."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +147,7 @@ def _make_root(folder: Path) -> None:
                 link.symlink_to("busybox")
         _compile_agent(target / "sbin/agent")
         (target / "sbin/tool").symlink_to("agent")
-        for script in ("rc", "shell"):
-            shutil.copy(_INIT / script, target / "etc" / script)
+        shutil.copy(_INIT / "rc", target / "etc/rc")
         # tcpdump becomes a user of its name, or refuses
         (target / "etc/passwd").write_text(
             "root::0:0:root:/root:/bin/sh\ntcpdump:x:100:100::/tmp:/bin/false\n"
@@ -194,15 +189,3 @@ def archive(files: Mapping[str, PayloadFile]) -> bytes:
             member.mode = 0o755 if file.executable else 0o644
             tar.addfile(member, io.BytesIO(file.content))
     return packed.getvalue()
-
-
-def write_payload(files: Mapping[str, PayloadFile], target: Path) -> None:
-    """Make the raw disk *target* of a console's guest: a tar archive of *files*.
-
-    Raises VMError when they are more than the disk holds.
-    """
-    packed = archive(files)
-    if len(packed) > PAYLOAD_SIZE:
-        raise VMError(f"The guest's files are {len(packed)} bytes; its disk holds {PAYLOAD_SIZE}.")
-    target.write_bytes(packed)
-    os.truncate(target, PAYLOAD_SIZE)

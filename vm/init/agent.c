@@ -40,7 +40,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -673,23 +672,9 @@ static void stage_one(void)
 	die("/sbin/agent");
 }
 
-/* Is the guest to be a shell on its console, and not served by the host? */
-static int has_shell_option(void)
-{
-	char line[4096] = "";
-	FILE *f = fopen("/proc/cmdline", "re");
-
-	if (f && !fgets(line, sizeof(line), f))
-		line[0] = '\0';
-	if (f)
-		fclose(f);
-	return !!strstr(line, "knetlab.shell");
-}
-
 int main(int argc, char **argv)
 {
 	static char *const rc[] = { "/bin/sh", "/etc/rc", NULL };
-	static char *const shell[] = { "/bin/sh", "/etc/shell", NULL };
 
 	if (argc && strstr(argv[0], "tool"))
 		return tool_main(argc, argv);
@@ -703,10 +688,6 @@ int main(int argc, char **argv)
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/root", 1);
 	must_run(rc);
-	if (has_shell_option()) {
-		must_run(shell);
-		reboot(RB_POWER_OFF);
-	}
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0)
 		die("/dev/kmsg");
