@@ -42,7 +42,12 @@ def of(
         return _AGAIN
     if check.status == "skip":
         return _of_skipped(check, checks)
-    reported = [of_finding(finding) for finding in findings if finding.check == check.id]
+    # that the module is stuck follows from the rest, and is no cause
+    reported = [
+        of_finding(finding)
+        for finding in findings
+        if finding.check == check.id and finding.kind != "stuck-module"
+    ]
     if check.status in ("crash", "timeout"):
         # the last report is the one that its message tells of
         return reported[-1] if reported else _LOST if check.status == "crash" else _LATE

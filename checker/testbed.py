@@ -172,7 +172,9 @@ class Module:
             raise Unmet(
                 f"The module {self.name} cannot be loaded.",
                 expected="insmod succeeds",
-                actual=f"insmod fails with {errno_name(result.value)}",
+                actual=f"insmod is killed by signal {result.value}"
+                if result.how == "signalled"
+                else f"insmod fails with {errno_name(result.value)}",
                 log=self.kernel_says(),
             )
 

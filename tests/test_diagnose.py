@@ -178,7 +178,7 @@ def test_unknown_command(diagnose: ModuleType) -> None:
         (None, "", "Call kernel_listen()"),
         (None, "EADDRNOTAVAIL", "Put htonl() around INADDR_LOOPBACK"),
         (None, "EAFNOSUPPORT", "sin_family"),
-        (None, "EOPNOTSUPP", "SOCK_STREAM"),
+        (None, "ENOTSUP", "SOCK_STREAM"),
     ],
 )
 def test_what_listens(
@@ -270,8 +270,9 @@ def test_datagram_that_is_not_there(
         (4, "it fails with EADDRNOTAVAIL (...)", ""),
         (4, "insmod fails with EADDRNOTAVAIL (...)", "htonl()"),
         (5, "insmod fails with EDESTADDRREQ (...)", "Set msg_name"),
-        (5, "insmod fails with EINVAL (...) at time 2", "Set msg_namelen"),
+        (5, "insmod fails with EINVAL (...) at time 2", "msg_namelen is sizeof"),
         (5, "insmod fails with EPIPE (Broken pipe)", "SOCK_DGRAM"),
+        (5, "insmod is killed by signal 13", "SOCK_DGRAM"),
         (5, "rmmod fails with EBUSY (...)", "module_exit()"),
         (1, "rmmod fails with EAGAIN (...)", "module_put()"),
         (5, "insmod fails with EXDEV (...)", ""),

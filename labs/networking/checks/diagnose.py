@@ -489,7 +489,7 @@ _LOAD_ERRORS = {
     "a socket that does not listen cannot accept, and insmod fails with EINVAL.",
     (
         3,
-        "EOPNOTSUPP",
+        "ENOTSUP",
     ): "Create the socket with SOCK_STREAM and IPPROTO_TCP: a datagram socket cannot listen.",
     (
         3,
@@ -502,8 +502,8 @@ _LOAD_ERRORS = {
     ): "Give kernel_accept() the socket that listens, and look at kernel_listen()'s error.",
     (5, "EDESTADDRREQ"): "Set msg_name to the address of the destination, and msg_namelen to its "
     "size: nobody says where the datagram goes.",
-    (5, "EINVAL"): "Set msg_namelen to sizeof(struct sockaddr_in), and the same for kernel_bind(): "
-    "the size of a pointer is too short for an address.",
+    (5, "EINVAL"): "Look at the addresses: s_addr is htonl(INADDR_LOOPBACK), as nothing goes from "
+    "127.0.0.1 to 1.0.0.127, and msg_namelen is sizeof(struct sockaddr_in).",
     (5, "EAFNOSUPPORT"): "Set sin_family to AF_INET in both addresses.",
     (
         5,
@@ -516,12 +516,15 @@ _LOAD_ERRORS = {
         "EPIPE",
     ): "Create the socket with SOCK_DGRAM and IPPROTO_UDP: a stream socket sends nothing "
     "before it is connected.",
-    (5, "ENOTCONN"): "Create the socket with SOCK_DGRAM and IPPROTO_UDP: a stream socket sends "
+    (5, "signal 13"): "Create the socket with SOCK_DGRAM and IPPROTO_UDP: a stream socket sends "
     "nothing before it is connected.",
     (5, "EPROTONOSUPPORT"): "Create the socket with SOCK_DGRAM and IPPROTO_UDP, which go together.",
     (5, "EFAULT"): "Set iov_base to the message and iov_len to its length, and count one kvec.",
 }
-"""Exercise and errno -> what insmod's error means there."""
+"""Exercise and errno or signal -> what it means there that insmod ends so.
+
+ENOTSUP is the kernel's EOPNOTSUPP, and signal 13 is SIGPIPE.
+"""
 
 _UNLOAD_ERRORS = {
     "EBUSY": "Write module_exit() at the end of the file: a module without it is never unloaded.",
@@ -539,7 +542,9 @@ def load_error(exercise: int, error: str) -> str:
 
 def said_by_tools(exercise: int, actual: str) -> str:
     """Tell what it means that insmod or rmmod fails, where *actual* says that one does."""
-    match = re.search(r"\b(insmod|rmmod) fails with (E[A-Z0-9]+)", actual)
+    match = re.search(
+        r"\b(insmod|rmmod) (?:fails with|is killed by) (E[A-Z0-9]+|signal \d+)", actual
+    )
     if match is None:
         return ""
     if match[1] == "rmmod":
