@@ -17,6 +17,14 @@ SOURCES = (
 """What a student of the networking lab hands in."""
 
 
+ENDLESS = (
+    "#define M0 int x;\n"
+    + "".join(f"#define M{n} {f'M{n - 1} ' * 10}\n" for n in range(1, 10))
+    + "M9\n"
+)
+"""C that keeps the compiler for as long as it has memory: 10^9 declarations."""
+
+
 class Student:
     """A folder with a copy of the solution's sources, to be spoilt by a test."""
 

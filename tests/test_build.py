@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import SOLUTION, Student
+from support import ENDLESS, SOLUTION, Student
 
 from checker import build, submission
 from checker.model import Lab, ModuleBuild
@@ -194,8 +194,10 @@ def test_late_compiler_is_stopped(
     student: Make, compile_module: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A compiler that is not done in time is stopped, with a sentence."""
-    monkeypatch.setattr(build, "WALL_SECONDS", 0.05)
-    made = compile_module(student("una"), "udp_sock")
+    monkeypatch.setattr(build, "WALL_SECONDS", 2)
+    una = student("una")
+    una.replace("udp_sock.c", "#include <linux/in.h>", f"#include <linux/in.h>\n{ENDLESS}")
+    made = compile_module(una, "udp_sock")
     assert made.ko is None
     assert "was stopped after" in made.message
 
