@@ -145,7 +145,7 @@ def test_terminal_skeleton_is_short() -> None:
         assert not any(check.message in words(text) for check in failed)
     assert text.count("  Next:  ") == 1
     assert words(text).count("What to do first") == 1
-    assert words(text).endswith("Then check again; --exercise 1 tries only this exercise.")
+    assert words(text).endswith("Then check again; `make check EX=1` tries only this exercise.")
 
 
 def test_terminal_verbose_tells_all() -> None:

@@ -35,7 +35,7 @@ def show(lab: Lab, folder: Path, console: Console) -> None:
         table.add_row(
             str(exercise.number),
             Text(exercise.title, "bold" if exercise == at else ""),
-            Text(", ".join(f"{module.folder}/{name}" for name in module.sources)),
+            Text(", ".join(module.sources)),
             f"{points(reached.score if reached else 0)} of "
             f"{points(reached.max_score if reached else exercise.points)}",
             _state(exercise, kept, edited=exercise.number in stale),

@@ -222,7 +222,7 @@ def _mend(grade: Grade, exercise: ExerciseResult, check: CheckResult) -> str:
         what = f'make this true in exercise {exercise.number}: "{title}".'
     place = where(grade, check)
     begin = f" Begin at {place}." if place else ""
-    then = f"Then check again; --exercise {exercise.number} tries only this exercise."
+    then = f"Then check again; `make check EX={exercise.number}` tries only this exercise."
     return f"What to do first: {what}{begin} {then}"
 
 

@@ -236,8 +236,10 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
         first = same[0]
         where = f" at {one_line(first.location)}" if first.location else ""
         checks = ", ".join(one_line(finding.check) for finding in same if finding.check)
-        line = Text.assemble((one_line(first.kind), "bold red"), ": ", one_line(first.summary))
-        yield _indented(line.append(where + (f", during {checks}" if checks else "")), 2)
+        place = where + (f", during {checks}" if checks else "")
+        summary = one_line(first.summary)
+        line = Text.assemble((one_line(first.kind), "bold red"), ": ")
+        yield _indented(line.append(summary.rstrip(".") + place if place else summary), 2)
         if verbose and first.report:
             yield _indented(Text(fold(first.report)), 4)
     if len(shown) < len(found):
