@@ -157,6 +157,8 @@ def build(
     def alone(module: Module) -> ModuleBuild:
         return build_module(lab, module, submission, kernel)
 
+    if jobs == 1:  # a Dask worker's process may have no children of multiprocessing's
+        return Build(modules=tuple(map(alone, wanted)))
     # processes, not threads: whoever stops the run need not wait for the compiler
     done: dict[str, ModuleBuild] = {}
     with contextlib.closing(pool.each(alone, wanted, jobs, method="fork")) as team:

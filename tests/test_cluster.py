@@ -44,12 +44,13 @@ def start(stack: ExitStack, folder: Path, *arguments: str) -> subprocess.Popen[s
 
 @pytest.fixture
 def workers(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
-    """A scheduler's address and two workers of it, each a process with one thread."""
+    """A scheduler's address and two workers with one thread each, the second with a nanny."""
     file = tmp_path / "scheduler.json"
     with ExitStack() as stack:
         start(stack, tmp_path, "scheduler", "--port", "0", "--scheduler-file", str(file))
-        options = ("--nthreads", "1", "--no-nanny", "--scheduler-file", str(file))
-        pair = [start(stack, tmp_path, "worker", *options) for _ in range(2)]
+        options = ("--nthreads", "1", "--scheduler-file", str(file))
+        # a nanny's worker is a daemonic process: multiprocessing lets it have no children
+        pair = [start(stack, tmp_path, "worker", *options, n) for n in ("--no-nanny", "--nanny")]
         found = re.search(r"tcp://[\d.:]+", file.read_text())
         assert found
         yield found[0], pair
