@@ -72,7 +72,7 @@ class Terminal:
             left = deadline - time.monotonic()
             ready = select.select([self._fd], [], [], max(left, 0))[0]
             assert ready, f"no {text!r} in:\n{self.seen}"
-            part = os.read(self._fd, 65536).decode(errors="replace").replace("\r\n", "\n")
+            part = os.read(self._fd, 65536).decode(errors="replace").replace("\r", "")
             self.seen += part
             self._read += part
         before, _, self._read = self._read.partition(text)
