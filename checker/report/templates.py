@@ -7,12 +7,14 @@ texts by their hashes and nothing else, so that a mistake in escaping still runs
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from checker.report import story, text
 
@@ -33,11 +35,18 @@ def environment() -> Environment:
     )
 
 
+def code(sentence: str) -> Markup:
+    """Return *sentence*, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704
+
+
 _PAGES = environment()
 _PAGES.globals.update(
     words=story.WORDS, tally=story.tally, score=story.score, points=text.points, count=text.count
 )
-_PAGES.filters.update(one_line=text.one_line, fold=lambda log: text.fold(log, LINES, WIDTH))
+_PAGES.filters.update(
+    code=code, one_line=text.one_line, fold=lambda log: text.fold(log, LINES, WIDTH)
+)
 
 
 def render(
