@@ -261,10 +261,10 @@ def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
     text = sheet.decode(arguments.into.read_bytes(), name)
     _, _, found = _stored(arguments.folder)
     filled = format_.fill(found, text, arguments.column, name)
+    if not arguments.dry_run:  # first: who reads the lines may go away, as head does
+        arguments.out.write_bytes(filled.text.encode("utf-8"))
     for line in filled.lines():
         _print(line)
-    if not arguments.dry_run:
-        arguments.out.write_bytes(filled.text.encode("utf-8"))
     return FULL
 
 

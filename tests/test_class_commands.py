@@ -134,6 +134,24 @@ def test_gradebook_is_filled_and_the_download_kept(
     assert ",100," in changed[0]
 
 
+def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Path) -> None:
+    """`knetlab export moodle ... | head -1` fills the file in like any other."""
+    book, filled = tmp_path / "book.csv", tmp_path / "filled.csv"
+    book.write_text(MOODLE)
+    argv = [sys.executable, "-m", "checker", "export", "moodle", "--from", str(graded)]
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "w") as gone:
+        subprocess.run(
+            [*argv, "--into", str(book), "--out", str(filled)],
+            cwd=ROOT,
+            check=False,
+            stdout=gone,
+            stderr=subprocess.DEVNULL,
+        )
+    assert ",100," in filled.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
