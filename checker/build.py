@@ -38,7 +38,8 @@ ROOM = 8 << 20
 
 LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=2048)
 
-_INSIDE = "/build"
+INSIDE = "/build"
+"""Where the modules' folder lies in the sandbox."""
 
 _STARTED = "knetlab: the sandbox has started"
 """What the command prints before the compiler; without it the failure is the sandbox's."""
@@ -221,26 +222,28 @@ def lay_out(lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], root
         path.write_bytes(content)
 
 
+def sandbox(root: Path, kernel: Kernel) -> Sandbox:
+    """Return where make builds what lies below *root*, which it sees as INSIDE and may write to."""
+    box = Sandbox(read_only=dict(kernel.build_mounts), writable={root: INSIDE}, limits=LIMITS)
+    for path in (root, *root.rglob("*")):
+        box.own(path)
+    return box
+
+
 def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleBuild]:
     started = time.monotonic()
-    sandbox = Sandbox(
-        read_only=dict(kernel.build_mounts),
-        writable={root: _INSIDE},
-        limits=LIMITS,
-    )
-    for path in (root, *root.rglob("*")):
-        sandbox.own(path)
-    commands = [f"echo {_STARTED}", shlex.join(kernel.make(_INSIDE, len(modules)))]
+    box = sandbox(root, kernel)
+    commands = [f"echo {_STARTED}", shlex.join(kernel.make(INSIDE, len(modules)))]
     # a guest loads the module without its debug information, which is 30 times the rest
     commands += [
-        f"strip --strip-debug -o {_INSIDE}/{m.name}.stripped {_INSIDE}/{m.folder}/{m.name}.ko"
+        f"strip --strip-debug -o {INSIDE}/{m.name}.stripped {INSIDE}/{m.folder}/{m.name}.ko"
         for m in modules
     ]
     log = root.parent / "output"
     with log.open("wb") as out:
         try:
             done = subprocess.run(
-                sandbox.argv(["/bin/sh", "-c", " && ".join(commands)]),
+                box.argv(["/bin/sh", "-c", " && ".join(commands)]),
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -293,7 +296,7 @@ def _tidy(log: Path) -> tuple[bool, str]:
     """
     with log.open("rb") as f:
         text = f.read(OUTPUT_LIMIT).decode(errors="replace")
-    lines = text.replace(f"{_INSIDE}/", "").splitlines()
+    lines = text.replace(f"{INSIDE}/", "").splitlines()
     chatter = re.compile(r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs")
     chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
     begun = lines[:1] == [_STARTED]

@@ -72,7 +72,7 @@ def _grade(arguments: argparse.Namespace) -> int:
         if arguments.course and arguments.course.resolve() != (arguments.out / RULES).resolve():
             shutil.copyfile(arguments.course, arguments.out / RULES)
         progress = stack.enter_context(Progress(Console(stderr=True, highlight=False)))
-        _run(store, on, found, runner, progress, which=arguments)
+        _run(store, the_lab, on, found, runner=runner, progress=progress, which=arguments)
         troubles = store.troubles()
         finished = _write_pages(store, rules, the_lab)
     _tell(arguments.out, finished, troubles)
@@ -83,15 +83,15 @@ def _grade(arguments: argparse.Namespace) -> int:
 
 def _run(
     store: Store,
+    the_lab: Lab,
     on: Kernel,
     found: Intake,
+    *,
     runner: batch.Runner,
     progress: Progress,
-    *,
     which: argparse.Namespace,
 ) -> None:
     """Note what was handed in, and grade of it what *which* asks for."""
-    the_lab = lab.load(store.lab)
     chosen = batch.only(found.students, which.only)
     for student in found.students:
         store.add_student(student)

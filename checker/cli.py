@@ -329,7 +329,7 @@ def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> No
 def _console(arguments: argparse.Namespace) -> int:
     the_lab = work.lab(arguments.lab, arguments.submission)
     path = arguments.submission or SKELS / the_lab.name
-    _announce(lambda text: print(text, file=sys.stderr))
+    _announce(_note)
     if arguments.at_failure is None:
         kernel = _chosen_kernel(arguments)
         return console.run(the_lab, path, kernel, accel=arguments.accel, gdb=arguments.gdb)

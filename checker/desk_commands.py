@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from checker.desk import hints, overview, packets, progress, reset, watch, work
+from checker.desk import hints, overview, packets, progress, reset, work
 from checker.model import Exercise, Lab
 
 DONE = 0
@@ -140,5 +140,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     for name in ("kernel_image", "kernel_build"):
         if path := getattr(arguments, name):
             options += [f"--{name.replace('_', '-')}", str(path)]
+    from checker.desk import watch  # noqa: PLC0415 - no other command needs watchfiles
+
     watch.watch(the_lab, folder, Console(highlight=False), first, options)
     return DONE

@@ -17,6 +17,7 @@ import io
 import re
 import subprocess
 import tarfile
+import tomllib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,14 +27,11 @@ from string import Template
 
 from checker import plugin, skeleton
 from checker.errors import InputError, LabError
-from checker.lab import require_solution
+from checker.lab import ROOT, require_solution
 from checker.model import Lab
 from checker.plugin import Spec
 from vm import tools
 from vm.errors import VMError
-
-ROOT = Path(__file__).parent.parent
-"""Where this copy of knetlab lies."""
 
 ENGINE = (
     *("checker/*", "vm/*", "tools/setup.sh", "Makefile", "pyproject.toml", ".gitignore"),
@@ -190,8 +188,8 @@ def _read(name: str) -> File:
 
 
 def _version() -> str:
-    found = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    return found[1] if found else "0"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 def _git(*arguments: str) -> str:

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from checker import grading, lab
 from checker.desk import last_run
+from checker.lab import ROOT
 from vm import cache, debug_kernel, kernel, sandbox, snapshot, tools
 from vm.errors import MissingTool, VMError
 
@@ -40,9 +41,6 @@ MEMORY = 1 << 30
 
 BUILD_MINUTES = 16
 """Minutes of one core that building the debug kernel took where this was measured."""
-
-ROOT = Path(__file__).parent.parent
-"""Where this copy of knetlab lies."""
 
 SETTINGS = Path("/proc/sys")
 

@@ -15,7 +15,10 @@ from checker.errors import InputError, LabError
 from checker.model import Lab
 
 # never the working folder's own labs/: in a student's checkout that would be their checks
-LABS = Path(os.environ.get("KNETLAB_LABS") or Path(__file__).parent.parent / "labs").absolute()
+ROOT = Path(__file__).parent.parent
+"""Where this copy of knetlab lies."""
+
+LABS = Path(os.environ.get("KNETLAB_LABS") or ROOT / "labs").absolute()
 
 
 def names(folder: Path = LABS) -> list[str]:

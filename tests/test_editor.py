@@ -50,20 +50,25 @@ def written(request: pytest.FixtureRequest, lab: Lab, desk: Path) -> Path:
     return desk
 
 
+def compiled(entry: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """Have gcc read the file of *entry* by its command, on the host."""
+    words = entry["arguments"]
+    assert isinstance(words, list)
+    return subprocess.run(
+        [*words, "-fsyntax-only"],
+        cwd=str(entry["directory"]),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_the_commands_compile_every_file_as_they_stand(written: Path) -> None:
     """Run by gcc on the host, where the sandbox's paths mean nothing, none finds an error."""
     found = entries(written)
     assert found.keys() == FILES
     for entry in found.values():
-        words = entry["arguments"]
-        assert isinstance(words, list)
-        done = subprocess.run(
-            [*words, "-fsyntax-only"],
-            cwd=str(entry["directory"]),
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = compiled(entry)
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -73,15 +78,7 @@ def test_a_mistake_is_still_one(lab: Lab, desk: Path, stock_kernel: Kernel) -> N
     source.write_text(source.read_text().replace("kernel_bind(sock,", "kernel_bind(&sock,"))
     editor.write(lab, stock_kernel, desk)
     entry = entries(desk)["5-udp-sock/udp_sock.c"]
-    words = entry["arguments"]
-    assert isinstance(words, list)
-    done = subprocess.run(
-        [*words, "-fsyntax-only"],
-        cwd=str(entry["directory"]),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = compiled(entry)
     assert done.returncode
     assert re.search(
         r"udp_sock\.c:\d+:\d+: error: passing argument 1 of .kernel_bind.", done.stderr

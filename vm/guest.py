@@ -252,20 +252,24 @@ class Guest:
                 raise self._hung()
             ready, _, _ = select.select([self.machine.agent], [], [], min(0.2, left))
             if ready:
-                try:
-                    data = self.machine.agent.recv(1 << 16)
-                except OSError:
-                    data = b""
-                if not data:
-                    raise self._crashed()
-                taken += len(data)
+                taken += self._fill()
                 if taken > MAX_BYTES_PER_COMMAND:
                     raise self._crashed("the guest sent more than a command can answer")
-                self._buffer += data
             elif "GUEST_PANICKED" in self.machine.events and self.machine.wait_end(5):
                 raise self._crashed()
             elif "SUSPEND" in self.machine.events:
                 raise self._crashed("the guest put itself to sleep")
+
+    def _fill(self) -> int:
+        """Wait for bytes from the guest and return how many came; GuestCrashed at its end."""
+        try:
+            data = self.machine.agent.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            raise self._crashed()
+        self._buffer += data
+        return len(data)
 
     def _whole_frames(self) -> Iterator[tuple[str, int, bytes]]:
         """Take the frames out of the buffer that are there to their last byte."""
@@ -429,13 +433,7 @@ class Guest:
 
         Raises GuestCrashed at its end.
         """
-        try:
-            data = self.machine.agent.recv(1 << 16)
-        except OSError:
-            data = b""
-        if not data:
-            raise self._crashed()
-        self._buffer += data
+        self._fill()
         frames = list(self._whole_frames())
         for frame in frames:
             self._note(*frame)

@@ -20,11 +20,9 @@ from checker import build
 from checker.model import Lab
 from vm.errors import VMError
 from vm.kernel import Kernel
-from vm.sandbox import Sandbox
 
 FILE = "compile_commands.json"
 
-_INSIDE = "/build"
 _WITH_A_PATH = ("-I", "-include", "-isystem")
 _KEPT = (
     *(*_WITH_A_PATH, "-D", "-U", "-std=", "-nostdinc", "-W", "-m64"),
@@ -42,7 +40,10 @@ def compile_commands(lab: Lab, kernel: Kernel, folder: Path) -> list[Command]:
 
     Raises VMError when not even the lab's own files compile against *kernel*.
     """
-    places = {_INSIDE: folder, **{inside: host for host, inside in kernel.build_mounts.items()}}
+    places = {
+        build.INSIDE: folder,
+        **{at: host for host, at in kernel.build_mounts.items()},
+    }
     directory = _on_host(kernel.build, places)
     commands: list[Command] = []
     for source, command in _kbuild_commands(lab, kernel).items():
@@ -82,12 +83,8 @@ def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="knetlab-editor-") as scratch:
         root = Path(scratch) / "build"
         build.lay_out(lab, lab.modules, sources, root)
-        sandbox = Sandbox(
-            read_only=dict(kernel.build_mounts), writable={root: _INSIDE}, limits=build.LIMITS
-        )
-        for path in (root, *root.rglob("*")):
-            sandbox.own(path)
-        argv = sandbox.argv(kernel.make(_INSIDE, len(lab.modules)))
+        sandbox = build.sandbox(root, kernel)
+        argv = sandbox.argv(kernel.make(build.INSIDE, len(lab.modules)))
         try:
             done = subprocess.run(
                 argv, check=False, capture_output=True, text=True, timeout=build.WALL_SECONDS

@@ -27,7 +27,6 @@ SOURCE = "linux-source-6.1"
 """The package whose checkpatch is taken; its rules are those of the kernel that is graded on."""
 
 _SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
-_INSIDE = "/build"
 
 
 @dataclass(frozen=True, order=True)
@@ -66,12 +65,8 @@ def _compile(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[Rema
     """Compile twice: what is new the second time, with the same files, is sparse's."""
     if not modules:
         return []
-    sandbox = Sandbox(
-        read_only=dict(kernel.build_mounts), writable={root: _INSIDE}, limits=build.LIMITS
-    )
-    for path in (root, *root.rglob("*")):
-        sandbox.own(path)
-    make = [*kernel.make(_INSIDE, len(modules)), "-k", "W=1"]
+    sandbox = build.sandbox(root, kernel)
+    make = [*kernel.make(build.INSIDE, len(modules)), "-k", "W=1"]
     found = _run(sandbox, make, "gcc")
     # C=2 checks what is compiled already
     return found + _run(sandbox, [*make, "C=2", "CF=-D__CHECK_ENDIAN__"], "sparse")
@@ -91,7 +86,7 @@ def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
     except subprocess.TimeoutExpired as error:
         raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
     output = done.stdout + done.stderr
-    found = parse(output.replace(f"{_INSIDE}/", ""), tool)
+    found = parse(output.replace(f"{build.INSIDE}/", ""), tool)
     if done.returncode and not found:
         tail = "\n".join(output.splitlines()[-8:])
         raise VMError(f"The compiler failed, and not because of your files.\n{tail}")

@@ -70,10 +70,10 @@ def sources(the_lab: Lab) -> list[str]:
 
 def exercise(the_lab: Lab, number: int) -> Exercise:
     """Return exercise *number*; InputError when the lab has none of that number."""
-    for one in the_lab.exercises:
-        if one.number == number:
-            return one
-    raise InputError(f"The lab {the_lab.name} has no exercise {number}.")
+    try:
+        return the_lab.exercise(number)
+    except KeyError:
+        raise InputError(f"The lab {the_lab.name} has no exercise {number}.") from None
 
 
 def folder(the_lab: Lab, submission: Path | None) -> Path:
