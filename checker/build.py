@@ -21,6 +21,7 @@ from pathlib import Path
 
 from checker import pool
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
+from vm import kbuild
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 from vm.sandbox import Limits, Sandbox
@@ -223,8 +224,16 @@ def lay_out(lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], root
 
 
 def sandbox(root: Path, kernel: Kernel) -> Sandbox:
-    """Return where make builds what lies below *root*, which it sees as INSIDE and may write to."""
-    box = Sandbox(read_only=dict(kernel.build_mounts), writable={root: INSIDE}, limits=LIMITS)
+    """Return where make builds what lies below *root*, which it sees as INSIDE and may write to.
+
+    Raises VMError when nothing compiles on this host.
+    """
+    box = Sandbox(
+        read_only={**kernel.build_mounts, kbuild.answers(kernel): kbuild.INSIDE},
+        writable={root: INSIDE},
+        env={"MAKEFILES": kbuild.INSIDE},
+        limits=LIMITS,
+    )
     for path in (root, *root.rglob("*")):
         box.own(path)
     return box

@@ -281,6 +281,19 @@ def _make_stock(folder: Path, image: str, headers: str) -> None:
     makefile.write_text(_moved(makefile.read_text()))
     for spent in ("boot", "lib", "etc", "usr/share"):
         shutil.rmtree(root / spent, ignore_errors=True)
+    _prune(root / "usr/src")
+
+
+def _prune(source: Path) -> None:
+    """Remove what no module of this machine's is built with: each use of an entry looks at all."""
+    for arch in source.glob("*/arch/*/"):
+        if arch.name != "x86":
+            shutil.rmtree(arch)
+    for bindings in source.glob("*/include/dt-bindings/"):
+        shutil.rmtree(bindings)
+    for empty in source.glob("*/include/config/*"):  # one for each option, for rebuilding alone
+        if empty.is_file() and empty.stat().st_size == 0:
+            empty.unlink()
 
 
 def _moved(makefile: str) -> str:
