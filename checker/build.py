@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,15 +144,16 @@ def build(
     *,
     jobs: int = 2,
     only: frozenset[str] = frozenset(),
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Build:
     """Build the modules of *submission* against *kernel*; never raises for a student's code.
 
-    *only* names the modules to build; empty: all.
+    *only* names the modules to build; empty: all. *meanwhile* is called while make runs.
     """
     wanted = [module for module in lab.modules if not only or module.name in only]
     with contextlib.suppress(OSError, VMError):  # what is wrong shows again when built alone
         if all(_problem(module, submission) == "" for module in wanted):
-            together = _compile(lab, wanted, _sources(wanted, submission), kernel)
+            together = _compile(lab, wanted, _sources(wanted, submission), kernel, meanwhile)
             if all(made.ko for made in together):
                 return Build(modules=tuple(together))
 
@@ -203,13 +204,17 @@ def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kerne
 
 
 def _compile(
-    lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], kernel: Kernel
+    lab: Lab,
+    modules: Sequence[Module],
+    sources: dict[str, bytes],
+    kernel: Kernel,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[ModuleBuild]:
     """Compile *sources* with the lab's Kbuild files and headers, in a scratch folder."""
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
         lay_out(lab, modules, sources, root)
-        return _make(root, modules, kernel)
+        return _make(root, modules, kernel, meanwhile)
 
 
 def lay_out(lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], root: Path) -> None:
@@ -239,7 +244,9 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
     return box
 
 
-def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleBuild]:
+def _make(
+    root: Path, modules: Sequence[Module], kernel: Kernel, meanwhile: Callable[[], None]
+) -> list[ModuleBuild]:
     started = time.monotonic()
     box = sandbox(root, kernel)
     commands = [f"echo {_STARTED}", shlex.join(kernel.make(INSIDE, len(modules)))]
@@ -249,19 +256,23 @@ def _make(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[ModuleB
         for m in modules
     ]
     log = root.parent / "output"
-    with log.open("wb") as out:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            box.argv(["/bin/sh", "-c", " && ".join(commands)]),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        ) as done,
+    ):
         try:
-            done = subprocess.run(
-                box.argv(["/bin/sh", "-c", " && ".join(commands)]),
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                timeout=WALL_SECONDS,
-            )
+            meanwhile()
+            done.wait(WALL_SECONDS)
             late = False
         except subprocess.TimeoutExpired:
             late = True
+        finally:
+            done.kill()  # whatever ended the wait
     begun, output = _tidy(log)
     if not begun:
         raise NoSandbox(f"The sandbox did not start: {output}")

@@ -1,7 +1,6 @@
 """The command lines for a class: grade, report, export, diff, similar.
 
-What they do stands in class_work.py, which is read only when one of them is given, so
-that `knetlab check` starts the sooner.
+What they do stands in class_work.py, which is read only when one of them is given.
 """
 
 from __future__ import annotations
@@ -70,9 +69,9 @@ def add(
     out = commands.add_parser(
         "export",
         help="write stored grades for a gradebook or a CI system",
-        epilog="; ".join(f"{name}: {format_.about}" for name, format_ in export.FORMATS.items()),
+        epilog="; ".join(f"{name}: {about}" for name, about in export.ABOUT.items()),
     )
-    out.add_argument("format", choices=list(export.FORMATS), metavar="FORMAT")
+    out.add_argument("format", choices=list(export.ABOUT), metavar="FORMAT")
     out.add_argument(
         "--from",
         dest="folder",
@@ -105,6 +104,6 @@ def add(
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from checker import class_work  # noqa: PLC0415 - see above
+    from checker import class_work
 
     return class_work.COMMANDS[arguments.command](arguments)

@@ -21,11 +21,12 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.text import Text
 
-from checker import batch, cluster, course, diff, export, intake, lab, similar, submission
+from checker import batch, cluster, course, diff, intake, lab, similar, submission
 from checker.class_commands import RULES
 from checker.course import Course
 from checker.errors import InputError
-from checker.export import Document, Gradebook, Result, entries, github, sheet
+from checker.export import entries, github, sheet
+from checker.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.intake import Intake, roster
 from checker.model import Attempt, Entry, Lab
 from checker.report import batch as told
@@ -192,7 +193,7 @@ def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    format_ = export.FORMATS[arguments.format]
+    format_ = FORMATS[arguments.format]
     if isinstance(format_, Gradebook):
         return _fill(arguments, format_)
     if arguments.into or arguments.column or arguments.dry_run:
@@ -209,7 +210,7 @@ def _export(arguments: argparse.Namespace) -> int:
     return FULL
 
 
-def _exportable(arguments: argparse.Namespace) -> tuple[export.Options, list[Entry]]:
+def _exportable(arguments: argparse.Namespace) -> tuple[Options, list[Entry]]:
     """Return the entries to export: of a folder of grades, or the one of a grade's file."""
     if arguments.folder.is_file():
         text = sheet.decode(arguments.folder.read_bytes(), str(arguments.folder))
@@ -220,7 +221,7 @@ def _exportable(arguments: argparse.Namespace) -> tuple[export.Options, list[Ent
     else:
         the_lab, rules, found = _stored(arguments.folder)
     seen = course.hidden(rules, datetime.now(UTC))
-    options = export.Options(
+    options = Options(
         hidden={check: when for check, when in rules.visible.items() if check in seen},
         paths=github.paths(the_lab, arguments.submission),
         environment=os.environ,
@@ -232,7 +233,7 @@ def _put_each(
     arguments: argparse.Namespace,
     format_: Result,
     found: Sequence[Entry],
-    options: export.Options,
+    options: Options,
 ) -> None:
     """Write a file for each entry that has something to write; say which have not."""
     if arguments.out is None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from checker.desk import hints, overview, packets, progress, reset, work
-from checker.model import Exercise, Lab
+if TYPE_CHECKING:
+    from checker.model import Exercise, Lab
 
 DONE = 0
 """Exit status of all of them; what a student could not be given is an InputError."""
@@ -72,6 +73,8 @@ def _exercise(command: argparse.ArgumentParser, number: Callable[[str], int], ab
 
 def _at_hand(arguments: argparse.Namespace) -> tuple[Lab, Path]:
     """Return the lab and the student's folder; an exercise that is not the lab's is refused."""
+    from checker.desk import work
+
     the_lab = work.lab(arguments.lab, arguments.submission)
     given = getattr(arguments, "exercise", None)
     for number in given if isinstance(given, list) else [given] if given else []:
@@ -83,12 +86,16 @@ def _at_hand(arguments: argparse.Namespace) -> tuple[Lab, Path]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from checker.desk import overview
+
     the_lab, folder = _at_hand(arguments)
     overview.show(the_lab, folder, Console(highlight=False))
     return DONE
 
 
 def _hint(arguments: argparse.Namespace) -> int:
+    from checker.desk import hints, progress, work
+
     the_lab, folder = _at_hand(arguments)
     exercise: Exercise | None = progress.at(the_lab, folder)
     if arguments.exercise:
@@ -103,6 +110,8 @@ def _hint(arguments: argparse.Namespace) -> int:
 
 
 def _reset(arguments: argparse.Namespace) -> int:
+    from checker.desk import reset, work
+
     the_lab, folder = _at_hand(arguments)
     report = reset.reset(the_lab, folder, arguments.exercise)
     console = Console(highlight=False, soft_wrap=True)
@@ -125,6 +134,8 @@ def _reset(arguments: argparse.Namespace) -> int:
 
 
 def _pcap(arguments: argparse.Namespace) -> int:
+    from checker.desk import packets
+
     the_lab, folder = _at_hand(arguments)
     packets.show(the_lab, folder, arguments.exercise, Console(highlight=False))
     return DONE
@@ -134,13 +145,13 @@ def _pcap(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    from checker.desk import watch, work
+
     the_lab, folder = _at_hand(arguments)
     first = work.exercise(the_lab, arguments.exercise) if arguments.exercise else None
     options = ["--kernel", arguments.kernel, "--accel", arguments.accel]
     for name in ("kernel_image", "kernel_build"):
         if path := getattr(arguments, name):
             options += [f"--{name.replace('_', '-')}", str(path)]
-    from checker.desk import watch  # noqa: PLC0415 - no other command needs watchfiles
-
     watch.watch(the_lab, folder, Console(highlight=False), first, options)
     return DONE

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from checker import build as building
-from checker import plugin as checking
 from checker import pool
 from checker.errors import InputError, LabError
 from checker.grade import Checked, grade, judge
@@ -24,13 +24,14 @@ from checker.model import (
     Provenance,
     Submission,
 )
-from checker.testbed import Testbed
 from vm import cache, image, sandbox, snapshot, witness
 from vm.errors import VMError
-from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Accel, Config
+
+if TYPE_CHECKING:
+    from checker.plugin import Plugin
 
 
 def _nothing(_: object) -> None:
@@ -75,7 +76,12 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     snapshot.template(config)
     options.on_stage("building the modules")
     needed = frozenset(e.module for e in exercises)
-    build = building.build(lab, submission, kernel, jobs=options.jobs, only=needed)
+    build = building.build(
+        lab, submission, kernel, jobs=options.jobs, only=needed, meanwhile=_read_pytest
+    )
+    from checker import plugin as checking
+    from checker.testbed import Testbed
+
     options.on_stage(f"running the checks on Linux {kernel.release} in QEMU")
 
     def check(exercise: Exercise) -> Checked:
@@ -109,6 +115,10 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     )
 
 
+def _read_pytest() -> None:
+    """Read what the checks are run with, a tenth of a second, while the compiler works."""
+
+
 def _in_processes(
     check: Callable[[Exercise], Checked], exercises: Sequence[Exercise], options: Options
 ) -> list[Checked]:
@@ -138,6 +148,8 @@ def _sources(submission: Submission) -> dict[str, str]:
 
 def _prove_kvm(config: Config) -> None:
     """Boot once under KVM: that /dev/kvm opens proves nothing on nested hosts."""
+    from vm.guest import Guest
+
     try:
         with Guest.boot(config, {}):
             pass
@@ -147,7 +159,7 @@ def _prove_kvm(config: Config) -> None:
         ) from error
 
 
-def _prove_checks(lab: Lab, exercise: Exercise, run: checking.Plugin) -> None:
+def _prove_checks(lab: Lab, exercise: Exercise, run: Plugin) -> None:
     """Refuse a lab whose checks could not be read or are not worth what lab.toml says."""
     if run.broken:
         raise LabError(f"The checks of the lab {lab.name} do not run: {run.broken[0]}")

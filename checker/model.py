@@ -18,7 +18,8 @@ Status = Literal["pass", "fail", "skip", "crash", "timeout", "error"]
 class Record(BaseModel):
     """Base of all records: frozen, and unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # most commands use few of them: each is built when it is first used
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # --- a lab ---------------------------------------------------------------------------

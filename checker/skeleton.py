@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
+from checker.errors import InputError
 from checker.model import Lab
 
 __all__ = [
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 
-class SkeletonError(Exception):
+class SkeletonError(InputError):
     """What is wrong, in one sentence: a marker (with file and line), a folder, a step."""
 
 

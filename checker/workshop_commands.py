@@ -9,9 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from checker import course, dist, lab, submission
-from checker.desk import editor, lint, work
-from checker.desk.work import SKELS
 from checker.errors import InputError
 from vm import kernel as kernels
 
@@ -58,6 +55,8 @@ def add(
 
 
 def _dist(arguments: argparse.Namespace) -> int:
+    from checker import course, dist, lab
+
     labs = [lab.load(name) for name in arguments.labs or lab.names()]
     if arguments.course and len(labs) != 1:
         raise InputError("--course has the rules of one lab: say which, as in knetlab dist LAB.")
@@ -75,8 +74,10 @@ def _dist(arguments: argparse.Namespace) -> int:
 
 
 def _editor(arguments: argparse.Namespace) -> int:
+    from checker.desk import editor, work
+
     the_lab = work.lab(arguments.lab, arguments.submission)
-    folder = arguments.submission or SKELS / the_lab.name
+    folder = arguments.submission or work.SKELS / the_lab.name
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}: `make skels LAB={the_lab.name}` writes it.")
     kernel = kernels.debug_if_built() or kernels.stock()
@@ -88,8 +89,11 @@ def _editor(arguments: argparse.Namespace) -> int:
 
 
 def _lint(arguments: argparse.Namespace) -> int:
+    from checker import submission
+    from checker.desk import lint, work
+
     the_lab = work.lab(arguments.lab, arguments.submission)
-    folder = arguments.submission or SKELS / the_lab.name
+    folder = arguments.submission or work.SKELS / the_lab.name
     given = submission.read(the_lab, folder)
     found = lint.remarks(the_lab, given, kernels.stock())
     for remark in found:

@@ -19,8 +19,9 @@ import pytest
 from classes import SUBMITTED, grade
 from support import ROOT, SOLUTION, SOURCES
 
-from checker import cli, export
-from checker.export import Document, Gradebook, Result, classroom50
+from checker import cli
+from checker.export import classroom50
+from checker.export.formats import FORMATS, Document, Gradebook, Result
 from checker.model import Attempt, Student
 from checker.store import Store
 from vm.tools import descendants
@@ -84,7 +85,7 @@ def test_every_format_is_written_and_read_back(knetlab: Run, graded: Path, tmp_p
         "markdown": lambda t: "Alice: 100 of 100" in t,
         "github": lambda t: all(line.startswith("::") for line in t.splitlines()),
     }
-    documents = {name for name, f in export.FORMATS.items() if isinstance(f, Document)}
+    documents = {name for name, f in FORMATS.items() if isinstance(f, Document)}
     assert readers.keys() == documents
     for name, right in readers.items():
         target = tmp_path / name
@@ -92,9 +93,7 @@ def test_every_format_is_written_and_read_back(knetlab: Run, graded: Path, tmp_p
         assert right(target.read_text()), name
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, f in export.FORMATS.items() if isinstance(f, Result)]
-)
+@pytest.mark.parametrize("name", [name for name, f in FORMATS.items() if isinstance(f, Result)])
 def test_every_platform_has_a_file_a_student(
     name: str, knetlab: Run, graded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +118,7 @@ def test_gradebook_is_filled_and_the_download_kept(
     """A dry run writes nothing; the real one gives Alice her points and leaves Dan his."""
     book, filled = tmp_path / "book.csv", tmp_path / "filled.csv"
     book.write_text(text)
-    gradebook = export.FORMATS[name]
+    gradebook = FORMATS[name]
     assert isinstance(gradebook, Gradebook)
     column = ["--column", "Lab"] if gradebook.column else []
     options = ["export", name, "--from", graded, "--into", book, *column]

@@ -15,18 +15,9 @@ from support import ROOT
 
 from checker import lab
 from checker.errors import InputError
-from checker.export import (
-    FORMATS,
-    Document,
-    Gradebook,
-    Options,
-    Result,
-    document,
-    github,
-    markdown,
-    table,
-)
+from checker.export import ABOUT, document, github, markdown, table
 from checker.export.entries import for_students, from_grade, graded, result
+from checker.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.model import Attempt, CheckResult, Entry, Mark, Student
 
 COMMANDS = "::set-output name=grade::100\n  ::error::boom\n:::stop-commands::x\na ##[error]b"
@@ -335,7 +326,7 @@ def test_every_format_of_the_issue_is_there() -> None:
     documents = {"junit", "json", "csv", "markdown", "github"}
     platforms = {"gradescope", "prairielearn", "autolab", "classroom50"}
     assert set(FORMATS) == documents | platforms | {"canvas", "moodle"}
-    assert all(format_.about for format_ in FORMATS.values())
+    assert list(ABOUT) == list(FORMATS)
 
 
 @pytest.mark.parametrize("name", [n for n, f in FORMATS.items() if isinstance(f, Document)])

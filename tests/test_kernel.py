@@ -12,7 +12,7 @@ import lz4.block
 import pytest
 import zstandard
 
-from vm import kernel
+from vm import kernel, kernel_image
 from vm.errors import VMError
 from vm.kernel import Kernel
 
@@ -75,28 +75,28 @@ PACKERS = {
 @pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
 def test_the_payload_of_a_bzimage_is_unpacked(pack: Callable[[bytes], bytes]) -> None:
     """Whatever a kernel is packed with, its ELF file comes out."""
-    assert kernel.pvh_image(bzimage(pack(PVH))) == PVH
+    assert kernel_image.pvh_image(bzimage(pack(PVH))) == PVH
 
 
 def test_setup_sectors_of_zero_mean_four() -> None:
     """The boot protocol's old default is kept to."""
-    assert kernel.pvh_image(bzimage(gzip.compress(PVH), setup_sectors=0)) == PVH
+    assert kernel_image.pvh_image(bzimage(gzip.compress(PVH), setup_sectors=0)) == PVH
 
 
 def test_a_vmlinux_is_taken_as_it_is() -> None:
     """An uncompressed kernel with the note needs no unpacking."""
-    assert kernel.pvh_image(PVH) == PVH
+    assert kernel_image.pvh_image(PVH) == PVH
 
 
 @pytest.mark.parametrize("notes", [note(b"Linux", 257), note(b"Xen", 5), note(b"GNU", 18)])
 def test_a_kernel_without_the_note_is_started_as_it_is(notes: bytes) -> None:
     """Only XEN_ELFNOTE_PHYS32_ENTRY tells that PVH works."""
-    assert kernel.pvh_image(bzimage(gzip.compress(elf(notes)))) is None
+    assert kernel_image.pvh_image(bzimage(gzip.compress(elf(notes)))) is None
 
 
 def test_an_unknown_packer_is_left_to_the_kernel() -> None:
     """A payload nobody here can read (LZO, say) is for the kernel's own unpacker."""
-    assert kernel.pvh_image(bzimage(b"\x89LZO\0\r\n\x1a\n" + b"\5" * 500)) is None
+    assert kernel_image.pvh_image(bzimage(b"\x89LZO\0\r\n\x1a\n" + b"\5" * 500)) is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_unknown_packer_is_left_to_the_kernel() -> None:
 def test_what_is_no_kernel_is_refused(data: bytes) -> None:
     """A file that is neither a bzImage nor an ELF file says so."""
     with pytest.raises(VMError, match="neither a bzImage nor a vmlinux"):
-        kernel.pvh_image(data)
+        kernel_image.pvh_image(data)
 
 
 # --- kernels of one's own ------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_a_packaged_kernel_can_be_given_as_an_own_one(
 @pytest.mark.vm
 def test_the_stock_kernel_is_whole(stock_kernel: Kernel) -> None:
     """The stock kernel has an image for PVH, a build tree of its release, and the drivers."""
-    assert kernel.pvh_image(stock_kernel.image.read_bytes()) is not None
+    assert kernel_image.pvh_image(stock_kernel.image.read_bytes()) is not None
     ((host, inside),) = stock_kernel.build_mounts.items()
     tree = host / Path(stock_kernel.build).relative_to(inside)
     assert f'"{stock_kernel.release}"' in (tree / "include/generated/utsrelease.h").read_text()

@@ -15,9 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.elf.dynamic import DynamicSection
-from elftools.elf.elffile import ELFFile
-
 from vm import apt, cache, qemu_img, tools
 from vm.errors import VMError
 from vm.kernel import Kernel
@@ -100,6 +97,9 @@ def initramfs(kernel: Kernel) -> Path:
 
 
 def _needed(path: Path) -> list[str]:
+    from elftools.elf.dynamic import DynamicSection
+    from elftools.elf.elffile import ELFFile
+
     with path.open("rb") as f:
         section = ELFFile(f).get_section_by_name(".dynamic")
         if not isinstance(section, DynamicSection):
