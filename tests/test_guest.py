@@ -329,6 +329,45 @@ def test_a_flooded_console_ends_the_guest(victim: Guest, monkeypatch: pytest.Mon
     assert 20_000 < len(victim.machine.console()) < 1 << 20
 
 
+def test_a_guest_costs_nothing_between_commands(guest: Guest) -> None:
+    """While the host thinks QEMU is stopped as a process; it runs for the next command."""
+    guest.run(["/bin/true"])
+    assert guest.machine.pid is not None
+    (qemu,) = [p for p, name in descendants(guest.machine.pid).items() if name.startswith("qemu")]
+    status = Path(f"/proc/{qemu}/stat")
+    assert status.read_text().rpartition(")")[2].split()[0] == "T"
+    assert guest.run(["/bin/echo", "on"]).text == "on\n"
+
+
+def test_qmp_answers_between_commands(guest: Guest) -> None:
+    """A QMP command finds the guest paused, whatever its process is, and the guest goes on."""
+    before = float(sh(guest, "cut -d' ' -f1 /proc/uptime").text)
+    assert guest.machine.execute("query-status") == {
+        "running": False,
+        "singlestep": False,
+        "status": "paused",
+    }
+    assert 0 <= float(sh(guest, "cut -d' ' -f1 /proc/uptime").text) - before < 1
+
+
+def test_what_the_console_said_is_there_at_once(guest: Guest) -> None:
+    """All that the kernel printed during a command stands in the console's text after it."""
+    for number in range(20):
+        sh(guest, f"echo '<1>line {number}' >/dev/kmsg")
+        assert f"line {number}" in guest.machine.console()
+
+
+def test_a_connection_that_ended_keeps_no_port(guest: Guest) -> None:
+    """A guest of a check has no TIME_WAIT: the end that closes first may listen again at once."""
+    script = (
+        "echo bye | /bin/nc -N -l 127.0.0.1 7001 & sleep 1; /bin/nc 127.0.0.1 7001 </dev/null;"
+        "wait; cat /proc/net/tcp"
+    )
+    said = sh(guest, script).text
+    assert "bye" in said
+    assert ":1B59" not in said
+
+
 # --- how a guest goes ----------------------------------------------------------------
 
 

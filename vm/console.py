@@ -176,7 +176,8 @@ def run_script(guest: Guest, script: bytes) -> int:
         process.err.clear()
     if printed >= MAX_OUTPUT:
         _write(sys.stderr.fileno(), b"\nThey printed more than 1 MiB; the rest is left out.\n")
-    guest.machine.stop()  # what the console has said by then is written
+    guest.machine.stop()
+    guest.machine.console()  # what it has said by then is written
     return process.result.value + (128 if process.result.how == "signalled" else 0)
 
 

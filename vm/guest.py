@@ -172,7 +172,8 @@ class Guest:
         """Return the guest in *machine*, once it answers and has *payload* at /lab."""
         guest = cls(machine)
         guest.hello()
-        guest.unpack(payload)
+        if payload:
+            guest.unpack(payload)
         return guest
 
     def hello(self) -> None:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
+import select
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -26,6 +29,7 @@ from typing import Any, Literal, Self, TypeVar
 from qemu.qmp import QMPClient, QMPError
 from qemu.qmp.protocol import Runstate
 
+from vm import tools
 from vm.errors import NoSpace, VMError
 from vm.image import Image, PayloadFile
 from vm.kernel import Kernel
@@ -50,14 +54,18 @@ CONNECT_SECONDS = 30
 INSIDE = "/run/knetlab"
 """Where QEMU sees the run folder."""
 
+_MIGRATION = f"unix:{INSIDE}/migration"
+
 # mitigations=off: no secrets live here, and their detours cost an emulated processor dearly;
 # kmemleak=off: it makes all else twice as slow, and vm/witness knows sooner what leaks;
 # thash_entries: /proc/net/tcp is read often, and walks all of that table;
+# psi, cgroup_disable, lsm: accounting and checks in every path of the kernel that nobody here asks;
 # console= comes last so that /dev/console is the serial port; a panic resets at
 # once, which -no-reboot turns into an end that QMP announces.
 COMMAND_LINE = (
     "root=/dev/vda ro panic=-1 oops=panic unknown_nmi_panic=1 softlockup_panic=1 "
-    "mitigations=off kmemleak=off thash_entries=64 loglevel=4 net.ifnames=0 ipv6.disable=1 "
+    "mitigations=off kmemleak=off thash_entries=64 "
+    "psi=0 cgroup_disable=memory lsm= loglevel=4 net.ifnames=0 ipv6.disable=1 "
     "no_timer_check tsc=reliable console=ttyS0"
 )
 
@@ -79,6 +87,11 @@ class Config:
     files: Mapping[str, PayloadFile] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     real_time: bool = False
+
+    @property
+    def virtual_time(self) -> bool:
+        """Whether the guest's clock counts its own instructions."""
+        return self.accel == "tcg" and not self.real_time
 
 
 @dataclass(frozen=True)
@@ -107,13 +120,14 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         memory = ["-object", f"memory-backend-file,id=ram,mem-path=/vm/ram,{size}"]
         memory += [] if frozen.state is None else ["-incoming", "defer"]
         machine += ",memory-backend=ram"
-    virtual = config.accel == "tcg" and not config.real_time
-    icount = ["-icount", "shift=3,sleep=off"] if virtual else []
+    icount = ["-icount", "shift=3,sleep=off"] if config.virtual_time else []
     return [
         *_start(config, machine),
         # a clone has its kernel in its memory, and is quicker to start without a second one
-        *([] if frozen and frozen.state else _boot(COMMAND_LINE)),
-        *("-S", "-action", "panic=none", *icount, *memory),
+        *([] if frozen and frozen.state else _boot(COMMAND_LINE, config)),
+        *("-global", "migration.store-global-state=off"),  # a clone runs when it has its state
+        *([] if frozen and frozen.state else ["-S"]),
+        *("-action", "panic=none", *icount, *memory),
         *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=agent,path={INSIDE}/agent"),
@@ -122,7 +136,9 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
     ]
 
 
-def _boot(append: str) -> list[str]:
+def _boot(append: str, config: Config) -> list[str]:
+    if not config.real_time:  # a connection that has ended keeps no port: nobody waits it out
+        append = f"sysctl.net.ipv4.tcp_max_tw_buckets=0 {append}"
     return ["-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", append]
 
 
@@ -145,7 +161,8 @@ def _devices() -> list[str]:
         # the agent copies it into memory: nothing is ever written to it
         *("-drive", f"{disk},id=root,format=qcow2,readonly=on,file=/vm/root.qcow2"),
         *("-device", "virtio-blk-pci,drive=root"),
-        *("-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-netdev", "user,id=net,restrict=on"),
+        *("-device", "virtio-net-pci,netdev=net,romfile=,guest_announce=off"),
         *("-device", "pvpanic-pci"),
     ]
 
@@ -165,6 +182,17 @@ def prepare(config: Config, run: Path, frozen: Frozen | None = None) -> Sandbox:
     )
     sandbox.own(run)
     return sandbox
+
+
+class _Console(asyncio.Protocol):
+    """Gives what comes on the console to *copy* as soon as it is read."""
+
+    def __init__(self, copy: Callable[[bytes], None]) -> None:
+        self._copy = copy
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self._copy(data)
 
 
 class Machine:
@@ -190,7 +218,10 @@ class Machine:
         self.on_console: Callable[[bytes], None] | None = None
         self._console = bytearray()
         self._console_dropped = False
-        self._console_writer: asyncio.StreamWriter
+        self._console_transport: asyncio.Transport
+        self._qemu: int | None = None  # QEMU's own process, once it was held
+        self._held = False
+        self._running = False
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp = QMPClient("knetlab")
         self._loop = asyncio.new_event_loop()
@@ -282,8 +313,9 @@ class Machine:
             self.agent.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @staticmethod
-    async def _cancel_tasks() -> None:
+    async def _cancel_tasks(self) -> None:
+        if hasattr(self, "_console_transport"):
+            self._console_transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -321,7 +353,10 @@ class Machine:
     async def _disconnected(self) -> None:
         while self._qmp.runstate == Runstate.RUNNING:
             await self._qmp.runstate_changed()
-        await asyncio.sleep(0)  # the task that notes events has its turn
+        for _ in range(2):  # the task that notes events is woken, then has its turn
+            while not self._qmp.events.empty():
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     # -- QMP --------------------------------------------------------------------------
 
@@ -346,30 +381,33 @@ class Machine:
 
     # -- freezing and going on --------------------------------------------------------
 
-    async def _migrated(self, command: str, stream: Coroutine[Any, Any, T]) -> T:
-        """Run a migration over the socket of that name, with RAM left where it is."""
-        names = ("x-ignore-shared", "events")
+    async def _set_capabilities(self, *names: str) -> None:
         wanted = [{"capability": name, "state": True} for name in names]
         await self._qmp.execute("migrate-set-capabilities", {"capabilities": wanted})
+
+    async def _migrate(self, received: Coroutine[Any, Any, None]) -> None:
+        """Migrate to the socket, with RAM left where it is, until the other side has *received*."""
+        await self._set_capabilities("x-ignore-shared", "events")
         with self._qmp.listener("MIGRATION") as listener:
-            await self._qmp.execute(command, {"uri": f"unix:{INSIDE}/migration"})
-            result = await stream
+            await self._qmp.execute("migrate", {"uri": _MIGRATION})
+            await received
             async for event in listener:
                 data = event["data"]
                 assert isinstance(data, dict)
                 if data["status"] == "completed":
-                    return result
+                    return
                 if data["status"] == "failed":
                     break
-        raise VMError(f"QEMU's {command} failed: {self.qemu_log()}")
+        raise VMError(f"QEMU's migrate failed: {self.qemu_log()}")
 
     def freeze(self, target: Path) -> None:
         """Write the state of the stopped guest's devices to *target*; its RAM is in its file."""
+        self._let_go()
         path = self.folder / "run" / "migration"
         received = asyncio.run_coroutine_threadsafe(self._receive(path), self._loop)
         listening, data = received.result(CONNECT_SECONDS)
         Sandbox().own(path)
-        self._await(self._migrated("migrate", self._closed(listening)))
+        self._await(self._migrate(self._closed(listening)))
         target.write_bytes(data)
 
     async def _receive(self, path: Path) -> tuple[asyncio.Server, bytearray]:
@@ -389,60 +427,98 @@ class Machine:
         server.close()
 
     async def _restore(self, state: bytes) -> None:
-        async def send() -> None:
-            path = str(self.folder / "run" / "migration")
-            _, writer = await asyncio.open_unix_connection(path)
-            writer.write(state)
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
-
-        await self._migrated("migrate-incoming", send())
+        """Have QEMU read its devices' *state*; the guest runs then, or QEMU ends."""
+        await self._set_capabilities("x-ignore-shared")
+        await self._qmp.execute("migrate-incoming", {"uri": _MIGRATION})
+        _, writer = await asyncio.open_unix_connection(str(self.folder / "run" / "migration"))
+        writer.write(state)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        self._running = True
 
     def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
         """Run one QMP command and return what it returns; VMError if QEMU is gone or refuses."""
+        self._let_go()
         try:
             return self._await(self._qmp.execute(command, arguments))
         except (QMPError, OSError, EOFError, TimeoutError) as error:
             raise VMError(f"QMP {command}: {error or type(error).__name__}.") from error
 
     def cont(self) -> None:
-        """Let the guest run."""
-        self.execute("cont")
+        """Let the guest run, if it does not."""
+        if self._held:
+            self._signal(signal.SIGCONT)
+            self._held = False
+        elif not self._running:
+            self.execute("cont")
+        self._running = True
 
     def stop(self) -> None:
-        """Stop the guest, and with it its clock."""
-        self.execute("stop")
+        """Stop the guest, and with it its clock.
+
+        Where its clock counts instructions QEMU's whole process is held: that takes no
+        time, where QEMU reads QMP a byte at a time (chardev/char-fe.c, monitor_can_read).
+        """
+        self._running = False
+        if not self.config.virtual_time:
+            self.execute("stop")
+            return
+        if self._qemu is None and self.pid is not None:
+            found = tools.descendants(self.pid).items()
+            self._qemu = next((pid for pid, name in found if name.startswith("qemu-system")), None)
+        self._signal(signal.SIGSTOP)
+        self._held = True
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._qemu is not None and self.alive:  # its namespace ends with it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._qemu, number)
+
+    def _let_go(self) -> None:
+        """Let a QEMU that is held answer again, with its guest stopped."""
+        if self._held:
+            self._held = False
+            self._signal(signal.SIGCONT)
+            self.execute("stop")
 
     # -- what is seen from outside ----------------------------------------------------
 
     async def _watch_console(self, connection: socket.socket) -> None:
-        reader, self._console_writer = await asyncio.open_unix_connection(sock=connection)
-        self._tasks.append(self._loop.create_task(self._copy_console(reader)))
+        self._console_transport, _ = await self._loop.create_unix_connection(
+            lambda: _Console(self._copy_console), sock=connection
+        )
 
-    async def _copy_console(self, reader: asyncio.StreamReader) -> None:
-        at_start = True
-        try:
-            while data := await reader.read(65536):
-                self.console_bytes += len(data)
-                if self.on_console:
-                    self.on_console(data)
-                stamp = b"[%9.3f] " % (time.monotonic() - self._started)
-                for line in data.replace(b"\r", b"").splitlines(keepends=True):
-                    if len(self._console) > CONSOLE_LIMIT:
-                        self._console_dropped = True
-                        break
-                    self._console += stamp + line if at_start else line
-                    at_start = line.endswith(b"\n")
-        finally:
-            self._console_writer.close()
+    def _copy_console(self, data: bytes) -> None:
+        at_start = self.console_bytes == 0 or self._console.endswith(b"\n")
+        self.console_bytes += len(data)
+        if self.on_console:
+            self.on_console(data)
+        stamp = b"[%9.3f] " % (time.monotonic() - self._started)
+        for line in data.replace(b"\r", b"").splitlines(keepends=True):
+            if len(self._console) > CONSOLE_LIMIT:
+                self._console_dropped = True
+                break
+            self._console += stamp + line if at_start else line
+            at_start = line.endswith(b"\n")
+
+    async def _read_console(self) -> None:
+        """Have everything copied that a stopped guest has printed; a bound, if it runs on."""
+        connection = self._console_transport.get_extra_info("socket")
+        for _ in range(CONSOLE_LIMIT >> 16):
+            closed = self._console_transport.is_closing() or connection.fileno() < 0
+            if closed or not select.select([connection], [], [], 0)[0]:
+                break
+            await asyncio.sleep(0)  # the loop reads it
 
     def type(self, keys: bytes) -> None:
         """Send *keys* to the guest's serial line, as a person would type them."""
-        self._loop.call_soon_threadsafe(self._console_writer.write, keys)
+        self._loop.call_soon_threadsafe(self._console_transport.write, keys)
 
     def console(self) -> str:
         """Return the console's text so far; each line begins with host seconds since start."""
+        if self._thread.is_alive() and hasattr(self, "_console_transport"):
+            self._await(self._read_console())
         text = self._console.decode(errors="replace")
         return text + ("\n[the rest was dropped]\n" if self._console_dropped else "")
 

@@ -20,7 +20,6 @@
  *     tool put PATH TEXT                   write TEXT to a file
  *
  *     tool meet ADDRESS PORT               connect, and close the connection
- *     tool calm                            sleep until no TCP connection is in TIME_WAIT
  *
  * PORT 0 stands for any address and port. await prints the table when it is over.
  */
@@ -43,7 +42,6 @@
 
 #define TCP_ESTABLISHED	1
 #define TCP_LISTEN	10
-#define TIME_WAIT_S	65	/* TCP_TIMEWAIT_LEN of include/net/tcp.h, and some */
 #define PATIENCE_US	5000000	/* what insmod has */
 #define MAX_CLIENTS	8
 #define POLL_US		20000	/* virtual time: an idle guest jumps over it */
@@ -213,8 +211,8 @@ static void arm(long nth)
 }
 
 /*
- * Let a client connect. A reset when it goes leaves no TIME_WAIT, and is for
- * those who go when the other side has done with them.
+ * Let a client connect. It resets the connection when it goes, if it goes when
+ * the other side has done with it.
  */
 static int meet(struct sockaddr_in to, int resets)
 {
@@ -331,13 +329,6 @@ static void print_counts(void)
 	fflush(stdout);
 }
 
-static void calm(void)
-{
-	/* what an earlier connection left in TIME_WAIT would keep a port */
-	if (present("/proc/net/tcp", 0, 0, 0))
-		sleep(TIME_WAIT_S);
-}
-
 /* Print what is left; what is freed by RCU is gone by then, by kfree_rcu() only after seconds. */
 static void print_left(void)
 {
@@ -351,7 +342,6 @@ static int rounds(const char *file, const char *name, long last, const char *how
 {
 	int fails = !!strchr(how, 'f'), done = 0;
 
-	calm();
 	printf("round 0 insmod=0 rmmod=0 left=0 met=0");
 	print_counts();
 	put(WATCH, "1");
@@ -424,10 +414,6 @@ int tool_main(int argc, char **argv)
 				    .sin_port = htons(atoi(argv[3])),
 				    .sin_addr.s_addr = inet_addr(argv[2]),
 			    }, 0) < 0 ? fail("connect") : 0;
-	if (argc == 2 && !strcmp(argv[1], "calm")) {
-		calm();
-		return 0;
-	}
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
 	fprintf(stderr, "usage: insmod|rmmod|traces|... ARGUMENTS, see tool.c\n");

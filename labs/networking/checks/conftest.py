@@ -50,11 +50,8 @@ def syn_filter(module: Module, readings: dict[Guest, bool], picks: Picks) -> Fil
 @pytest.fixture
 def server(module: Module) -> Server:
     """The tcp_sock module with insmod started, and its listening socket awaited."""
-    guest = module.guest
-    # a TIME_WAIT of the check before would keep the port for 60 seconds
-    guest.run(["/sbin/tool", "calm"], deadline=70)
     insmod = module.start_load()
-    found = await_listeners(guest)
+    found = await_listeners(module.guest)
     right = [s for s in found if s.port == 60000]
     return Server(module, insmod, next(iter(right or found), None))
 
