@@ -14,12 +14,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from checker import pool
+from checker import module_cache, pool
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
 from vm import kbuild
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
@@ -144,24 +143,50 @@ def build(
     *,
     jobs: int = 2,
     only: frozenset[str] = frozenset(),
+    reuse: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Build:
     """Build the modules of *submission* against *kernel*; never raises for a student's code.
 
-    *only* names the modules to build; empty: all. *meanwhile* is called while make runs.
+    *only* names the modules to build; empty: all. With *reuse* one that was built of the same
+    sources before is taken from the cache. *meanwhile* is called while make runs.
     """
     wanted = [module for module in lab.modules if not only or module.name in only]
+    keys = {
+        module.name: module_cache.key(lab, module, _sources([module], submission), kernel)
+        for module in wanted
+        if reuse and not _problem(module, submission)
+    }
+    found = {name: made for name, key in keys.items() if (made := module_cache.find(name, key))}
+    if new := [module for module in wanted if module.name not in found]:
+        for made in _build(lab, new, submission, kernel, jobs=jobs, meanwhile=meanwhile):
+            found[made.module] = made
+            if made.module in keys:
+                module_cache.keep(made, keys[made.module])
+    return Build(modules=tuple(found[module.name] for module in wanted))
+
+
+def _build(
+    lab: Lab,
+    wanted: Sequence[Module],
+    submission: Submission,
+    kernel: Kernel,
+    *,
+    jobs: int,
+    meanwhile: Callable[[], None],
+) -> list[ModuleBuild]:
+    """Build all by one make; where that fails, each by one of its own, *jobs* at a time."""
     with contextlib.suppress(OSError, VMError):  # what is wrong shows again when built alone
         if all(_problem(module, submission) == "" for module in wanted):
             together = _compile(lab, wanted, _sources(wanted, submission), kernel, meanwhile)
             if all(made.ko for made in together):
-                return Build(modules=tuple(together))
+                return together
 
     def alone(module: Module) -> ModuleBuild:
         return build_module(lab, module, submission, kernel)
 
     if jobs == 1:  # a Dask worker's process may have no children of multiprocessing's
-        return Build(modules=tuple(map(alone, wanted)))
+        return list(map(alone, wanted))
     # processes, not threads: whoever stops the run need not wait for the compiler
     done: dict[str, ModuleBuild] = {}
     with contextlib.closing(pool.each(alone, wanted, jobs, method="fork")) as team:
@@ -169,7 +194,7 @@ def build(
             if isinstance(made, Exception):
                 raise made
             done[module.name] = made
-    return Build(modules=tuple(done[module.name] for module in wanted))
+    return [done[module.name] for module in wanted]
 
 
 def _sources(modules: Iterable[Module], submission: Submission) -> dict[str, bytes]:
@@ -247,7 +272,6 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
 def _make(
     root: Path, modules: Sequence[Module], kernel: Kernel, meanwhile: Callable[[], None]
 ) -> list[ModuleBuild]:
-    started = time.monotonic()
     box = sandbox(root, kernel)
     commands = [f"echo {_STARTED}", shlex.join(kernel.make(INSIDE, len(modules)))]
     # a guest loads the module without its debug information, which is 30 times the rest
@@ -284,7 +308,6 @@ def _make(
         raise NoSpace(f"No space is left in {tempfile.gettempdir()} to compile in; make room.")
     else:
         message = advise(output) or "The module does not compile; the compiler's words are below."
-    seconds = time.monotonic() - started
     made = []
     for module in modules:
         files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]
@@ -303,9 +326,7 @@ def _make(
         else:
             ko, debug = (f.read_bytes() for f in files)
             said = output if module.folder in output else ""
-            made.append(
-                ModuleBuild(module=module.name, ko=ko, debug=debug, warnings=said, seconds=seconds)
-            )
+            made.append(ModuleBuild(module=module.name, ko=ko, debug=debug, warnings=said))
     return made
 
 

@@ -229,6 +229,7 @@ def _check(arguments: argparse.Namespace) -> int:
                 exercises=frozenset(arguments.exercise or ()),
                 seed=arguments.seed,
                 accel=arguments.accel,
+                reuse=True,
                 keep=kept,
                 on_stage=progress.stage,
                 on_result=progress.check_done,

@@ -43,14 +43,16 @@ class Options:
     """How to grade: which exercises (none: all), with which seed, on what.
 
     *jobs* exercises are checked at a time, each in a process of its own unless
-    it is 1. *select* is a pytest -k expression; *keep* a folder for each
-    guest's console and capture.
+    it is 1. *reuse* takes modules that were built of the same sources before.
+    *select* is a pytest -k expression; *keep* a folder for each guest's console
+    and capture.
     """
 
     exercises: frozenset[int] = frozenset()
     seed: int | None = None
     accel: Accel = "tcg"
     jobs: int = 2
+    reuse: bool = False
     select: str = ""
     keep: Path | None = None
     on_stage: Callable[[str], None] = field(default=_nothing)
@@ -77,7 +79,13 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     options.on_stage("building the modules")
     needed = frozenset(e.module for e in exercises)
     build = building.build(
-        lab, submission, kernel, jobs=options.jobs, only=needed, meanwhile=_read_pytest
+        lab,
+        submission,
+        kernel,
+        jobs=options.jobs,
+        only=needed,
+        reuse=options.reuse,
+        meanwhile=_read_pytest,
     )
     from checker import plugin as checking
     from checker.testbed import Testbed

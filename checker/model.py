@@ -147,7 +147,6 @@ class ModuleBuild(Record):
     message: str = Field(default="", description="a sentence for the student when it failed")
     output: str = Field(default="", description="what the compiler said, student's own paths")
     warnings: str = ""
-    seconds: float = 0.0
     hint: str = Field(default="", description="the next step when it failed")
     grader_error: bool = Field(default=False, description="our trouble, not the student's")
 

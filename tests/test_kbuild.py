@@ -111,7 +111,7 @@ def test_characters_that_make_would_read_are_quoted(tmp_path: Path) -> None:
 
 def test_new_compiler_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are kept for one version of the compiler: its files' sizes and times."""
-    before = kbuild._compilers()
+    before = kbuild.compilers()
     assert any(line.startswith("gcc ") for line in before)
     real = Path.stat
 
@@ -123,5 +123,5 @@ def test_new_compiler_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(Path, "stat", newer)
-    after = kbuild._compilers()
+    after = kbuild.compilers()
     assert [a != b for a, b in zip(after, before, strict=True)].count(True) == 1

@@ -109,11 +109,9 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
     *make* fills an empty folder; *doing* tells the user, through the logger
     ``knetlab``, what takes so long. Raises VMError when the disk is full.
     """
+    if found := find(kind, key):
+        return found
     folder = root() / kind / key
-    if is_whole(folder):
-        with contextlib.suppress(OSError):  # a cache that can only be read is as good
-            (folder / MANIFEST).touch()  # in use
-        return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{key}.lock"):
@@ -128,6 +126,26 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
             "Make room on that disk, or set XDG_CACHE_HOME to another one."
         ) from error
     return folder
+
+
+def find(kind: str, key: str) -> Path | None:
+    """Return the folder of the entry *kind*/*key* if it is there and whole."""
+    folder = root() / kind / key
+    if not is_whole(folder):
+        return None
+    with contextlib.suppress(OSError):  # a cache that can only be read is as good
+        (folder / MANIFEST).touch()  # in use
+    return folder
+
+
+def trim(kind: str, most: int) -> None:
+    """Keep *most* entries of a kind, those that were used last."""
+    used = []
+    for manifest in (root() / kind).glob(f"[!.]*/{MANIFEST}"):
+        with contextlib.suppress(OSError):  # another process is trimming, too
+            used.append((manifest.stat().st_mtime, manifest.parent))
+    for _, folder in sorted(used)[:-most]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:

@@ -57,11 +57,11 @@ def answers(kernel: Kernel) -> Path:
     def make(folder: Path) -> None:
         (folder / "answers.mk").write_text(_makefile(_asked(kernel)))
 
-    key = cache.digest(Path(__file__), kernel.key, *_compilers())
+    key = cache.digest(Path(__file__), kernel.key, *compilers())
     return cache.entry("kbuild", key, make) / "answers.mk"
 
 
-def _compilers() -> list[str]:
+def compilers() -> list[str]:
     """Return what stands for the versions of the compilers; to ask them costs a process each."""
     names = ("gcc*", "clang*", "as", "ld*")
     found = sorted(path for name in names for path in Path("/usr/bin").glob(name))

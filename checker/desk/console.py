@@ -71,7 +71,7 @@ class Desk:
         self.given = given
         self.kernel = debugger.with_types(kernel) if gdb else kernel
         self.gdb = gdb
-        self.made = building.build(lab, given, self.kernel)
+        self.made = building.build(lab, given, self.kernel, reuse=True)
 
     def unbuilt(self, modules: Iterable[str] = ()) -> str:
         """Return what the compiler says of *modules*, all if none is named."""
@@ -109,7 +109,7 @@ class Desk:
             session.say(f"Nothing in {self.path} was edited since the last build.\n")
             return "0"
         names = frozenset(module.name for module in modules)
-        new = building.build(self.lab, given, self.kernel, only=names)
+        new = building.build(self.lab, given, self.kernel, only=names, reuse=True)
         built = []
         for module in modules:
             if ko := new.module(module.name).ko:
