@@ -26,6 +26,7 @@ from checker.model import Lab
 from checker.report import terminal
 from tools import book_examples, lint_labs
 from vm import image, snapshot
+from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Config
 
@@ -287,6 +288,69 @@ def test_code_of_the_handout_compiles(
     (tmp_path / "Kbuild").write_text("obj-m += shapes/\n")
     monkeypatch.setattr(book_examples, "EXAMPLES", tmp_path)
     assert set(book_examples.build(stock_kernel)) == {"shapes"}
+
+
+ASKING = """\
+#include <linux/err.h>
+#include <linux/ip.h>
+#include <linux/module.h>
+#include <linux/tcp.h>
+
+static int __init asking_init(void)
+{{
+	struct iphdr header = {{ .protocol = 6 }}, *iph = &header;
+	struct tcphdr tcp = {{ .syn = 1 }}, *tcph = &tcp;
+	int err = -EADDRINUSE;
+
+	{0};
+	pr_info("err {1}\\n", {2});
+	return 0;
+}}
+
+static void __exit asking_exit(void)
+{{
+}}
+
+module_init(asking_init);
+module_exit(asking_exit);
+MODULE_LICENSE("GPL");
+"""
+
+
+@pytest.mark.vm
+def test_what_the_page_on_debugging_says_in_passing(
+    stock_kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines of C compile and print what it says; its files and commands are in a guest."""
+    page = " ".join((DOCS / "students/debugging.md").read_text().split())
+    (values,) = re.findall(r"`(pr_info\(\"[^`]+\))`", page)
+    format_, value, printed = re.findall(r"`(%pe)` with `(ERR_PTR\(err\))` prints `(\S+)`", page)[0]
+    (tmp_path / "asking").mkdir()
+    (tmp_path / "asking/Kbuild").write_text("obj-m := asking.o\nccflags-y := -Werror\n")
+    (tmp_path / "asking/asking.c").write_text(ASKING.format(values, format_, value))
+    (tmp_path / "Kbuild").write_text("obj-m += asking/\n")
+    monkeypatch.setattr(book_examples, "EXAMPLES", tmp_path)
+    ko = book_examples.build(stock_kernel)["asking"]
+    config = Config(stock_kernel, image.initramfs(stock_kernel), image.root())
+    with snapshot.guest(config, {"asking.ko": PayloadFile(book_examples.strip(ko))}) as guest:
+        assert guest.run(["/bin/sh", "-c", "insmod /lab/asking.ko"]).ok
+        guest.sync()
+        log = [record.text for record in guest.records]
+        assert any("asking_init: protocol 6 syn 1 ack 0" in line for line in log)
+        assert any(f"err {printed}" in line for line in log)
+        commands = re.findall(r"`(netstat -tan|lsmod|/proc/devices)`", page)
+        assert len(commands) == 3
+        for command in commands:
+            said = guest.run(["/bin/sh", "-c", command.replace("/proc", "cat /proc")])
+            assert said.ok and said.text, command
+        tracing = "cd /sys/kernel/debug/tracing; "
+        (pattern,) = re.findall(r"`(echo 'tcp_\*' >set_ftrace_filter)`", page)
+        assert guest.run(
+            ["/bin/sh", "-c", f"{tracing}{pattern} && grep -q tcp_ set_ftrace_filter"]
+        ).ok
+        tracers = guest.run(["/bin/sh", "-c", f"{tracing}cat available_tracers"]).text
+        assert "The stock kernel also has `function_graph`" in page
+        assert "function_graph" in tracers.split()
 
 
 @pytest.mark.vm

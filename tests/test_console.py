@@ -348,6 +348,49 @@ def test_gdb_stops_in_a_function_of_init(
     assert "inet_bind" in said
 
 
+@pytest.mark.vm
+def test_gdb_session_of_the_book(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    """What docs/students/debugging.md shows of gdb comes again, but for addresses and numbers."""
+    page = (ROOT / "docs/students/debugging.md").read_text()
+    shown = "".join(re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    shown = shown.replace(",\n  ", ", ")
+    typed = re.findall(r"^\(gdb\) (.*)$", shown, re.MULTILINE)
+    assert "break log_new_connection" in typed
+    script = tmp_path / "commands"
+    lines = [f"echo (gdb) {command}\\n\n{command}\n" for command in typed[:-1]]  # not to go on
+    script.write_text("set print pretty off\nset width 0\n" + "".join(lines) + "kill\n")
+
+    at = terminal("--submission", str(SOLUTION), "--gdb")
+    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until(PROMPT), re.MULTILINE)
+    with subprocess.Popen(
+        [*line.split(), "-q", "-nx", "-batch", "-x", str(script)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as gdb:
+        assert gdb.stdout is not None
+        said = ""
+        while "(gdb) continue" not in said:
+            more = gdb.stdout.readline()
+            assert more, said
+            said += more
+        at.type(f"insmod {FILTER}; ping -c 1 127.0.0.1\r")
+        said += gdb.stdout.read()
+    told = [_comparable(line) for line in said.splitlines()]
+    for line in shown.splitlines()[:-1]:
+        wanted = _comparable(line.removesuffix(" ..."))
+        while told and not told[0].startswith(wanted):
+            told.pop(0)
+        assert told, f"{line!r} did not come, or not in its turn:\n{said}"
+
+
+def _comparable(line: str) -> str:
+    """Take addresses and what differs between packets out of a line of gdb's."""
+    line = re.sub(r"0x[0-9a-f]{6,}", "ADDRESS", line)
+    return re.sub(r"(id|check) = \d+", r"\1 = N", line)
+
+
 # --- at the failure ------------------------------------------------------------------
 
 
