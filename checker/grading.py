@@ -24,8 +24,10 @@ from checker.model import (
     Provenance,
     Submission,
 )
+from checker.testbed import Testbed
 from vm import cache, image, sandbox, snapshot, witness
 from vm.errors import VMError
+from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Accel, Config
@@ -63,8 +65,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     """Build, boot, check and grade one submission.
 
     Raises LabError when the lab's own checks are broken, InputError when KVM was
-    asked for and does not work, VMError when the
-    host lacks what a guest needs. Whatever else is ours ends in a Grade whose
+    asked for and does not work, VMError when the host lacks what a guest needs. Whatever else is ours ends in a Grade whose
     status is ``error``.
     """
     started = time.monotonic()
@@ -88,7 +89,6 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         meanwhile=_read_pytest,
     )
     from checker import plugin as checking
-    from checker.testbed import Testbed
 
     options.on_stage(f"running the checks on Linux {kernel.release} in QEMU")
 
@@ -156,8 +156,6 @@ def _sources(submission: Submission) -> dict[str, str]:
 
 def _prove_kvm(config: Config) -> None:
     """Boot once under KVM: that /dev/kvm opens proves nothing on nested hosts."""
-    from vm.guest import Guest
-
     try:
         with Guest.boot(config, {}):
             pass
