@@ -65,8 +65,8 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     """Build, boot, check and grade one submission.
 
     Raises LabError when the lab's own checks are broken, InputError when KVM was
-    asked for and does not work, VMError when the host lacks what a guest needs. Whatever else is ours ends in a Grade whose
-    status is ``error``.
+    asked for and does not work, VMError when the host lacks what a guest needs.
+    Whatever else is ours ends in a Grade whose status is ``error``.
     """
     started = time.monotonic()
     seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
