@@ -6,6 +6,9 @@ KNETLAB := .venv/bin/knetlab
 lab := $(or $(LAB),networking)
 desk_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
+$(foreach n,ex EXERCISE EXERCISES,$(if $(filter command,$(origin $(n))),$(error $(n)=$($(n)) says nothing to make: it is EX=2)))
+$(if $(filter-out 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20,$(EX)),$(error EX=$(EX) is no number of an exercise, as in EX=2 or EX='1 2'))
+
 .DEFAULT_GOAL := check
 .PHONY: check watch hint reset list pcap console skels kernel doctor lint editor help setup
 
@@ -18,8 +21,8 @@ check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
 watch: setup ## at each save, check the exercise you are at; EX=2 begins with that one
 	@$(KNETLAB) watch $(desk_args)
 
-hint: setup ## the next hint for the exercise you are at; EX=2 for that one
-	@$(KNETLAB) hint $(desk_args)
+hint: setup ## the next hint for the exercise you are at; EX=2 for that one, RESTART=1 from the first
+	@$(KNETLAB) hint $(desk_args) $(if $(RESTART),--restart)
 
 list: setup ## the exercises, their points, and what you reached
 	@$(KNETLAB) list $(desk_args)
@@ -51,7 +54,7 @@ lint: setup-dev
 else
 lint: ## LAB=networking: what gcc, sparse and the kernel's checkpatch say of your code
 	@tools/setup.sh lint
-	@$(KNETLAB) lint $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)')
+	@$(KNETLAB) lint $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
 endif
 
 editor: setup ## write compile_commands.json, by which clangd finds the kernel's headers

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from checker import module_cache, pool
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
+from checker.remarks import parse
 from vm import kbuild
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
@@ -60,6 +61,14 @@ _ADVICE = (
     _Advice(
         re.compile(r'error: unterminated comment|"/\*" within comment'),
         "A comment is opened with /* and never closed: look for a TODO whose */ is missing.",
+    ),
+    _Advice(
+        re.compile(r"fatal error: (?P<name>std\w+|string|errno|unistd)\.h: No such file"),
+        "There is no C library in the kernel, and so no {name}.h: its own headers are linux/*.h.",
+    ),
+    _Advice(
+        re.compile(r"implicit declaration of function .printf\b"),
+        "There is no printf() in the kernel: pr_info() of linux/printk.h writes to its log.",
     ),
     _Advice(
         re.compile(r"fatal error: (?P<name>\S+): No such file or directory"),
@@ -122,6 +131,12 @@ def advise(output: str) -> str:
         if match := advice.pattern.search(output):
             return advice.sentence.format(**match.groupdict())
     return ""
+
+
+def warnings(build: Build) -> tuple[str, ...]:
+    """Return what the compiler warned of in the student's files, a line each: FILE:LINE: TEXT."""
+    said = [remark for made in build.modules for remark in parse(made.warnings, "gcc")]
+    return tuple(f"{remark.file}:{remark.line}: {remark.text}" for remark in sorted(set(said)))
 
 
 def next_step(output: str, folders: Iterable[str]) -> str:

@@ -186,16 +186,21 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
 
 
 def _build_debug(*, update: bool) -> Kernel:
-    """Build the debug kernel, if need be, with a progress bar on a terminal."""
+    """Build the debug kernel, if need be, with a progress bar on a terminal, lines elsewhere."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         _announce(bar.console.print)
         task = bar.add_task("building the debug kernel", total=None)
+        told = 0
 
         def progress(done: int, total: int) -> None:
+            nonlocal told
             bar.update(task, completed=done, total=total)
+            if not bar.console.is_terminal and 10 * done // total > told:
+                told = 10 * done // total
+                bar.console.print(f"building the debug kernel: {told}0 %")
 
         return kernels.debug(update=update, progress=progress)
 

@@ -110,10 +110,12 @@ def _hint(arguments: argparse.Namespace) -> int:
 
 
 def _reset(arguments: argparse.Namespace) -> int:
-    from checker.desk import reset, work
+    from checker.desk import progress, reset, work
 
     the_lab, folder = _at_hand(arguments)
     report = reset.reset(the_lab, folder, arguments.exercise)
+    if report.written:
+        progress.forget(the_lab, folder, arguments.exercise)
     console = Console(highlight=False, soft_wrap=True)
     for name, kept in report.backups:
         console.print(Text(f"{folder / name} is reset; yours is kept as {folder / kept}"))

@@ -116,6 +116,7 @@ def grade(
     *,
     kernel: KernelInfo,
     provenance: Provenance,
+    warnings: tuple[str, ...] = (),
 ) -> Grade:
     """Sum up the exercises that were checked; every failure gets its next step here.
 
@@ -153,5 +154,6 @@ def grade(
         max_score=sum(e.max_score for e in exercises),
         exercises=exercises,
         findings=findings,
+        warnings=warnings,
         provenance=provenance,
     )

@@ -120,6 +120,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
             accel=options.accel,
             seconds=round(time.monotonic() - started, 3),
         ),
+        warnings=building.warnings(build),
     )
 
 

@@ -552,6 +552,12 @@ KINDS = (
     ),
     # --- the rest
     _row(
+        r"do_init_module: '(?P<module>\w+)'->init suspiciously returned (?P<value>\d+)",
+        "init-value",
+        "init of {module} returned {value}, and a positive number is no errno: the module counts "
+        "as loaded, whatever went wrong.",
+    ),
+    _row(
         r"(?P<module>\w+): module license '(?P<license>.*)' taints kernel",
         "taint",
         "The module {module} has the license '{license}': only with MODULE_LICENSE(\"GPL\") may "

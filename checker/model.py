@@ -244,6 +244,9 @@ class Grade(Record):
     max_score: float = Field(description="what could be earned on this kernel")
     exercises: tuple[ExerciseResult, ...] = Field(description="those that were checked")
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = Field(
+        default=(), description="the compiler's, of the student's files: FILE:LINE: TEXT"
+    )
     provenance: Provenance
 
     def to_json(self) -> str:

@@ -8,7 +8,7 @@ exercise's own hint.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding
 
@@ -26,7 +26,7 @@ _ID = re.compile(r"(?<![\w.-])\d+\.[a-z][a-z0-9-]*")
 def of(
     check: CheckResult,
     exercise_hint: str,
-    findings: Iterable[Finding],
+    findings: Sequence[Finding],
     checks: Mapping[str, CheckResult],
 ) -> str:
     """Return the next step for *check*, a sentence or two; empty if it passed.
@@ -48,6 +48,10 @@ def of(
         for finding in findings
         if finding.check == check.id and finding.kind != "stuck-module"
     ]
+    if check.status == "timeout":  # what sleeps where it may not hangs later, and elsewhere
+        for finding in findings:
+            if finding.check == check.id and finding.kind == "atomic-sleep":
+                return of_finding(finding)
     if check.status in ("crash", "timeout"):
         # the last report is the one that its message tells of
         return reported[-1] if reported else _LOST if check.status == "crash" else _LATE
@@ -162,6 +166,11 @@ _REPORTED = (
         "panic",
         "",
         "Return an error at {place} instead: nothing that a module meets is worth a panic().",
+    ),
+    (
+        "init-value",
+        "",
+        "Return from init 0 when all went well, else the negative errno of what failed.",
     ),
     ("warning", "", "Look at {place}, and in the report for the line of the test that failed."),
     ("refcount", "", "Count on every way through {place}: one put for each get."),

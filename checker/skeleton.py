@@ -67,7 +67,7 @@ class EditedFilesError(SkeletonError):
         listed = "".join(f"\n  {name}" for name in files)
         super().__init__(
             f"These files in {target} were edited and would be lost "
-            f"(--force keeps a backup of each):{listed}"
+            f"(--force, or make skels FORCE=1, keeps a backup of each):{listed}"
         )
 
 

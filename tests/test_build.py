@@ -32,6 +32,10 @@ def compile_module(lab: Lab, stock_kernel: Kernel) -> Callable[[Student, str], M
 # --- advice, from what gcc 12 said ---------------------------------------------------
 
 GCC = {
+    "There is no printf() in the kernel: pr_info()": "error: implicit declaration of function "
+    "'printf' [-Werror=implicit-function-declaration]",
+    "no C library in the kernel, and so no stdio.h": "filter.c:2:10: fatal error: stdio.h: No such "
+    "file or directory",
     "a comment": "udp_sock.c:40:9: error: unterminated comment",
     "no header linux/sockett.h": "udp_sock.c:7:10: fatal error: linux/sockett.h: "
     "No such file or directory",
@@ -119,6 +123,21 @@ def test_compile_error_has_the_students_line_and_advice(
     assert re.search(rf"^{re.escape(folder)}:\d+:\d+: (fatal )?error: ", made.output, re.MULTILINE)
     assert advice in made.message
     assert "make[" not in made.output
+
+
+@pytest.mark.vm
+def test_warnings_are_told_at_the_students_own_line(
+    student: Make, lab: Lab, stock_kernel: Kernel
+) -> None:
+    """A line each, also of what stands in a macro of the kernel's; the solution has none."""
+    assert build.warnings(build.build(lab, submission.read(lab, SOLUTION), stock_kernel)) == ()
+    ben = student("ben")
+    ben.replace("filter.c", "&iph->saddr", "iph->saddr")
+    ben.replace("udp_sock.c", "	int sent;", "	int sent, never_used;")
+    made = build.build(lab, submission.read(lab, ben.path), stock_kernel)
+    first, second = build.warnings(made)
+    assert re.match(r"1-2-netfilter/kernel/filter\.c:\d+: format '%p' expects argument", first)
+    assert re.match(r"5-udp-sock/udp_sock\.c:\d+: unused variable 'never_used'", second)
 
 
 @pytest.mark.vm

@@ -474,6 +474,35 @@ def test_a_student_without_files_is_told_what_writes_them(command: str, tmp_path
     assert "There is no folder skels/networking; `make skels` writes it." in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("ex=1", "ex=1 says nothing to make: it is EX=2"),
+        ("EXERCISE=1", "EXERCISE=1 says nothing to make: it is EX=2"),
+        ("EX=one", "EX=one is no number of an exercise, as in EX=2"),
+        ("EX=1,2", "EX=1,2 is no number of an exercise, as in EX=2 or EX='1 2'"),
+    ],
+)
+def test_make_refuses_what_would_grade_everything(given: str, said: str) -> None:
+    """A name or number that nobody reads is refused before anything runs."""
+    done = subprocess.run(
+        ["make", "-n", "check", given], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_reset_makes_it_the_exercise_one_is_at(lab: Lab, skels: Student) -> None:
+    """After a reset of what was full, hints, list and watch are of that exercise again."""
+    full = progress.Reached(score=20, max_score=20, sources="")
+    reached = progress.Progress(reached=dict.fromkeys(range(1, 5), full))
+    progress._save(lab, skels.path, reached)
+    assert progress.at(lab, skels.path) == lab.exercise(5)
+    skels.replace("tcp_sock.c", "/* Make the socket listen on", "int mine; /* Make it listen on")
+    run("reset", "--exercise", "3", "--submission", str(skels.path))
+    assert progress.at(lab, skels.path) == lab.exercise(3)
+
+
 def test_make_has_the_commands_and_passes_what_was_asked() -> None:
     """EX, LAB and SUBMISSION reach each command; without LAB none is passed on."""
     for target in ("check", "watch", "hint", "list", "reset", "pcap"):

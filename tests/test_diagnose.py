@@ -292,3 +292,10 @@ def test_bytes_the_other_way_round(diagnose: ModuleType) -> None:
     assert diagnose.swapped(60000) == 24810
     assert diagnose.swapped(diagnose.swapped(1)) == 1
     assert diagnose.turned("127.0.0.1") == "1.0.0.127"
+
+
+def test_init_that_returns_minus_one_is_told_what_insmod_shows(diagnose: ModuleType) -> None:
+    """EPERM of insmod is what init returned; where a check knows better, that stands."""
+    said = diagnose.said_by_tools(1, "insmod fails with EPERM (Operation not permitted)")
+    assert "EPERM is -1" in said
+    assert diagnose.said_by_tools(1, "insmod fails with EBUSY (Device or resource busy)") != said

@@ -441,3 +441,19 @@ def test_a_mistake_in_a_guest_is_told_with_its_line(stock_kernel: Kernel, name: 
     text, _ = record_consoles.record(record_consoles.Case(name), config, ko)
     found = kernel_log.findings(text, "demo", Symbols(ko).locate)
     assert found[0].location == marked(name)
+
+
+def test_positive_value_of_init_is_a_finding() -> None:
+    """The kernel's words for it, cut from a run on 6.1, with no place of the module's in them."""
+    log = (
+        "[   18.092463] do_init_module: 'filter'->init suspiciously returned 1, it should follow "
+        "0/-E convention\n[   18.092463] do_init_module: loading module anyway...\n"
+        "[   18.092568] CPU: 0 PID: 106 Comm: agent Tainted: G           OE      6.1.0-56\n"
+        "[   18.092751] Call Trace:\n[   18.092795]  <TASK>\n"
+        "[   18.092837]  dump_stack_lvl+0x44/0x5c\n[   18.092960]  do_init_module.cold+0x21/0x26\n"
+        "[   18.094501]  </TASK>\n[   18.103885] TCP connection initiated from 127.0.0.1:31420\n"
+    )
+    (found,) = kernel_log.findings(log, "filter", kernel_log.nowhere)
+    assert (found.kind, found.location) == ("init-value", "")
+    assert found.summary.startswith("init of filter returned 1, and a positive number is no errno")
+    assert "TCP connection" not in found.report

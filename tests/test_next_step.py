@@ -69,6 +69,13 @@ def test_a_crash_is_told_by_the_last_report() -> None:
     assert _step(_check("1.a", "crash"), first, last) == next_step.of_finding(last)
 
 
+def test_a_hang_is_told_by_what_slept_before_it() -> None:
+    """What sleeps where it may not is the cause of the hang that the last report tells of."""
+    first, last = _report("atomic-sleep"), _report("hang")
+    assert _step(_check("1.a", "timeout"), first, last) == next_step.of_finding(first)
+    assert _step(_check("1.a", "timeout"), last) == next_step.of_finding(last)
+
+
 @pytest.mark.parametrize("status", ["crash", "timeout"])
 def test_a_guest_lost_without_a_word(status: Status) -> None:
     """A crash or a hang that nobody explains has a step, which is not to fill in the TODO."""

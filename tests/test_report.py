@@ -11,7 +11,7 @@ from pages import Page, colours, contrast, words
 from rich.cells import cell_len
 from rich.console import Console
 
-from checker.model import CheckResult, Grade
+from checker.model import NEEDS_A_KERNEL, CheckResult, Grade
 from checker.report import html, story, terminal
 from checker.report.templates import code
 from checker.report.text import clean, fold, plain, points
@@ -130,6 +130,46 @@ def test_terminal_full_marks() -> None:
     text = report("full")
     assert text.endswith("\nFull marks, 100 of 100 points: nothing left to do.\n")
     assert not re.search("failed|Next|What to do", text)
+
+
+def test_full_marks_on_a_kernel_that_cannot_try_all_say_so() -> None:
+    """What waits for the debug kernel is named beside full marks, and nothing is called done."""
+    grade = load("full")
+    first = grade.exercises[0]
+    last = first.checks[-1].model_copy(
+        update={
+            "status": "skip",
+            "points": 0.0,
+            "max_points": 0.0,
+            "message": f"{NEEDS_A_KERNEL} FAILSLAB, as the debug kernel is",
+        }
+    )
+    worth = first.max_score - first.checks[-1].max_points
+    first = first.model_copy(
+        update={"checks": (*first.checks[:-1], last), "score": worth, "max_score": worth}
+    )
+    total = grade.max_score - grade.exercises[0].max_score + worth
+    grade = grade.model_copy(
+        update={"exercises": (first, *grade.exercises[1:]), "score": total, "max_score": total}
+    )
+    said = " ".join(report(grade).split())
+    assert "Full marks on this kernel" in said
+    assert "1 check waits for the debug kernel: `make kernel NAME=debug`." in said
+    assert "nothing left to do" not in said
+
+
+def test_what_the_compiler_warns_of_is_told_before_the_failures() -> None:
+    """Eight warnings stand in a report, all in a verbose one; the page has all, escaped."""
+    lines = tuple(f"a/filter.c:{n}: format '%p' of <{n}>" for n in range(10, 20))
+    grade = load("mixed" if "mixed" in NAMES else NAMES[0]).model_copy(update={"warnings": lines})
+    said = report(grade)
+    assert said.count("format '%p'") == 8
+    assert "and 2 more" in said
+    assert report(grade, verbose=True).count("format '%p'") == 10
+    first = next(e for e in grade.exercises)
+    assert said.index("What the compiler warns of") > said.index(first.title)
+    page = html.render(grade)
+    assert page.count("format &#39;%p&#39; of &lt;") == 10
 
 
 def test_terminal_skeleton_is_short() -> None:

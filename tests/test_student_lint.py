@@ -13,8 +13,8 @@ from support import ROOT, SOLUTION, Student
 
 from checker import submission
 from checker.desk import lint
-from checker.desk.lint import Remark
 from checker.model import Lab
+from checker.remarks import Remark, parse
 from vm.kernel import Kernel
 
 Make = Callable[..., Student]
@@ -121,7 +121,7 @@ def test_the_compiler_is_shut_in(lab: Lab, student: Make, stock_kernel: Kernel) 
 )
 def test_output_is_read(output: str, remarks: list[tuple[str, int, str]]) -> None:
     """Only what is about a student's own line is taken, and as one line."""
-    assert [(r.file, r.line, r.text) for r in lint.parse(output, "gcc")] == remarks
+    assert [(r.file, r.line, r.text) for r in parse(output, "gcc")] == remarks
 
 
 def test_make_lint_is_the_students_when_a_lab_is_named() -> None:

@@ -180,7 +180,7 @@ def debug(
     if not key:
         package = debug_kernel.source_package()
         key = f"{package.replace('=', '_')}+{recipe}"
-        doing = f"building the debug kernel of {package}, a few minutes (once)"
+        doing = f"building the debug kernel of {package}, some minutes (once)"
         cache.entry("kernel", key, lambda f: debug_kernel.make(f, key, package, progress), doing)
         _set_newest("debug", key)
     return _debug(key)

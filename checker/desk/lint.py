@@ -12,11 +12,11 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from checker import build
 from checker.model import Lab, Module, Submission
+from checker.remarks import Remark, parse
 from vm import apt, cache, tools
 from vm import kernel as kernels
 from vm.errors import VMError
@@ -27,16 +27,6 @@ SOURCE = "linux-source-6.1"
 """The package whose checkpatch is taken; its rules are those of the kernel that is graded on."""
 
 _SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
-
-
-@dataclass(frozen=True, order=True)
-class Remark:
-    """What one *tool* says of a *line* of a *file* of the submission; line 0 is the whole file."""
-
-    file: str
-    line: int
-    tool: str = field(compare=False)
-    text: str
 
 
 def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
@@ -90,39 +80,6 @@ def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
     if done.returncode and not found:
         tail = "\n".join(output.splitlines()[-8:])
         raise VMError(f"The compiler failed, and not because of your files.\n{tail}")
-    return found
-
-
-_LINE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):\d+: (?P<kind>\w[\w ]*): ?(?P<text>.*)")
-_MORE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):\d+: {2,}(?P<text>\S.*)")
-"""How sparse goes on with what was expected and what it got."""
-_LINKED = re.compile(r"ERROR: modpost: (?P<text>.*)")
-
-
-def parse(output: str, tool: str) -> list[Remark]:
-    """Return the remarks in the compiler's or sparse's *output*, with paths from the submission's.
-
-    What is found inside a macro of the kernel's is told of the line that uses it; all else
-    in the kernel's own files, which have other paths, is left out.
-    """
-    found: list[Remark] = []
-    in_kernel = ""
-    for line in output.splitlines():
-        if match := _LINE.match(line):
-            own = not match["file"].startswith(("/", "./"))
-            text, serious = match["text"].strip(), match["kind"] != "note"
-            if serious:
-                in_kernel = "" if own else text
-            elif own and in_kernel and "in expansion of macro" in text:
-                text, in_kernel, serious = in_kernel, "", True
-            if own and serious:
-                found.append(Remark(match["file"], int(match["line"]), tool, text))
-        elif match := _MORE.match(line):
-            if found and (found[-1].file, found[-1].line) == (match["file"], int(match["line"])):
-                text = f"{found[-1].text}; {' '.join(match['text'].split())}"
-                found[-1] = Remark(match["file"], int(match["line"]), tool, text)
-        elif match := _LINKED.match(line):
-            found.append(Remark("", 0, tool, match["text"]))
     return found
 
 

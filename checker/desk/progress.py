@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pydantic
@@ -65,6 +65,13 @@ def note(lab: Lab, given: Submission, grade: Grade) -> None:
     solved = {number for number, one in now.items() if one.full}
     hints = {number: shown for number, shown in before.hints.items() if number not in solved}
     _save(lab, given.path, Progress(reached=before.reached | now, hints=hints))
+
+
+def forget(lab: Lab, folder: Path, numbers: Collection[int]) -> None:
+    """Forget what the exercises *numbers* came to, since they are begun anew."""
+    before = load(lab, folder)
+    reached = {number: one for number, one in before.reached.items() if number not in numbers}
+    _save(lab, folder, before.model_copy(update={"reached": reached}))
 
 
 def set_hints(lab: Lab, folder: Path, number: int, shown: int) -> None:

@@ -201,7 +201,14 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = ()) -> str:
     if any(check.points < check.max_points for check in withheld):
         return "Nothing that is shown failed; what is missing are points of checks that are not."
     if grade.score < grade.max_score:
-        return "Nothing failed, but not everything was tried: each exercise says why."
+        return "Nothing failed, but not everything was tried: `make check` says of each why."
+    waiting = [c for e in grade.exercises for c in e.checks if c.message.startswith(NEEDS_A_KERNEL)]
+    if waiting:
+        waits = "1 check waits" if len(waiting) == 1 else f"{len(waiting)} checks wait"
+        return (
+            f"Full marks on this kernel, {score(grade)} points; {waits} for the debug kernel: "
+            "`make kernel NAME=debug`."
+        )
     return f"Full marks, {score(grade)} points: nothing left to do."
 
 

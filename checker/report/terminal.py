@@ -29,7 +29,7 @@ STYLES: dict[Status, str] = {
     "skip": "dim",
 }
 LINES, WIDTH = 20, 400  # of a log, unless everything is asked for
-FINDINGS = 5
+FINDINGS, WARNINGS = 5, 8
 
 
 def render(grade: Grade, console: Console, *, verbose: bool = False) -> None:
@@ -46,6 +46,8 @@ def render(grade: Grade, console: Console, *, verbose: bool = False) -> None:
 def first_failure(grade: Grade, console: Console) -> None:
     """Print the first failure of *grade* in full, and only how many there are besides."""
     grade = clean(grade, console.encoding if console.options.ascii_only else "utf-8")
+    for part in _warnings(grade, verbose=False):
+        console.print(part)
     told = _Told(grade, verbose=False)
     for exercise in grade.exercises:
         own = [group for group in told.reasons if group[0] in exercise.checks]
@@ -66,6 +68,7 @@ def _report(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     yield Text(_made(grade), "dim")
     if unseen := story.unseen(grade):
         yield Text(unseen, "dim")
+    yield from _warnings(grade, verbose)
     told = _Told(grade, verbose)
     for exercise in grade.exercises:
         yield from told.exercise(exercise)
@@ -220,6 +223,18 @@ def _headline(check: CheckResult, *, with_id: bool = True) -> Text:
         worth = f"{points(check.points)}/{points(check.max_points)}"
         head.append(f" ({one_line(check.id)}, {worth})", "dim")
     return head
+
+
+def _warnings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
+    if not grade.warnings:
+        return
+    yield Text()
+    yield Text("What the compiler warns of", "bold")
+    shown = grade.warnings if verbose else grade.warnings[:WARNINGS]
+    for line in shown:
+        yield _indented(Text(one_line(line)), 2)
+    if len(shown) < len(grade.warnings):
+        yield _indented(Text(f"and {len(grade.warnings) - len(shown)} more"), 2)
 
 
 def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:

@@ -15,6 +15,8 @@ from vm.pcap import tcp_segments
 
 # the guest's other hosts, see vm/init/rc
 LEFT, RIGHT, THIS_LEFT = "10.0.3.2", "10.0.4.2", "10.0.3.1"
+FIN, RST = "01", "04"
+"""Flags of a TCP header, RFC 9293."""
 
 
 @pytest.mark.points(4)
@@ -98,7 +100,7 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
 @pytest.mark.points(2)
 @pytest.mark.after("1.outgoing-syn")
 def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
-    """The listener's answer (SYN with ACK), data and FIN are not logged."""
+    """The listener's answer (SYN with ACK), data, FIN and RST are not logged."""
     address = picks.loopback()  # both ends have it, so that the answer goes there, too
     route = Route(address, picks.port(), address, picks.port())
     syn_filter.aim(address)
@@ -111,6 +113,18 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         lambda found: (
             diagnose.again([route.client], found) or diagnose.more_lines(*route.ends, found)
         ),
+    )
+    # in a connection all but the first packet has ACK; these have neither that nor SYN
+    mark = syn_filter.module.mark()
+    for flags in (FIN, RST):
+        loose = Route(address, picks.port(), address, picks.port())
+        sent = guest.run([PROBE, "segment", *map(str, loose), flags])
+        assert sent.ok, sent.err
+    syn_filter.require_lines(
+        [],
+        "A FIN and a RST, both without ACK, left this host, and no SYN.",
+        mark,
+        lambda found: diagnose.SYN if found else "",
     )
 
 

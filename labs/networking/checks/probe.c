@@ -15,6 +15,9 @@
  *                                     ioctls between that must fail
  *     probe hold FROM PORT TO PORT    connect, and keep the connection until the end of stdin;
  *                                     then wait for the other side to close it
+ *     probe segment FROM PORT TO PORT FLAGS
+ *                                     send a TCP header with these flags, a number in hex, and
+ *                                     no checksum, so that it is dropped where it arrives
  *     probe datagram FROM PORT TO PORT HEX
  *                                     send a UDP datagram to a socket of its own, likewise
  *
@@ -27,6 +30,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +184,21 @@ static int work(const char *device, int times, char **arg)
 	return 0;
 }
 
+static int segment(char **arg)
+{
+	struct sockaddr_in from = at(arg[0], arg[1]), to = at(arg[2], arg[3]);
+	struct tcphdr header = { .source = from.sin_port, .dest = to.sin_port, .doff = 5 };
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+
+	header.th_flags = strtoul(arg[4], NULL, 16);
+	from.sin_port = 0;
+	to.sin_port = 0;
+	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) ||
+	    sendto(fd, &header, sizeof(header), 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return fail("raw socket");
+	return 0;
+}
+
 static int datagram(char **arg)
 {
 	int receiver = bound(SOCK_DGRAM, arg[2], arg[3]);
@@ -247,8 +266,10 @@ int main(int argc, char **argv)
 		return hold(argv + 2);
 	if (argc == 8 && !strcmp(argv[1], "work"))
 		return work(argv[2], atoi(argv[3]), argv + 4);
+	if (argc == 7 && !strcmp(argv[1], "segment"))
+		return segment(argv + 2);
 	if (argc == 7 && !strcmp(argv[1], "datagram"))
 		return datagram(argv + 2);
-	fprintf(stderr, "usage: probe set|pointer|command|receive|connect|datagram ...\n");
+	fprintf(stderr, "usage: probe set|pointer|command|receive|connect|segment|datagram ...\n");
 	return 2;
 }

@@ -1,0 +1,49 @@
+"""Pure: what gcc and sparse print -> remarks, each at a line of the student's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, order=True)
+class Remark:
+    """What one *tool* says of a *line* of a *file* of the submission; line 0 is the whole file."""
+
+    file: str
+    line: int
+    tool: str = field(compare=False)
+    text: str
+
+
+_LINE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):\d+: (?P<kind>\w[\w ]*): ?(?P<text>.*)")
+_MORE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+):\d+: {2,}(?P<text>\S.*)")
+"""How sparse goes on with what was expected and what it got."""
+_LINKED = re.compile(r"ERROR: modpost: (?P<text>.*)")
+
+
+def parse(output: str, tool: str) -> list[Remark]:
+    """Return the remarks in the compiler's or sparse's *output*, with paths from the submission's.
+
+    What is found inside a macro of the kernel's is told of the line that uses it; all else
+    in the kernel's own files, which have other paths, is left out.
+    """
+    found: list[Remark] = []
+    in_kernel = ""
+    for line in output.splitlines():
+        if match := _LINE.match(line):
+            own = not match["file"].startswith(("/", "./"))
+            text, serious = match["text"].strip(), match["kind"] != "note"
+            if serious:
+                in_kernel = "" if own else text
+            elif own and in_kernel and "in expansion of macro" in text:
+                text, in_kernel, serious = in_kernel, "", True
+            if own and serious:
+                found.append(Remark(match["file"], int(match["line"]), tool, text))
+        elif match := _MORE.match(line):
+            if found and (found[-1].file, found[-1].line) == (match["file"], int(match["line"])):
+                text = f"{found[-1].text}; {' '.join(match['text'].split())}"
+                found[-1] = Remark(match["file"], int(match["line"]), tool, text)
+        elif match := _LINKED.match(line):
+            found.append(Remark("", 0, tool, match["text"]))
+    return found
