@@ -225,7 +225,10 @@ def _problem(module: Module, submission: Submission) -> str:
 def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kernel) -> ModuleBuild:
     """Build one module; what went wrong stands in the record."""
     if problem := _problem(module, submission):
-        hint = "Hand in that file, C source, in the place that it has in the lab's skeleton."
+        hint = (
+            "Put that file, C source, in the place that it has in the lab's skeleton; `make reset` "
+            "writes one that is missing as it was handed out."
+        )
         return ModuleBuild(module=module.name, ko=None, message=problem, hint=hint)
     sources = _sources([module], submission)
     try:

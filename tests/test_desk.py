@@ -442,7 +442,7 @@ def test_captures_are_copied_and_shown(lab: Lab, captured: Path) -> None:
 def test_an_empty_capture_is_told_in_words(lab: Lab, captured: Path) -> None:
     """Where only the card spoke, it is said why that need not be wrong, and there is no table."""
     said = printed(lambda console: packets.show(lab, captured, 5, console))
-    assert "0 packets, and 1 by which the guest's network card says where it is" in said
+    assert "0 packets, and 1 with which the guest's network card told the net its address" in said
     assert "over its loopback device" in said
     assert "Protocol" not in said
 
@@ -462,7 +462,7 @@ def test_an_exercise_that_is_not_there_is_refused(command: str, skels: Student) 
     done = run(command, "--exercise", "9", "--submission", str(skels.path))
     assert (done.returncode, done.stderr) == (
         2,
-        "knetlab: The lab networking has no exercise 9.\n",
+        "knetlab: The lab networking has no exercise 9; it has 1, 2, 3, 4, 5.\n",
     )
 
 

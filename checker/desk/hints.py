@@ -40,6 +40,8 @@ def told(exercise: Exercise, hint: Hint) -> Text:
     text = Text.assemble((head, "bold"), f"\n{one_line(hint.text)}")
     if hint.step == hint.steps:
         text.append(
-            "\nThat was the last one. The handout and the first failure say the rest.", "dim"
+            "\nThat was the last one. The handout and the first failure say the rest; "
+            f"`make hint EX={exercise.number} RESTART=1` begins with the first again.",
+            "dim",
         )
     return text

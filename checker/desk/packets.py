@@ -64,7 +64,7 @@ def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console
         left_out = len(seen) - len(wanted)
         said = f"{work.shown(copy)}: {count(len(wanted), 'packet')}"
         if left_out:
-            said += f", and {left_out} by which the guest's network card says where it is"
+            said += f", and {left_out} with which the guest's network card told the net its address"
         console.print(Text(said, "dim"))
         if not wanted:
             console.print(Text(_EMPTY))

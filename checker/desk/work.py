@@ -73,7 +73,10 @@ def exercise(the_lab: Lab, number: int) -> Exercise:
     try:
         return the_lab.exercise(number)
     except KeyError:
-        raise InputError(f"The lab {the_lab.name} has no exercise {number}.") from None
+        numbers = ", ".join(str(exercise.number) for exercise in the_lab.exercises)
+        raise InputError(
+            f"The lab {the_lab.name} has no exercise {number}; it has {numbers}."
+        ) from None
 
 
 def folder(the_lab: Lab, submission: Path | None) -> Path:

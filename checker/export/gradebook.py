@@ -173,6 +173,8 @@ def _place(rows: Sequence[Row], entries: Sequence[Keyed], titles: Sequence[str])
             ambiguous.append((Left(student=who(entry), why=f"{told}."), numbers))
         else:
             why = f"no row has the same {', '.join(titles[:-1])} or {titles[-1]}"
+            if not any(keys):
+                why += "; none of these is known of the student: `grade --roster CSV` tells them"
             without_row.append(Left(student=who(entry), why=why))
     claims = Counter(row.number for _, row in places)
     for entry, row in places:

@@ -297,7 +297,8 @@ def listening(found: Sequence[End], error: str, *, loaded: bool) -> str:
         return load_error(3, error)
     if not found:
         return (
-            "Call kernel_listen() after kernel_bind(): init has come back and no socket listens."
+            "Call kernel_listen() after kernel_bind(): init has come back and no socket listens. "
+            "If TODO 3 is still empty, begin with sock_create_kern()."
             if loaded
             else ""
         )
