@@ -223,6 +223,22 @@ _NOISE = re.compile(
     r" *(Not t|T)ainted|Disabling lock debugging|Shutting down"
 )
 
+
+_REGISTERS = re.compile(
+    r"Modules linked in: |Hardware name: |CPU: \d+ PID: |Code: [0-9a-f<]|R(?!IP)[A-Z0-9]{2}: [0-9a-f]"
+    r"|[CD]R\d: [0-9a-f]|FS: +[0-9a-f]|CS: +[0-9a-f]|RIP: 0033|Call Trace:$| \? | </?(TASK|IRQ|NMI)>$"
+    r"|-+\[ (cut here|end trace)"
+)
+
+
+def is_noise(line: str) -> bool:
+    """Tell whether *line*, without its stamp, is a report's registers, or what frames a stack.
+
+    No module logs such a line by chance, as it may one that begins with "flags: ".
+    """
+    return bool(_REGISTERS.match(line))
+
+
 _CLOSED = re.compile(r" </(TASK|IRQ|NMI)>")
 _END = re.compile(r"-+\[ end (trace|Kernel panic)")
 _GOES_ON = re.compile(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
+from checker.kernel_reports import is_noise
 from checker.model import Build, Exercise, Lab
 from checker.symbols import Symbols
 from vm import snapshot
@@ -233,7 +234,11 @@ class Module:
         with contextlib.suppress(GuestError):
             self.guest.sync()
         records = self.guest.records[self._mark :]
-        told = (r for r in records if r.text and not _TAINT_NOTICE.search(r.text))
+        told = (
+            r
+            for r in records
+            if r.text and not _TAINT_NOTICE.search(r.text) and not is_noise(r.text)
+        )
         records = list(told)[-limit:]
         return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from checker import kernel_log
+from checker import kernel_log, kernel_reports
 from checker.model import Finding
 from checker.symbols import Symbols
 from tools import record_consoles
@@ -457,3 +457,15 @@ def test_positive_value_of_init_is_a_finding() -> None:
     assert (found.kind, found.location) == ("init-value", "")
     assert found.summary.startswith("init of filter returned 1, and a positive number is no errno")
     assert "TCP connection" not in found.report
+
+
+def test_what_a_module_prints_is_no_noise() -> None:
+    """Registers and guesses are left out of a log's end; a student's own words never are."""
+    for line in (
+        "RAX: ffffffffffffffda RBX: 00007ffe",
+        " ? handle_mm_fault+0xdb/0x2d0",
+        " </TASK>",
+    ):
+        assert kernel_reports.is_noise(line), line
+    for line in ("flags: syn 1 ack 0", "page 7", "note: here", "CPU: one", "RIP: 0010:f+0x1/0x2"):
+        assert not kernel_reports.is_noise(line), line

@@ -486,6 +486,11 @@ _LOAD_ERRORS = {
     "still taken by an earlier load.",
     (3, "EADDRNOTAVAIL"): "Put htonl() around INADDR_LOOPBACK: bind finds no such address, for "
     "127.0.0.1 with its bytes turned round is 1.0.0.127.",
+    (
+        1,
+        "EINVAL",
+    ): "Set .pf to PF_INET and .hooknum to NF_INET_LOCAL_OUT: nf_register_net_hook() knows no "
+    "family 0, and not every family has every hook.",
     (3, "EAFNOSUPPORT"): "Set sin_family to AF_INET: bind does not know the family of the address.",
     (
         3,
