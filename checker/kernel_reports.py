@@ -225,9 +225,9 @@ _NOISE = re.compile(
 
 
 _REGISTERS = re.compile(
-    r"Modules linked in: |Hardware name: |CPU: \d+ PID: |Code: [0-9a-f<]|R(?!IP)[A-Z0-9]{2}: [0-9a-f]"
-    r"|[CD]R\d: [0-9a-f]|FS: +[0-9a-f]|CS: +[0-9a-f]|RIP: 0033|Call Trace:$| \? | </?(TASK|IRQ|NMI)>$"
-    r"|-+\[ (cut here|end trace)"
+    r"Modules linked in: |Hardware name: |CPU: \d+ PID: |Code: [0-9a-f<]|PKRU: [0-9a-f]|"
+    r"R(?!IP)[A-Z0-9]{2}: [0-9a-f]|[CD]R\d: [0-9a-f]|FS: +[0-9a-f]|CS: +[0-9a-f]|RIP: 0033|"
+    r"Call Trace:$| \? | </?(TASK|IRQ|NMI)>$|-+\[ (cut here|end trace)"
 )
 
 
