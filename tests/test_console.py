@@ -310,6 +310,25 @@ def test_only_time_is_another_than_in_checks(config: Config) -> None:
 # --- gdb -----------------------------------------------------------------------------
 
 
+def debugged(line: str, script: Path, ready: str, then: Callable[[], None]) -> str:
+    """Run gdb's *script* by the *line* that starts gdb; do *then* once it has said *ready*."""
+    with subprocess.Popen(
+        [*line.split(), "-q", "-nx", "-batch", "-x", str(script)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as gdb:
+        assert gdb.stdout is not None
+        said = ""
+        while ready not in said:
+            more = gdb.stdout.readline()
+            assert more, said
+            said += more
+        then()
+        return said + gdb.stdout.read()
+
+
 @pytest.mark.vm
 def test_gdb_stops_in_a_function_of_init(
     terminal: Callable[..., Terminal], student: Callable[..., Student], tmp_path: Path
@@ -325,21 +344,7 @@ def test_gdb_stops_in_a_function_of_init(
         "info address my_nf_hookfn\nbreak my_listen\ncontinue\nbacktrace 2\ninfo source\n"
         "info line inet_bind\nkill\n"
     )
-    with subprocess.Popen(
-        [*line.split(), "-q", "-nx", "-batch", "-x", str(script)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as gdb:
-        assert gdb.stdout is not None
-        said = ""
-        while "my_listen) pending" not in said:
-            more = gdb.stdout.readline()
-            assert more, said
-            said += more
-        at.type(f"insmod {TCP}\r")
-        said += gdb.stdout.read()
+    said = debugged(line, script, "my_listen) pending", lambda: at.type(f"insmod {TCP}\r"))
     assert 'Symbol "my_nf_hookfn" is a function at address 0xffffffff' in said
     assert "symbols of tcp_sock loaded" in said
     assert re.search(r"#0 +my_listen \(\) at .*tcp_sock\.c:\d+", said)
@@ -362,21 +367,8 @@ def test_gdb_session_of_the_book(terminal: Callable[..., Terminal], tmp_path: Pa
 
     at = terminal("--submission", str(SOLUTION), "--gdb")
     (line,) = re.findall(r"^  (gdb -x \S+)$", at.until(PROMPT), re.MULTILINE)
-    with subprocess.Popen(
-        [*line.split(), "-q", "-nx", "-batch", "-x", str(script)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as gdb:
-        assert gdb.stdout is not None
-        said = ""
-        while "(gdb) continue" not in said:
-            more = gdb.stdout.readline()
-            assert more, said
-            said += more
-        at.type(f"insmod {FILTER}; ping -c 1 127.0.0.1\r")
-        said += gdb.stdout.read()
+    keys = f"insmod {FILTER}; ping -c 1 127.0.0.1\r"
+    said = debugged(line, script, "(gdb) continue", lambda: at.type(keys))
     told = [_comparable(line) for line in said.splitlines()]
     for line in shown.splitlines()[:-1]:
         wanted = _comparable(line.removesuffix(" ..."))

@@ -123,5 +123,7 @@ def test_new_compiler_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(Path, "stat", newer)
+    kbuild.compilers.cache_clear()
     after = kbuild.compilers()
+    kbuild.compilers.cache_clear()
     assert [a != b for a, b in zip(after, before, strict=True)].count(True) == 1

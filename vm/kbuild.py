@@ -9,6 +9,7 @@ that it does not know is asked as ever, so what is compiled stays the same.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,6 +62,7 @@ def answers(kernel: Kernel) -> Path:
     return cache.entry("kbuild", key, make) / "answers.mk"
 
 
+@functools.cache
 def compilers() -> list[str]:
     """Return what stands for the versions of the compilers; to ask them costs a process each."""
     names = ("gcc*", "clang*", "as", "ld*")

@@ -123,10 +123,10 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
     icount = ["-icount", "shift=3,sleep=off"] if config.virtual_time else []
     return [
         *_start(config, machine),
-        # a clone has its kernel in its memory, and is quicker to start without a second one
-        *([] if frozen and frozen.state else _boot(COMMAND_LINE, config)),
-        *("-global", "migration.store-global-state=off"),  # a clone runs when it has its state
-        *([] if frozen and frozen.state else ["-S"]),
+        # a clone has its kernel in its memory, is quicker to start without a second one, and
+        # runs when it has its state
+        *([] if frozen and frozen.state else ["-S", *_boot(COMMAND_LINE, config)]),
+        *("-global", "migration.store-global-state=off"),
         *("-action", "panic=none", *icount, *memory),
         *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
