@@ -84,7 +84,7 @@ def each(
                     idle.append((ours, process))
                 pipe, process = idle.pop()
                 busy[pipe] = (waiting.pop(), process, time.monotonic() + seconds)
-                with contextlib.suppress(BrokenPipeError):  # it died: the next read tells
+                with contextlib.suppress(ConnectionError):  # it died: the next read tells
                     pipe.send(busy[pipe][0])
             first = min(deadline for _, _, deadline in busy.values()) - time.monotonic()
             ready = connection.wait(list(busy), None if first == math.inf else max(first, 0))
@@ -102,7 +102,7 @@ def each(
                         hear(result)
                         continue
                     idle.append((pipe, process))
-                except EOFError:
+                except (EOFError, ConnectionError):  # reset: it died with the item unread
                     process.join()
                     result = WorkerDied(
                         f"The process that was at it died ({_end(process)}); is there memory?"
@@ -135,7 +135,7 @@ def _serve(pipe: Connection, work: Callable[[T], R]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches all; the parent says what to do
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+    with contextlib.suppress(EOFError, KeyboardInterrupt, ConnectionError):
         while True:
             item = pipe.recv()
             try:

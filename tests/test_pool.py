@@ -27,6 +27,16 @@ def _square(number: int) -> int:
     return number * number
 
 
+class _Deadly:
+    """Work whose process ends while it still gets ready, with its item unread."""
+
+    def __call__(self, _: int) -> None:
+        """Do nothing: nobody comes as far."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os._exit, (3,)
+
+
 def _process(_: int) -> int:
     return os.getpid()
 
@@ -106,6 +116,14 @@ def test_process_that_dies_costs_its_item_only(jobs: int, method: pool.Method) -
     assert (done[16], done[18], done[19]) == (256, 324, 361)
     assert isinstance(done[17], pool.WorkerDied)
     assert "Killed" in str(done[17])
+
+
+def test_process_that_never_got_ready_costs_its_item_only() -> None:
+    """A process that ends before it has read its item is told of, not raised."""
+    done = dict(pool.each(_Deadly(), [1, 2], 1))
+    assert [str(result) for result in done.values()] == [
+        "The process that was at it died (exit status 3); is there memory?"
+    ] * 2
 
 
 @METHODS
