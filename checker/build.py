@@ -20,7 +20,7 @@ from pathlib import Path
 
 from checker import module_cache, pool
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
-from checker.remarks import parse
+from checker.remarks import parse, shorten
 from vm import kbuild
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
@@ -351,13 +351,15 @@ def _make(
 def _tidy(log: Path) -> tuple[bool, str]:
     """Return whether the sandbox started, and the compiler's words.
 
-    They have the student's own paths, and make's chatter is left out.
+    They have the student's own paths, and the kernel's as in its own tree; make's chatter
+    is left out.
     """
     with log.open("rb") as f:
         text = f.read(OUTPUT_LIMIT).decode(errors="replace")
-    lines = text.replace(f"{INSIDE}/", "").splitlines()
+    text = re.sub(r"/kernel/usr/src/[^/\s]+/", "./", text.replace(f"{INSIDE}/", ""))
+    lines = text.splitlines()
     chatter = re.compile(r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs")
     chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
     begun = lines[:1] == [_STARTED]
     said = (x for x in lines[begun:] if not chatter.search(x) and not chatter_tail.match(x))
-    return begun, "\n".join(said)
+    return begun, shorten("\n".join(said))

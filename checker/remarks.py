@@ -1,4 +1,4 @@
-"""Pure: what gcc and sparse print -> remarks, each at a line of the student's own."""
+"""Pure: what gcc and sparse print -> what it says of the student's own lines."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def parse(output: str, tool: str) -> list[Remark]:
     in_kernel = ""
     for line in output.splitlines():
         if match := _LINE.match(line):
-            own = not match["file"].startswith(("/", "./"))
+            own = not _is_kernels(match["file"])
             text, serious = match["text"].strip(), match["kind"] != "note"
             if serious:
                 in_kernel = "" if own else text
-            elif own and in_kernel and "in expansion of macro" in text:
+            elif own and in_kernel and _IN_MACRO.match(text):
                 text, in_kernel, serious = in_kernel, "", True
             if own and serious:
                 found.append(Remark(match["file"], int(match["line"]), tool, text))
@@ -47,3 +47,36 @@ def parse(output: str, tool: str) -> list[Remark]:
         elif match := _LINKED.match(line):
             found.append(Remark("", 0, tool, match["text"]))
     return found
+
+
+_IN_MACRO = re.compile(r"in (expansion|definition) of macro")
+_CHAIN = re.compile(r"(?:In file included|\s+) from (?P<place>[^\s:]+:\d+)[:,]$")
+
+
+def shorten(output: str) -> str:
+    """Return the compiler's *output* without the ways through the kernel's own headers.
+
+    Those are how one of them came to be included, but for the student's line it began
+    with, and the macros that a macro in the student's line is made of.
+    """
+    kept: list[str] = []
+    inside = False
+    for line in output.splitlines():
+        if chain := _CHAIN.match(line):
+            if not _is_kernels(chain["place"]):
+                kept.append(f"In file included from {chain['place']}:")
+        elif inside and re.match(r" *\d* \|", line):
+            continue  # the macro's own line
+        elif (note := _LINE.match(line)) and (
+            _is_kernels(note["file"]) and _IN_MACRO.match(note["text"])
+        ):
+            inside = True
+            continue
+        else:
+            kept.append(line)
+        inside = False
+    return "\n".join(kept)
+
+
+def _is_kernels(path: str) -> bool:
+    return path.startswith(("/", "./"))

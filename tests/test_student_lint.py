@@ -8,13 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from support import ROOT, SOLUTION, Student
 
 from checker import submission
 from checker.desk import lint
 from checker.model import Lab
-from checker.remarks import Remark, parse
+from checker.remarks import Remark
 from vm.kernel import Kernel
 
 Make = Callable[..., Student]
@@ -88,40 +87,6 @@ def test_the_compiler_is_shut_in(lab: Lab, student: Make, stock_kernel: Kernel) 
     alice.replace("filter.c", '#include "../include/filter.h"', f'#include "{__file__}"')
     remarks = of(lab, alice, stock_kernel)
     assert any("No such file or directory" in remark.text for remark in remarks)
-
-
-@pytest.mark.parametrize(
-    ("output", "remarks"),
-    [
-        ("a/x.c:5:2: warning: unused variable 'i'", [("a/x.c", 5, "unused variable 'i'")]),
-        ("/kernel/include/linux/in.h:5:2: warning: w\n   5 | code", []),
-        ("./include/linux/in.h:5:2: error: in the build tree", []),
-        ("a/x.c:5:2: note: declared here", []),
-        (
-            "a/x.c:5:2: warning: types\na/x.c:5:2:    expected __be16\na/x.c:5:2:    got int",
-            [("a/x.c", 5, "types; expected __be16; got int")],
-        ),
-        (
-            "/kernel/printk.h:1:1: warning: format '%p'\n"
-            "/kernel/printk.h:2:2: note: in expansion of macro 'printk'\n"
-            "a/x.c:9:9: note: in expansion of macro 'pr_info'",
-            [("a/x.c", 9, "format '%p'")],
-        ),
-        ('ERROR: modpost: "f" [a/x.ko] undefined!', [("", 0, '"f" [a/x.ko] undefined!')]),
-    ],
-    ids=[
-        "a student's line",
-        "a kernel's line",
-        "one of the build tree",
-        "a note",
-        "sparse's further lines",
-        "inside a macro of the kernel",
-        "the linker",
-    ],
-)
-def test_output_is_read(output: str, remarks: list[tuple[str, int, str]]) -> None:
-    """Only what is about a student's own line is taken, and as one line."""
-    assert [(r.file, r.line, r.text) for r in parse(output, "gcc")] == remarks
 
 
 def test_make_lint_is_the_students_when_a_lab_is_named() -> None:
