@@ -27,7 +27,7 @@ from rich.text import Text
 from checker import grading, lab
 from checker.desk import last_run
 from checker.lab import ROOT
-from vm import cache, debug_kernel, kernel, sandbox, snapshot, tools
+from vm import cache, debug_kernel, kernel, reaper, sandbox, snapshot, tools
 from vm.errors import MissingTool, VMError
 
 ROOM = 1 << 30
@@ -188,6 +188,8 @@ def _rooms() -> Iterator[Row]:
     except VMError as error:
         yield Row("MISSING", "cache", str(error), "export XDG_CACHE_HOME=/a/folder")
     folder = Path(tempfile.gettempdir())
+    if folder.name.startswith(reaper.PREFIX):  # this run's own
+        folder = folder.parent
     yield _room("temporary files", folder, ROOM_TEMPORARY, "make room, or set TMPDIR")
 
 

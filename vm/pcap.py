@@ -100,7 +100,7 @@ def _packet(seconds: float, frame: bytes) -> Packet:
     if kind == 0x0806 and len(packet) >= 28:
         sender, target = (str(ipaddress.IPv4Address(packet[i : i + 4])) for i in (14, 24))
         announcement = sender == target
-        info = f"{sender} is here" if packet[7] == 2 or announcement else f"who has {target}?"
+        info = f"{sender} is here" if packet[7] == 2 or announcement else f"who has {target}"
     name = _ETHERTYPES.get(kind, f"{kind:#06x}")
     return Packet(seconds, by, to, name, info, len(frame), announcement)
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 _SCRIPT = Path(__file__).with_name("reaper.sh")
 
+PREFIX = "knetlab-"
+"""How the name of a run's folder begins."""
+
 
 @contextlib.contextmanager
 def run() -> Iterator[None]:
@@ -19,7 +22,7 @@ def run() -> Iterator[None]:
     The folder is TMPDIR, of this process and of those it starts; a process in a session of
     its own, which no signal to this one reaches, waits for the end.
     """
-    folder = tempfile.mkdtemp(prefix="knetlab-")
+    folder = tempfile.mkdtemp(prefix=PREFIX)
     before = os.environ.get("TMPDIR")
     watcher = subprocess.Popen(
         [_SCRIPT, folder], stdin=subprocess.PIPE, start_new_session=True, stderr=subprocess.DEVNULL

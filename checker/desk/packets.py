@@ -45,11 +45,17 @@ def show(lab: Lab, folder: Path, number: int | None, console: Console) -> None:
         )
     target = FOLDER / lab.name
     target.mkdir(parents=True, exist_ok=True)
+    empty = False
     for exercise in sorted({at for at, _ in found}):
-        _exercise(lab, exercise, [path for at, path in found if at == exercise], target, console)
+        captures = [path for at, path in found if at == exercise]
+        empty |= _exercise(lab, exercise, captures, target, console)
+    if empty:
+        console.print(Text(_EMPTY))
 
 
-def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console: Console) -> None:
+def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console: Console) -> bool:
+    """Print one exercise's packets; return whether there is a capture without any."""
+    empty = False
     title = work.exercise(lab, number).title
     console.print(Text.assemble((f"Exercise {number}", "bold"), f", {title}"))
     for path in captures:
@@ -64,15 +70,16 @@ def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console
         left_out = len(seen) - len(wanted)
         said = f"{work.shown(copy)}: {count(len(wanted), 'packet')}"
         if left_out:
-            said += f", and {left_out} with which the guest's network card told the net its address"
+            said += f" (and {left_out} in which the network card tells its address)"
         console.print(Text(said, "dim"))
-        if not wanted:
-            console.print(Text(_EMPTY))
+        empty |= not wanted
     console.print()
+    return empty
 
 
 _EMPTY = (
-    "Nothing went over the guest's network card, where QEMU listens. That need not be wrong: "
+    "Where there are 0 packets, nothing went over the guest's network card, at which QEMU "
+    "listens. That need not be wrong: "
     "most checks connect two ends inside the guest, over its loopback device (127.0.0.0/8), and "
     "such packets never reach the card. tcpdump on lo in `make console` sees those."
 )
