@@ -8,6 +8,8 @@ guest wants a core of its own.
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,8 +62,16 @@ def _connected(scheduler: str) -> Iterator[Any]:
 
 
 def _grade(task: Task) -> Grade | Exception:
-    """Do a task on a worker; what it raises is no reason for Dask to try again."""
+    """Do a task on a worker; what it raises is no reason for Dask to try again.
+
+    A task that is not done in time ends its worker, guests included: nothing less ends
+    a thread. Dask then has it done by another, or by the one that the nanny starts.
+    """
+    watchdog = threading.Timer(batch.SECONDS, os._exit, [1])
+    watchdog.start()
     try:
         return batch.grade(task)
     except Exception as error:
         return error
+    finally:
+        watchdog.cancel()

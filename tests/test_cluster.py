@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from distributed import Client
 from support import ROOT, SOLUTION
 
 from checker import batch, cluster, submission
@@ -93,6 +94,31 @@ def test_killed_worker_costs_nothing(
     assert len(done) == 4
     assert [plain(g) for g in there if g] == [plain(g) for g in here if g]
     assert len({g.score for g in here if g}) == 1
+
+
+@pytest.mark.vm
+def test_late_task_costs_its_worker_only(
+    tmp_path: Path,
+    lab: Lab,
+    stock_kernel: Kernel,
+    workers: tuple[str, list[subprocess.Popen[str]]],
+) -> None:
+    """A worker that is at a task for too long ends, and the one after it has the grade."""
+    address, (other, _) = workers
+    other.kill()
+    other.wait()
+    with Client(address) as client:
+        (first,) = client.run(os.getpid).values()
+        client.run(setattr, batch, "SECONDS", 0)
+    solution = submission.read(lab, SOLUTION)
+    handed = [Received(Student(key="1"), Attempt(student="1"), broken(solution, 1))]
+    with Store(tmp_path / "there", lab.name) as store:
+        tasks = batch.take(store, lab, stock_kernel, handed)
+        batch.run(store, tasks, cluster.runner(address), lambda _: None)
+        assert store.troubles() == []
+        assert [a.grade is not None for a in store.attempts()] == [True]
+    with Client(address) as client:
+        assert set(client.run(os.getpid).values()) != {first}
 
 
 def broken(solution: Submission, number: int) -> Submission:
