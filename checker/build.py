@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from checker import module_cache, pool
+from checker import evasion, module_cache, pool
 from checker.model import Build, Lab, Module, ModuleBuild, Submission
 from checker.remarks import parse, shorten
 from vm import kbuild
@@ -170,7 +170,7 @@ def build(
     keys = {
         module.name: module_cache.key(lab, module, _sources([module], submission), kernel)
         for module in wanted
-        if reuse and not _problem(module, submission)
+        if reuse and not any(_problem(module, submission))
     }
     found = {name: made for name, key in keys.items() if (made := module_cache.find(name, key))}
     if new := [module for module in wanted if module.name not in found]:
@@ -192,7 +192,7 @@ def _build(
 ) -> list[ModuleBuild]:
     """Build all by one make; where that fails, each by one of its own, *jobs* at a time."""
     with contextlib.suppress(OSError, VMError):  # what is wrong shows again when built alone
-        if all(_problem(module, submission) == "" for module in wanted):
+        if not any(any(_problem(module, submission)) for module in wanted):
             together = _compile(lab, wanted, _sources(wanted, submission), kernel, meanwhile)
             if all(made.ko for made in together):
                 return together
@@ -217,18 +217,30 @@ def _sources(modules: Iterable[Module], submission: Submission) -> dict[str, byt
     return {f.path: f.content or b"" for f in submission.files if f.path in wanted}
 
 
-def _problem(module: Module, submission: Submission) -> str:
+def _problem(module: Module, submission: Submission) -> tuple[str, str]:
+    """Return why the module is not compiled at all, and what to do; ("", "") when it is."""
     wanted = {f"{module.folder}/{name}" for name in module.sources}
-    return " ".join(f.problem for f in submission.files if f.path in wanted and f.problem)
+    files = [f for f in submission.files if f.path in wanted]
+    if problem := " ".join(f.problem for f in files if f.problem):
+        return problem, (
+            "Put that file, C source, in the place that it has in the lab's skeleton; `make reset` "
+            "writes one that is missing as it was handed out."
+        )
+    for f in files:
+        if found := evasion.find(f.content or b""):
+            line, word = found
+            return (
+                f"{f.path}:{line} has {word}, which keeps the kernel from watching your code.",
+                f"Take {word} out of {f.path}: what the kernel then says of your code is a fault "
+                "in it, and the checks tell where.",
+            )
+    return "", ""
 
 
 def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kernel) -> ModuleBuild:
     """Build one module; what went wrong stands in the record."""
-    if problem := _problem(module, submission):
-        hint = (
-            "Put that file, C source, in the place that it has in the lab's skeleton; `make reset` "
-            "writes one that is missing as it was handed out."
-        )
+    problem, hint = _problem(module, submission)
+    if problem:
         return ModuleBuild(module=module.name, ko=None, message=problem, hint=hint)
     sources = _sources([module], submission)
     try:

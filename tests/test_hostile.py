@@ -67,8 +67,11 @@ SAYS = {
     "programs-rewritten": "nothing listens where it should",
     "scripts-rewritten": "netcat did not get the message",
     # whom it blinds
+    "kasan-off": "has kasan_disable_current, which keeps the kernel from watching",
     "kprobes-off": "turned kprobes off",
     "lockdep-off": "turned lockdep off",
+    "lockdep-off-for-itself": "has lockdep_off, which keeps the kernel from watching",
+    "not-sanitized": "has __no_sanitize_address, which keeps the kernel from watching",
     # what it keeps from others
     "ioctl-sleeps": "The ioctl did not come back",
     "network-locked": "insmod did not come back",
