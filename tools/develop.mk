@@ -8,7 +8,7 @@ test: setup-dev ## run the project's own tests
 selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
 	@$(KNETLAB) selftest $(lab) $(ARGS)
 
-bench: setup-dev ## time a check, as ratios to a bare QEMU boot
+bench: setup-dev ## time a check, as ratios to a bare QEMU boot; ARGS='--steady 0' is done in minutes
 	@.venv/bin/python -m tools.bench $(ARGS)
 
 bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
