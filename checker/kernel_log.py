@@ -56,7 +56,11 @@ _TWICE = {
 }
 """What is said of one mistake in one place: a check sees it, then another or the processor."""
 
-_AFTERMATH = {("atomic-sleep", "lock-kept"), ("debug-objects", "lockdep")}
+_AFTERMATH = {
+    ("atomic-sleep", "lock-kept"),
+    ("debug-objects", "lockdep"),
+    ("hang", "lockdep"),  # the NMI that asked for the place panics, and takes locks for that
+}
 """What follows from a mistake: the kernel's own counts are wrong after it."""
 
 

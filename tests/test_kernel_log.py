@@ -111,6 +111,7 @@ SAID: dict[str, tuple[str, str, str]] = {
     "soft-lockup": ("soft-lockup", "wait_for_client() kept the CPU to itself for", "loop"),
     "soft-lockup-debug": ("soft-lockup", "wait_for_client() kept the CPU to itself", "loop"),
     "hang-nmi": ("hang", "wait_for_client() keeps the CPU to itself with interrupts off", "loop"),
+    "hang-nmi-debug": ("hang", "wait_for_client() keeps the CPU to itself", "loop"),
     "hung-task": ("hung-task", "wait_for_nobody() waits in wait_for_completion()", SAME),
     "hung-task-stock": ("hung-task", "waits in wait_for_completion()", "hung-task"),
     # what is left behind

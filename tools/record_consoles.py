@@ -109,6 +109,7 @@ CASES = (
     ),
     Case("lockdep-recursion", script=f"{LOAD} & sleep 1"),
     Case("soft-lockup-debug", fault="spin", deadline=60),
+    Case("hang-nmi-debug", fault="hang", deadline=1),
     Case("hung-task", script=f"{LOAD} & sleep 70", deadline=80),
     Case("debug-objects"),
     Case("debug-objects-unload", fault="leave-timer", script=_LEAVE_TIMER),
