@@ -23,6 +23,9 @@ ROUNDS = 20
 SECONDS = 300.0
 """Guest seconds that all rounds together have."""
 
+ROUND_SECONDS = 10.0
+"""Guest seconds that one round may cost; after that in wall time the guest has hung."""
+
 MAX_FAILURES = 100
 """So many allocations of one init function are tried."""
 
@@ -243,7 +246,8 @@ def hold_major(module: Module, number: int) -> None:
 def _rounds(module: Module, last: int, how: str) -> list[Round]:
     """Let the guest do the rounds; the first one returned is the state before them."""
     argv = ["/sbin/tool", "rounds", module.path, module.name, str(last), how]
-    result = module.guest.run(argv, deadline=SECONDS)
+    step = 0.0 if module.hung else ROUND_SECONDS  # what hung once is not waited for again
+    result = module.guest.run(argv, deadline=SECONDS, step=step)
     if result.how == "timeout":
         raise Late("Loading and unloading the module again and again does not come to an end.")
     rounds = parse_rounds(result.text)

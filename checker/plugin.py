@@ -328,6 +328,7 @@ class Plugin(_Collector):
             hint=hint,
         )
         self.findings += found
+        self.testbed.hung |= isinstance(error, GuestTimeout)
         if module and module.guest.dead:
             self._crashes += 1
         if module and (module.guest.dead or module.guest.lost_log or self._spoilt or found):

@@ -145,6 +145,8 @@ class Module:
         self.before = before
         self.symbols = symbols
         self.loading: Process | None = None
+        self.hung = False
+        """Whether a guest hung with it in an earlier check."""
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
 
@@ -274,6 +276,7 @@ class Testbed:
         self.exercise = exercise
         self.build = build
         self.config = config
+        self.hung = False
         self._keep = keep
         self._kept = 0
         self._stack = contextlib.ExitStack()
@@ -293,7 +296,9 @@ class Testbed:
             self._guest = self._stack.enter_context(snapshot.guest(self.config, payload))
         if self._before is None:
             self._before = Traces.of(self._guest)
-        return Module(self._guest, module.name, f"/lab/{path}", self._before, self.symbols)
+        made = Module(self._guest, module.name, f"/lab/{path}", self._before, self.symbols)
+        made.hung = self.hung
+        return made
 
     def spoil(self) -> None:
         """Throw the guest away; the next check gets a fresh one."""

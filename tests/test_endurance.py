@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support import Student
@@ -34,6 +36,21 @@ def test_rounds_are_read() -> None:
 def test_cut_lines_are_no_trouble() -> None:
     """What is not a round or an object is left out: the guest may print what it likes."""
     assert endurance.parse_rounds("rounds 1\nhello\n\nobject x\n") == []
+
+
+@pytest.mark.parametrize(("hung", "step"), [(False, 10), (True, 0)])
+def test_what_hung_once_is_not_waited_for_as_long_again(hung: bool, step: float) -> None:
+    """Each round has guest seconds of its own, and none beyond the backstop after a hang."""
+    asked: list[float] = []
+
+    def run(argv: list[str], *, deadline: float, step: float) -> SimpleNamespace:
+        asked.append(step)
+        return SimpleNamespace(how="exited", text=ROUNDS)
+
+    guest = SimpleNamespace(run=run)
+    module: Any = SimpleNamespace(guest=guest, path="x.ko", name="x", hung=hung)
+    assert len(endurance._rounds(module, 2, "")) == 3
+    assert asked == [step]
 
 
 Make = Callable[..., Student]

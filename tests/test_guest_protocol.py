@@ -404,6 +404,40 @@ def test_a_guest_that_chatters_for_ever_is_given_up(
         guest.run(["x"])
 
 
+def test_a_guest_that_hangs_in_one_of_many_steps_is_given_up_soon(
+    machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command in steps has the backstop of one step, however long all of them may take."""
+    monkeypatch.setattr(guests, "BACKSTOP_WALL_SECONDS", 0.05)
+    machine.answers = [frame("out", 1, b"round 1")]
+    with pytest.raises(GuestTimeout, match="hangs"):
+        guest.run(["x"], deadline=1e6, step=0.0)
+
+
+def test_each_step_moves_the_backstop_and_all_have_one_too(
+    machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest whose steps take 6 of 10 wall seconds each is given up after 5 times 10."""
+    monkeypatch.setattr(guests, "BACKSTOP_WALL_SECONDS", 4.0)
+    monkeypatch.setattr(guests, "WALL_PER_GUEST_SECOND", 6.0)
+    agent = machine.agent
+    now = [0.0]
+    monkeypatch.setattr(guests, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Slow(Pieces):
+        def recv(self, size: int) -> bytes:
+            now[0] += 6
+            data = agent.recv(size)
+            machine.far.sendall(frame("out", 1, b"round"))
+            return data
+
+    machine.agent = Slow(agent, 1)
+    machine.answers = [frame("out", 1, b"round")]
+    with pytest.raises(GuestTimeout):
+        guest.run(["x"], deadline=1e6, step=1.0)
+    assert now == [54]
+
+
 def test_a_flooded_console_is_told_apart(
     machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ SAYS = {
     "power-off": "reset or shut down",
     "quiet-flood": "hangs and answers nothing",
     "spin": "hangs and answers nothing any more at udp_sock.c",
+    "spins-at-the-tenth-load": "hangs and answers nothing any more at udp_sock.c",
     "suspend": "hangs and answers nothing",
     "threads": "cannot be loaded",
     "triple-fault": "reset or shut down",

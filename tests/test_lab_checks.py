@@ -43,14 +43,19 @@ def a_lab(folder: Path, text: str, number: int = 1) -> Lab:
     return Lab(name="x", title="t", modules=(module,), exercises=(exercise,), root=folder)
 
 
-def run(lab: Lab) -> list[CheckResult]:
+def ran(lab: Lab) -> plugin.Plugin:
     """Run checks that ask for no guest."""
     build = Build(modules=(ModuleBuild(module="m", ko=b""),))
     config: Any = SimpleNamespace(kernel=SimpleNamespace(features=frozenset()))
     run = plugin.Plugin(lab, Testbed(lab, lab.exercises[0], build, config), seed=1)
     plugin.run(run, lab.root / "checks")
     assert run.broken == []
-    return run.results
+    return run
+
+
+def run(lab: Lab) -> list[CheckResult]:
+    """Run checks that ask for no guest, and return what became of them."""
+    return ran(lab).results
 
 
 def test_checks_are_read(tmp_path: Path) -> None:
@@ -99,3 +104,19 @@ def test_check_that_breaks_says_where(tmp_path: Path, body: str, words: str) -> 
     (result,) = run(a_lab(tmp_path, f'{head}def check_x{body}\ncheck_x.__doc__ = "x"\n'))
     assert result.status == "error"
     assert re.fullmatch(words, result.message)
+
+
+def test_hang_is_kept_in_mind(tmp_path: Path) -> None:
+    """After a check whose guest hung, the exercise's later ones know of it (endurance.py)."""
+    text = """
+import pytest
+from vm.errors import GuestTimeout
+
+@pytest.mark.points(5)
+def check_x():
+    "X."
+    raise GuestTimeout("it hangs")
+"""
+    done = ran(a_lab(tmp_path, text))
+    assert [result.status for result in done.results] == ["timeout"]
+    assert done.testbed.hung

@@ -42,6 +42,9 @@ BACKSTOP_WALL_SECONDS = 20.0
 WALL_PER_GUEST_SECOND = 6.0
 """Wall seconds that one busy guest second may cost under TCG with -icount shift=0."""
 
+STEPS = 5
+"""A command that works in steps has at most so many times the wall time that one of them has."""
+
 MAX_FRAME = 8 << 20
 
 MAX_SENT = 64 << 10
@@ -239,15 +242,22 @@ class Guest:
         self.dead = GuestCrashed(why or "the guest's QEMU process ended")
         return self.dead
 
-    def _frames(self, until: float) -> Iterator[tuple[str, int, bytes]]:
-        """Yield frames as they come; GuestTimeout at wall time *until*, GuestCrashed at the end."""
+    def _frames(self, wall_seconds: float, step: float) -> Iterator[tuple[str, int, bytes]]:
+        """Yield frames as they come, GuestCrashed at the end.
+
+        GuestTimeout after *wall_seconds*, or when none comes for *step* seconds.
+        """
         taken = 0
         printed = self.machine.console_bytes
+        end = time.monotonic() + wall_seconds
+        until = min(end, time.monotonic() + step)
         while True:
             if self.machine.console_bytes - printed > MAX_CONSOLE_PER_COMMAND:
                 self.dead = GuestFlooded("the kernel log is flooded")
                 raise self.dead
-            yield from self._whole_frames()
+            for frame in self._whole_frames():
+                until = min(end, time.monotonic() + step)
+                yield frame
             left = until - time.monotonic()
             if left <= 0:
                 raise self._hung()
@@ -303,13 +313,19 @@ class Guest:
         self.dead = GuestTimeout("the guest's kernel hangs and answers nothing")
         return self.dead
 
-    def _ask(self, answer: str, number: int, wall_seconds: float) -> bytes:
-        """Let the guest run until the frame *answer* for *number* comes, and return it."""
+    def _ask(
+        self, answer: str, number: int, wall_seconds: float, step: float | None = None
+    ) -> bytes:
+        """Let the guest run until the frame *answer* for *number* comes, and return it.
+
+        *step*: wall seconds that may pass without any frame, if not all of them.
+        """
         if self.dead:
             raise self.dead
         try:
             self.machine.cont()
-            for kind, ident, data in self._frames(time.monotonic() + wall_seconds):
+            step = wall_seconds if step is None else step
+            for kind, ident, data in self._frames(wall_seconds, step):
                 self._note(kind, ident, data)
                 if kind == answer and ident == number:
                     break
@@ -362,15 +378,19 @@ class Guest:
         argv: Sequence[str],
         *,
         deadline: float = 10.0,
+        step: float | None = None,
         netns: str = "",
     ) -> Result:
         """Run a command for at most *deadline* guest seconds and return how it ended.
 
+        *step* is for a command that prints something at the end of each of its
+        steps: the guest seconds that one of them may cost, so that a guest that
+        hangs in one of many is not waited for as long as all might take.
         *netns* names a network namespace of the guest. Raises GuestCrashed or
         GuestTimeout when the guest itself goes.
         """
         process = self._spawn(argv, "w", deadline, netns)
-        return self._result(process, deadline)
+        return self._result(process, deadline, step)
 
     def start(self, argv: Sequence[str], *, netns: str = "", stdin: bool = False) -> Process:
         """Start a command and return at once; *stdin* keeps its standard input open."""
@@ -384,8 +404,11 @@ class Guest:
             return self._result(process, deadline)
         return process.result
 
-    def _result(self, process: Process, deadline: float) -> Result:
-        self._ask("exit", process.id, BACKSTOP_WALL_SECONDS + WALL_PER_GUEST_SECOND * deadline)
+    def _result(self, process: Process, deadline: float, step: float | None = None) -> Result:
+        if step is None:
+            self._ask("exit", process.id, _wall(deadline))
+        else:
+            self._ask("exit", process.id, min(_wall(deadline), STEPS * _wall(step)), _wall(step))
         assert process.result is not None
         return process.result
 
@@ -439,3 +462,8 @@ class Guest:
         for frame in frames:
             self._note(*frame)
         return frames
+
+
+def _wall(guest_seconds: float) -> float:
+    """Return the wall seconds after which what has so many guest seconds is given up."""
+    return BACKSTOP_WALL_SECONDS + WALL_PER_GUEST_SECOND * guest_seconds

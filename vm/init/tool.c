@@ -361,6 +361,7 @@ static int rounds(const char *file, const char *name, long last, const char *how
 		       !!met);
 		if (!fails && !done) {
 			printf("\n");
+			fflush(stdout);	/* the host waits for a round at a time */
 			continue;
 		}
 		print_counts();
