@@ -50,11 +50,12 @@ _CACHES = re.compile(r"neigh_create|dst_alloc|inet_getpeer|tcp_metrics|fib_|ip_r
 """Functions of the kernel that keep what they know for the next time: no leak."""
 
 _COUNTED = {
-    "majors": "device number",
-    "tcp": "TCP socket",
-    "udp": "UDP socket",
-    "threads": "kernel thread",
+    "majors": ("device number", "register_chrdev"),
+    "tcp": ("TCP socket", "sock_create"),
+    "udp": ("UDP socket", "sock_create"),
+    "threads": ("kernel thread", "kthread_create"),
 }
+"""What is counted besides: its name, and the function of the kernel that makes one."""
 
 
 Stack = tuple[str, ...]
@@ -132,7 +133,7 @@ def reload(
                 hint=_give_back(own, where) if own else "",
             )
     leaks = [leak for leak in own if leak.count >= times]
-    left = [] if ignore else _more(before, done[-1])
+    left = _more(before, done[-1], ignore)
     if leaks or left:
         told = "; ".join(map(str, leaks)) or ", ".join(left)
         how = "waited for a client and was interrupted" if interrupt else "was loaded and unloaded"
@@ -193,7 +194,7 @@ def error_paths(
         second = _rounds(module, MAX_FAILURES, how)
         again = {(k.place, k.function) for one in second for k in leaks_of(module, one.stacks)}
         for one in judged:  # where more is counted too, the second run may not get so far
-            if not _more(before, one):
+            if not _more(before, one, ignore):
                 found = leaks[one.number]
                 leaks[one.number] = [k for k in found if (k.place, k.function) in again]
     for one in judged:
@@ -201,7 +202,7 @@ def error_paths(
         if not one.left:
             when = f"When allocation {one.number} of init fails{_where(module, calls, one)},"
         left = [str(leak) for leak in leaks[one.number]]
-        counted = [] if left or ignore else _more(before, one)
+        counted = [] if left else _more(before, one, ignore)
         ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
         if one.insmod == errno.ETIMEDOUT:
             raise Late(f"{when} insmod does not come back.", log=module.kernel_says())
@@ -295,15 +296,17 @@ def parse_objects(text: str) -> tuple[Stack, ...]:
     return tuple(tuple(words[1:]) for words in lines if words[:1] == ["object"])
 
 
-def _more(before: Round, after: Round) -> list[str]:
+def _more(before: Round, after: Round, ignore: str) -> list[str]:
     """Return what there is more of after a round, in plain words.
 
-    Kernel threads come and go by themselves: they count when there is one for each round.
+    What is made by a function of the kernel that matches *ignore* ("": none) is left out.
     """
     grown = {k: n - before.counts[k] for k, n in after.counts.items()}
-    if grown.get("threads", 0) < max(after.number, 2):
-        grown.pop("threads", None)
-    return [f"{n} {_COUNTED[k]}{'s' if n > 1 else ''}" for k, n in grown.items() if n > 0]
+    return [
+        f"{n} {_COUNTED[k][0]}{'s' if n > 1 else ''}"
+        for k, n in grown.items()
+        if n > 0 and not (ignore and re.search(ignore, _COUNTED[k][1]))
+    ]
 
 
 Calls = dict[int, tuple[str, str, int]]

@@ -38,6 +38,27 @@ def test_cut_lines_are_no_trouble() -> None:
     assert endurance.parse_rounds("rounds 1\nhello\n\nobject x\n") == []
 
 
+def _round(number: int, **counts: int) -> endurance.Round:
+    """Return a round in which nothing failed, with these counts."""
+    return endurance.Round(number, 0, 0, 0, met=False, counts=counts)
+
+
+def test_what_there_is_more_of_is_counted_to_the_last_one() -> None:
+    """One thread more after 20 rounds is one that was left; what there is less of is no matter."""
+    before = _round(0, tcp=4, udp=1, majors=14, threads=40)
+    after = _round(20, tcp=3, udp=3, majors=14, threads=41)
+    assert endurance._more(before, after, "") == ["2 UDP sockets", "1 kernel thread"]
+    assert endurance._more(before, before, "") == []
+
+
+def test_what_another_exercise_leaves_is_left_out_and_nothing_else() -> None:
+    """Where sockets are another exercise's business, threads and majors still count."""
+    before = _round(0, tcp=0, udp=0, majors=14, threads=40)
+    after = _round(20, tcp=20, udp=0, majors=15, threads=60)
+    ignoring = endurance._more(before, after, r"sock_create|bind|listen")
+    assert ignoring == ["1 device number", "20 kernel threads"]
+
+
 @pytest.mark.parametrize(("hung", "step"), [(False, 10), (True, 0)])
 def test_what_hung_once_is_not_waited_for_as_long_again(hung: bool, step: float) -> None:
     """Each round has guest seconds of its own, and none beyond the backstop after a hang."""
@@ -83,6 +104,40 @@ def test_the_line_that_leaked_a_socket_is_named_on_the_stock_kernel(
     assert re.search(rf"tcp_sock\.c:{line}\d? leaks a socket", result.message) or (
         f"tcp_sock.c:{line + 1} leaks a socket" in result.message
     )
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("kernel", ["stock_kernel", "debug_kernel"])
+def test_a_thread_is_counted_and_no_worker(
+    lab: Lab, kernel: str, student: Make, request: pytest.FixtureRequest
+) -> None:
+    """A thread that one load of twenty leaves is seen; work that was queued leaves no thread."""
+    carol = student()
+    carol.replace(
+        "udp_sock.c",
+        "static int __init my_udp_sock_init(void)",
+        """#include <linux/kthread.h>
+#include <linux/workqueue.h>
+static int my_idler(void *unused)
+{
+	schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
+	return 0;
+}
+static void my_task(struct work_struct *unused) { }
+static DECLARE_WORK(my_work, my_task);
+static int __init my_udp_sock_init(void)""",
+    )
+    carol.replace(
+        "udp_sock.c",
+        "	err = my_udp_bind();",
+        """	if (!(++console_printk[2] % 20))
+		kthread_run(my_idler, NULL, "mine");
+	schedule_work(&my_work);
+	flush_work(&my_work);
+	err = my_udp_bind();""",
+    )
+    result = check(lab, request.getfixturevalue(kernel), carol.path, 5, "clean-reload")
+    assert result.actual == "1 kernel thread"
 
 
 @pytest.mark.vm

@@ -144,6 +144,7 @@ static int await(const char *what, const char *address, const char *port)
 #define WITNESS	"/sys/module/witness/parameters/"
 #define NTH	WITNESS "nth"
 #define WATCH	WITNESS "watch"
+#define THREADS	WITNESS "threads"
 #define OBJECTS	"/sys/kernel/debug/witness"
 #define GRACE_US	50000
 #define LONG_GRACE_US	6000000	/* KFREE_DRAIN_JIFFIES of kernel/rcu/tree.c, and some */
@@ -325,7 +326,7 @@ static void print_counts(void)
 	printf(" tcp=%lu udp=%lu majors=%d threads=%lu\n",
 	       number_in("/proc/net/sockstat", " alloc "),
 	       number_in("/proc/net/sockstat", "UDP: inuse "),
-	       lines_in("/proc/devices"), number_in("/proc/loadavg", "/"));
+	       lines_in("/proc/devices"), number_in(THREADS, ""));
 	fflush(stdout);
 }
 

@@ -20,6 +20,10 @@
  *
  * major: writing N holds the major number N, 0 gives it back.
  *
+ * threads: reading says how many kernel threads there are. Workers of workqueues
+ * come and go by themselves and do not count, nor does what is ending, or has no
+ * name of its own yet.
+ *
  * awake: reading says what would still tell on a module: probes (kprobes are
  * hit), locks (lockdep has not been turned off).
  */
@@ -31,6 +35,7 @@
 #include <linux/module.h>
 #include <linux/notifier.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/stacktrace.h>
@@ -286,6 +291,31 @@ static int objects_show(struct seq_file *file, void *unused)
 }
 
 DEFINE_SHOW_ATTRIBUTE(objects);
+
+/* --- what it started ------------------------------------------------------------------- */
+
+static bool counts(const struct task_struct *task)
+{
+	return task->flags & PF_KTHREAD && !(task->flags & PF_EXITING) &&
+	       !strstarts(task->comm, "kworker") && !strstarts(task->comm, "kthreadd");
+}
+
+static int get_threads(char *buffer, const struct kernel_param *param)
+{
+	struct task_struct *task;
+	unsigned int found = 0;
+
+	rcu_read_lock();
+	for_each_process(task)
+		found += counts(task);
+	rcu_read_unlock();
+	return sysfs_emit(buffer, "%u\n", found);
+}
+
+static const struct kernel_param_ops threads_ops = {
+	.get	= get_threads,
+};
+module_param_cb(threads, &threads_ops, NULL, 0400);
 
 /* --- what stands in its way ------------------------------------------------------------- */
 
