@@ -106,6 +106,33 @@ def test_the_line_that_leaked_a_socket_is_named_on_the_stock_kernel(
     )
 
 
+BIND = "	err = my_udp_bind();\n	if (err)\n	"
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        (
+            "return err;",
+            r"3 times, and each time something is left: udp_sock\.c:\d+ leaks a socket",
+        ),
+        ("{\n\t\terr = -1;\n\t\tgoto out_release;\n\t}", "insmod fails with EPERM"),
+    ],
+    ids=["released by nobody", "another error"],
+)
+def test_a_bind_that_fails_is_tried_in_exercise_5(
+    lab: Lab, stock_kernel: Kernel, student: Make, new: str, words: str
+) -> None:
+    """With the port taken the socket is released, and the error is bind's own."""
+    erin = student()
+    erin.replace("udp_sock.c", f"{BIND}\tgoto out_release;", f"{BIND}\t{new}")
+    result = check(lab, stock_kernel, erin.path, 5, "port-taken")
+    assert result.status == "fail"
+    assert re.search(words, f"{result.message} {result.actual}")
+    assert result.hint.startswith(("Call sock_release(sock) where", "Return kernel_bind()'s error"))
+
+
 @pytest.mark.vm
 @pytest.mark.parametrize("kernel", ["stock_kernel", "debug_kernel"])
 def test_a_thread_is_counted_and_no_worker(

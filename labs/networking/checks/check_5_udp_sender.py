@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import diagnose
@@ -9,7 +10,7 @@ import pytest
 from networking import MESSAGE, NC, Receiver, listed, sockets, traffic
 
 from checker import endurance
-from checker.testbed import Module, Unmet
+from checker.testbed import Late, Module, Unmet, errno_name
 from vm.errors import GuestError
 from vm.guest import Guest
 
@@ -43,7 +44,7 @@ def _why_not_got(guest: Guest, got: bytes, before: diagnose.Traffic, captured: i
     return diagnose.datagram(got, diagnose.Traffic(*(b - a for a, b in pairs)), left=left)
 
 
-@pytest.mark.points(4)
+@pytest.mark.points(3)
 @pytest.mark.after("5.datagram")
 def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
     """It is exactly one datagram, with nothing sent anywhere else."""
@@ -90,6 +91,56 @@ def check_twice(module: Module, receiver: Receiver) -> None:
             "The module was loaded, unloaded and loaded again.",
             expected="2 datagrams",
             actual=f"{len(got)} received",
+        )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("5.datagram")
+@pytest.mark.needs("TRACEPOINTS")
+def check_port_taken(module: Module, guest: Guest) -> None:
+    """With port 60000 already taken, insmod fails with EADDRINUSE or works; nothing is left."""
+    times = 3  # what is left once may be a cache that filled itself
+    before = sockets(guest, "udp")
+    holder = guest.start([NC, "-n", "-u", "-d", "-l", "127.0.0.1", "60000"])
+    guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60000"])
+
+    def load() -> None:
+        for _ in range(times):
+            _load_or_fail(module)
+
+    what = "With port 60000 taken, insmod was run"
+    endurance.use(module, load, what, times, hint=diagnose.RELEASE_ON_ERROR)
+    holder.kill()
+    left = [s for s in sockets(guest, "udp") if s not in before]
+    if left:
+        raise Unmet(
+            "The module was loaded while its port was taken, and a socket is left.",
+            expected="no socket in /proc/net/udp",
+            actual=listed(left),
+            hint=diagnose.RELEASE_ON_ERROR,
+        )
+
+
+def _load_or_fail(module: Module) -> None:
+    """Load and unload *module* while its port is taken; Unmet when that ends as it must not."""
+    try:
+        result = module.try_load()
+    except Late as late:
+        late.hint = diagnose.PORT_NOT_AWAITED
+        raise
+    if result.ok:  # it needs no port of its own
+        module.unload()
+        return
+    error = "" if result.how == "signalled" else errno.errorcode.get(result.value, "")
+    if error != "EADDRINUSE" or module.loaded:
+        raise Unmet(
+            "netcat had the port 60000 before the module was loaded.",
+            expected=f"insmod succeeds, or fails with {errno_name(errno.EADDRINUSE)}",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.how == "exited"
+            else f"insmod is killed by signal {result.value}",
+            log=module.kernel_says(),
+            hint=diagnose.port_taken(error) if error else "",
         )
 
 
