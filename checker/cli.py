@@ -225,7 +225,7 @@ def _check(arguments: argparse.Namespace) -> int:
         terminal.Progress(Console(stderr=True, highlight=False)) as progress,
         last_run.keeping(path) as kept,
     ):
-        _announce(progress.stage)
+        _announce(progress.stage, progress.note)
         grade = grading.grade_submission(
             the_lab,
             given,
@@ -274,7 +274,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
         the_lab, sample=arguments.sample, only=arguments.only or (), repeat=arguments.repeat
     )
     with Progress(Console(stderr=True, highlight=False)) as progress:
-        _announce(progress.stage)
+        _announce(progress.stage, progress.note)
         chosen = _kernels_at_hand(arguments.kernel)
         image.root()
         progress.begin(len(trials) * len(chosen))
@@ -304,12 +304,13 @@ def _kernels_at_hand(name: str) -> dict[str, Kernel]:
     return {"stock": kernels.stock(), **({"debug": debug} if debug else {})}
 
 
-def _announce(say: Callable[[str], None]) -> None:
-    """Let what vm says of its long work reach the user."""
+def _announce(say: Callable[[str], None], warn: Callable[[str], None] | None = None) -> None:
+    """Let what vm says of its long work reach the user; *warn* has what is to stay in sight."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(record.getMessage())
+            tell = warn if warn and record.levelno >= logging.WARNING else say
+            tell(record.getMessage())
 
     logger = logging.getLogger("knetlab")
     logger.handlers = [Handler()]

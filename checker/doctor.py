@@ -249,11 +249,12 @@ def _debug_kernel() -> Row:
 def _template() -> Row:
     with contextlib.suppress(VMError, OSError):
         states = list((cache.root() / "template").glob("[!.]*/state"))
+        if refused := snapshot.refused():
+            there = f"{len(states)}, and for {len(refused)} more " if states else ""
+            told = f"{there}restoring fails here, so that each of those guests is booted"
+            return Row("slow", "frozen guests", f"{told}: {refused[0]}")
         if states:
             return Row("ok", "frozen guests", f"{len(states)}, so that none has to boot")
-        if any((cache.root() / "template").glob("[!.]*/why-not")):
-            told = "restoring fails here, so every exercise boots a guest of its own"
-            return Row("slow", "frozen guests", told)
     told = "none; the first check on a kernel boots a guest and keeps it frozen"
     return Row("note", "frozen guests", told, "make check")
 

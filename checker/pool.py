@@ -1,13 +1,15 @@
 """Work spread over processes, where a process that dies costs only the item it was at.
 
 concurrent.futures gives up all that is left when one of its processes dies;
-here another takes its place, and work may tell of its progress on the way. The
-guests of a process end with it.
+here another takes its place, and work may tell of its progress on the way; what it
+says through the logger ``knetlab`` is said by the parent. The guests of a process end
+with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import multiprocessing
 import os
@@ -41,6 +43,8 @@ class TookTooLong(VMError):
     """An item was not done within its time; its process was stopped."""
 
 
+log = logging.getLogger("knetlab")
+
 _parent: Connection
 """In a process of the pool: the way to each()."""
 
@@ -48,6 +52,15 @@ _parent: Connection
 def tell(message: object) -> None:
     """Send *message*, which is pickled, to each()'s *hear*; for work to call."""
     _parent.send((False, message))
+
+
+class _Tell(logging.Handler):
+    """Sends what is logged to each(): a terminal is the parent's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send it, its words made of its parts."""
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        tell(record)
 
 
 def each(
@@ -98,6 +111,9 @@ def each(
                     continue
                 try:
                     ended, result = pipe.recv()
+                    if isinstance(result, logging.LogRecord):
+                        log.handle(result)
+                        continue
                     if not ended:
                         hear(result)
                         continue
@@ -132,6 +148,7 @@ def _serve(pipe: Connection, work: Callable[[T], R]) -> None:
     """Be one of the processes: take items until there are no more, or until told to stop."""
     global _parent  # noqa: PLW0603 - one process has one parent
     _parent = pipe
+    log.handlers, log.propagate = [_Tell()], False
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches all; the parent says what to do
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -191,6 +191,29 @@ def test_a_file_where_the_entry_belongs_is_replaced(home: Path, make: Maker) -> 
     assert (cache.entry("kernel", "key", make) / "image").is_file()
 
 
+# --- entries that are no good ---------------------------------------------------------
+
+
+def test_an_entry_that_is_dropped_is_made_again(home: Path, make: Maker) -> None:
+    """Who found out that an entry is no good throws it away, and nothing of it stays."""
+    folder = cache.entry("kernel", "key", make)
+    assert cache.drop(folder, cache.stamp(folder))
+    assert names(home) == {"kernel"}
+    assert not cache.drop(folder, cache.stamp(folder))
+    assert cache.entry("kernel", "key", make) == folder
+    assert make.calls == 2
+
+
+def test_what_another_process_made_anew_is_not_dropped(make: Maker) -> None:
+    """Two processes find the same entry bad: the second leaves alone what took its place."""
+    folder = cache.entry("kernel", "key", make)
+    made = cache.stamp(folder)
+    assert cache.drop(folder, made)
+    cache.entry("kernel", "key", make)
+    assert not cache.drop(folder, made)
+    assert cache.is_whole(folder)
+
+
 # --- failures ------------------------------------------------------------------------
 
 

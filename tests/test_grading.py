@@ -12,6 +12,7 @@ from checker import grading, skeleton, submission
 from checker.grade import Checked
 from checker.grade import grade as sum_up
 from checker.model import CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
+from vm import snapshot
 from vm.kernel import Kernel
 
 
@@ -43,6 +44,17 @@ def test_solution_earns_a_hundred_points_on_the_debug_kernel(
     """There every check is tried, and the kernel has nothing to report."""
     grade = _grade(lab, debug_kernel, lab.solution)
     assert (grade.score, grade.max_score, grade.status) == (100, 100, "graded")
+    assert grade.findings == ()
+
+
+@pytest.mark.vm
+def test_grade_is_the_same_where_guests_are_booted(
+    lab: Lab, stock_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without templates each guest boots, which takes longer and costs no point."""
+    monkeypatch.setattr(snapshot, "template", lambda _: None)
+    grade = _grade(lab, stock_kernel, lab.solution, 1, 5)
+    assert _scores(grade) == {1: STOCK[1], 5: STOCK[5]}
     assert grade.findings == ()
 
 

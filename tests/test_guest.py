@@ -19,7 +19,7 @@ from vm import snapshot
 from vm.errors import GuestCrashed, GuestError, GuestFlooded
 from vm.guest import Guest
 from vm.image import PayloadFile
-from vm.machine import Config, Frozen
+from vm.machine import Config
 from vm.tools import descendants
 
 pytestmark = pytest.mark.vm
@@ -446,33 +446,6 @@ def test_a_guest_can_be_booted_cold(config: Config) -> None:
         assert cold.machine.frozen is None
         assert cold.run(["/lab/folder/script.sh"]).text == "from the payload\n"
         assert cold.run(["/bin/uname", "-r"]).text.strip() == config.kernel.release
-
-
-def garbled(state: bytes) -> bytes:
-    """Other bytes, just as many."""
-    return b"rubbish!" * (len(state) // 8)
-
-
-def cut(state: bytes) -> bytes:
-    """The first half."""
-    return state[: len(state) // 2]
-
-
-@pytest.mark.parametrize("damage", [garbled, cut])
-def test_a_template_that_cannot_be_restored_is_done_without(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: object
-) -> None:
-    """With a damaged state the guest is booted cold instead, and works."""
-    template = snapshot.template(config)
-    assert template is not None
-    assert template.state is not None
-    (tmp_path / "state").write_bytes(damage(template.state.read_bytes()))  # type: ignore[operator]
-    # the RAM is mapped privately, so the template itself comes to no harm
-    broken = Frozen(template.ram, tmp_path / "state")
-    monkeypatch.setattr(snapshot, "template", lambda _: broken)
-    with snapshot.guest(config, PAYLOAD) as fresh:
-        assert fresh.machine.frozen is None
-        assert fresh.run(["/lab/folder/script.sh"]).ok
 
 
 # --- nothing is left -----------------------------------------------------------------

@@ -138,6 +138,31 @@ def find(kind: str, key: str) -> Path | None:
     return folder
 
 
+def stamp(folder: Path) -> str:
+    """Return what tells the entry in *folder* from one that is made in its place; "" without one.
+
+    It is the manifest, where the times of all files stand.
+    """
+    try:
+        return (folder / MANIFEST).read_text()
+    except OSError:
+        return ""
+
+
+def drop(folder: Path, made: str) -> bool:
+    """Throw the entry in *folder* away if its stamp is *made*; tell whether it was there.
+
+    Another process may have thrown it away by now, and made a better one.
+    """
+    gone = folder.with_name(f".{folder.name}.{os.getpid()}.dropped")
+    with contextlib.suppress(OSError), FileLock(folder.parent / f".{folder.name}.lock"):
+        if made and stamp(folder) == made:
+            folder.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+            return True
+    return False
+
+
 def trim(kind: str, most: int) -> None:
     """Keep *most* entries of a kind, those that were used last."""
     used = []

@@ -4,17 +4,21 @@ A template is a guest that was booted with its RAM in a file, let come to
 rest, and frozen before any code of a submission ran. Clones map that file
 privately, so they share what they do not write. A template is an entry of the
 cache, keyed by all that went into it (QEMU's version and command line,
-kernel, initramfs, image), and proved by one restore when it is made.
+kernel, initramfs, image), and proved by one restore when it is made. One that is
+refused then, or fails later, is told of and made again: it does not stay.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vm import cache, tools
-from vm.errors import VMError
+from vm.errors import GuestLost, NoSpace, VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.machine import Config, Frozen, Machine, command_line
@@ -24,6 +28,15 @@ REST_SECONDS = 5
 """Guest seconds a guest rests before it is frozen, so that boot's afterwork is done."""
 
 
+REFUSED_SECONDS = 24 * 3600
+"""A template that could not be restored when it was made is done without for so long."""
+
+WHY_NOT = "why-not"
+"""The file that such a template is kept as: the error."""
+
+log = logging.getLogger("knetlab")
+
+
 def template(config: Config) -> Frozen | None:
     """Return the template for *config*, made the first time; None if restoring does not work here.
 
@@ -31,11 +44,42 @@ def template(config: Config) -> Frozen | None:
     """
     if config.accel != "tcg":
         return None
+    key = _key(config)
+    before = cache.root() / "template" / key
+    made = cache.stamp(before)
+    if (before / WHY_NOT).exists() and not _in_force(before / WHY_NOT):
+        cache.drop(before, made)
     doing = f"booting Linux {config.kernel.release} to freeze a template of it (once)"
-    folder = cache.entry("template", _key(config), lambda folder: _make(config, folder), doing)
-    if not (folder / "state").exists():
-        return None
-    return Frozen(folder / "ram", folder / "state")
+    folder = cache.entry("template", key, lambda folder: _make(config, folder), doing)
+    if (folder / "state").exists():
+        return Frozen(folder / "ram", folder / "state")
+    if why := _first_line(folder / WHY_NOT):
+        _tell(f"Guests cannot be restored here, so each is booted, which takes longer: {why}")
+    return None
+
+
+def refused() -> list[str]:
+    """Return why there is none, for each template that is done without at present."""
+    files = (cache.root() / "template").glob(f"[!.]*/{WHY_NOT}")
+    return [_first_line(file) for file in files if _in_force(file)]
+
+
+def _in_force(why_not: Path) -> bool:
+    with contextlib.suppress(OSError):  # another process has dropped it
+        return time.time() - why_not.stat().st_mtime < REFUSED_SECONDS
+    return False
+
+
+def _first_line(file: Path) -> str:
+    with contextlib.suppress(OSError):
+        return file.read_text().partition("\n")[0]
+    return ""
+
+
+@functools.cache
+def _tell(text: str) -> None:
+    """Say *text* to the user, once; a warning, so that it is seen where nobody set up a log."""
+    log.warning(text)
 
 
 def _key(config: Config) -> str:
@@ -44,7 +88,7 @@ def _key(config: Config) -> str:
     qemu = f"{program.st_size} {program.st_mtime_ns}"
     arguments = command_line(config, Frozen(Path("ram")))
     parts = [config.kernel.key, config.initramfs.parent.name, config.image.key]
-    files = [part for n, file in config.files.items() for part in (n, file.content)]
+    files = [p for n, file in config.files.items() for p in (n, file.content, str(file.executable))]
     return cache.digest(Path(__file__), qemu, *arguments, *parts, *files, *config.modules)
 
 
@@ -64,7 +108,7 @@ def _make(config: Config, folder: Path) -> None:
             guest.run(["/bin/true"])
     except VMError as error:
         (folder / "state").unlink()
-        (folder / "why-not").write_text(str(error))
+        (folder / WHY_NOT).write_text(str(error))
 
 
 @contextlib.contextmanager
@@ -78,12 +122,23 @@ def clone(config: Config, payload: Mapping[str, PayloadFile], frozen: Frozen) ->
 def guest(config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Guest]:
     """Yield a fresh, stopped guest with *payload* at /lab: a clone, else one booted cold.
 
-    Raises VMError when neither can be had.
+    A template whose clone fails where a cold boot works is dropped: the next guest has a
+    new one. Raises VMError when neither can be had.
     """
     with contextlib.ExitStack() as stack:
         frozen = template(config)
-        fresh: Guest | None = None
-        if frozen:
-            with contextlib.suppress(VMError):  # a cold boot says it, if it lasts
-                fresh = stack.enter_context(clone(config, payload, frozen))
-        yield fresh or stack.enter_context(Guest.boot(config, payload))
+        if frozen is None:
+            yield stack.enter_context(Guest.boot(config, payload))
+            return
+        folder = frozen.ram.parent
+        made = cache.stamp(folder)
+        failed: VMError | None = None
+        try:
+            fresh = stack.enter_context(clone(config, payload, frozen))
+        except VMError as error:  # a cold boot says it, if it lasts
+            fresh = stack.enter_context(Guest.boot(config, payload))
+            failed = error
+        if failed and not isinstance(failed, GuestLost | NoSpace):  # for want of memory, of disk
+            cache.drop(folder, made)
+            _tell(f"A frozen guest did not go on; another is made: {str(failed).splitlines()[0]}")
+        yield fresh

@@ -58,6 +58,10 @@ class Progress:
         else:
             self._console.print(Text(plain(text)))
 
+    def note(self, text: str) -> None:
+        """Say *text*, on a terminal above the bar."""
+        self._console.print(Text(plain(text)))
+
     def begin(self, total: int) -> None:
         """Say that *total* things begin."""
         self._total = total

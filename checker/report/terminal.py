@@ -313,6 +313,10 @@ class Progress:
         else:
             self._console.print(Text(self._stage))
 
+    def note(self, text: str) -> None:
+        """Say *text*, on a terminal above the spinner."""
+        self._console.print(Text(plain(text)))
+
     def check_done(self, result: CheckResult) -> None:
         """Count *result*; only a terminal shows it."""
         self._done.append(result)
