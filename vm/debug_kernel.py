@@ -170,6 +170,7 @@ def _compile(source: Path, output: Path, progress: Progress) -> None:
     argv += ["bzImage", "modules"]
     if shutil.which("ccache"):
         argv += ["CC=ccache gcc"]
+    done = sum(1 for _ in source.rglob("*.o"))  # by an earlier build; this one has not begun
     with output.open("w") as said:
         process = subprocess.Popen(
             argv,
@@ -185,8 +186,6 @@ def _compile(source: Path, output: Path, progress: Progress) -> None:
         )
         assert process.stdout is not None
         try:
-            # what an earlier build has made is done
-            done = sum(1 for _ in source.rglob("*.o"))
             for line in process.stdout:
                 said.write(line)
                 if re.match(r"  (CC|AS|AR|LD) ", line):
