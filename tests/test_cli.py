@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from support import ROOT
 
 from checker import cli, lab
-from vm import tools
+from vm import kernel, tools
+from vm.debug_kernel import Progress
 
 
 def _run(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
@@ -217,3 +220,65 @@ def test_doctor_says_what_to_install(
         cli.main(["doctor"])
     assert exit_.value.code == 2
     assert "apt install bubblewrap" in capsys.readouterr().out
+
+
+# --- which kernel ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "built", "chosen"),
+    [
+        ([], True, "debug"),
+        ([], False, "stock"),
+        (["--kernel", "auto"], True, "debug"),
+        (["--kernel", "stock"], True, "stock"),
+        (["--kernel", "debug"], True, "debug"),
+        (["--kernel", "debug"], False, "debug, built now"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "console"])
+def test_debug_kernel_is_taken_once_it_is_built(
+    command: str, options: list[str], built: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an option nothing is built: it is stock until the debug kernel is there."""
+    monkeypatch.setattr(kernel, "stock", lambda: "stock")
+    monkeypatch.setattr(kernel, "debug_if_built", lambda: "debug" if built else None)
+    monkeypatch.setattr(kernel, "debug", lambda **_: "debug, built now")
+    assert cli._chosen_kernel(cli.parser().parse_args([command, *options])) == chosen
+
+
+def test_build_of_the_debug_kernel_shows_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal there is a bar with the time that the rest will take."""
+    clock = itertools.count(step=10)
+    monkeypatch.setattr("rich.console.monotonic", lambda: next(clock))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+
+    def build(*, update: bool, progress: Progress) -> str:
+        assert not update
+        for done in range(1, 9):
+            progress(done, 1750)
+        return "debug"
+
+    monkeypatch.setattr(kernel, "debug", build)
+    assert cli._build_debug(update=False) == "debug"
+    said = capsys.readouterr().err
+    assert "building the debug kernel" in said
+    assert re.search(r"\d:\d\d:\d\d", said)
+
+
+def test_build_of_the_debug_kernel_tells_its_tenths_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log of CI has a line for each tenth, and no more."""
+
+    def build(*, update: bool, progress: Progress) -> None:
+        for done in range(301):
+            progress(done, 1000)
+
+    monkeypatch.setattr(kernel, "debug", build)
+    cli._build_debug(update=True)
+    lines = capsys.readouterr().err.split("\n")
+    assert [x for x in lines if x] == [f"building the debug kernel: {n}0 %" for n in (1, 2, 3)]
