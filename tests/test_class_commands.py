@@ -17,13 +17,15 @@ from xml.etree import ElementTree
 
 import pytest
 from classes import SUBMITTED, grade
-from support import ROOT, SOLUTION, SOURCES
+from support import ROOT, SOLUTION, SOURCES, all_end
 
-from checker import cli
+from checker import class_work, cli
+from checker.errors import InputError
 from checker.export import classroom50
 from checker.export.formats import FORMATS, Document, Gradebook, Result
 from checker.model import Attempt, Student
 from checker.store import Store
+from vm import kernel as kernels
 from vm.tools import descendants
 
 Run = Callable[..., int]
@@ -294,6 +296,38 @@ def points(folder: Path) -> list[tuple[str, float | None, str]]:
         ]
 
 
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [([], "debug"), (["--kernel", "debug"], "debug"), (["--kernel", "stock"], "stock")],
+)
+@pytest.mark.parametrize("built", [True, False])
+def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
+    options: list[str],
+    chosen: str,
+    built: bool,
+    handed_in: Path,
+    knetlab: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Unless stock is asked for; where it is not built yet that is said, and it is built."""
+    used: list[object] = []
+
+    def run(_: object, __: object, on: object, *___: object, **____: object) -> None:
+        used.append(on)
+        raise InputError("that will do.")
+
+    monkeypatch.setattr(kernels, "debug_if_built", lambda: "debug" if built else None)
+    monkeypatch.setattr(kernels, "debug", lambda **_: "debug")
+    monkeypatch.setattr(kernels, "stock", lambda **_: "stock")
+    monkeypatch.setattr(class_work, "_run", run)
+    out = handed_in.parent / "out"
+    assert knetlab("grade", "networking", handed_in, "--out", out, *options) == 2
+    assert used == [chosen]
+    told = "which is built first" in "".join(capsys.readouterr())
+    assert told == (chosen == "debug" and not built)
+
+
 @pytest.mark.vm
 def test_batch_killed_three_times_comes_out_the_same(handed_in: Path, tmp_path: Path) -> None:
     """SIGKILL at any moment loses no grade, nothing is done twice, and no process is left."""
@@ -313,8 +347,7 @@ def test_batch_killed_three_times_comes_out_the_same(handed_in: Path, tmp_path: 
                 told += [line for line in (next(graded, None),) if line]
             below = [os.pidfd_open(pid) for pid in descendants(batch.pid)]
             batch.send_signal(signal.SIGKILL)
-        for pidfd in below:
-            os.close(pidfd)
+        assert all_end(below)
     done = subprocess.run(
         command(handed_in, tmp_path / "out"),
         env=environment,
