@@ -180,14 +180,17 @@ def test_files_outside_cannot_be_included(
 
 @pytest.mark.vm
 def test_assembler_cannot_read_files_outside(student: Make, compile_module: Callable) -> None:
-    """.incbin finds no file of the host either."""
+    """.incbin finds no file of the host either, not even one that everybody may read."""
+    assert Path("/etc/passwd").stat().st_mode & 0o004
     eve = student("eve")
     eve.replace(
         "udp_sock.c",
         "module_init(my_udp_sock_init);",
-        'asm(".incbin \\"/etc/shadow\\"");\nmodule_init(my_udp_sock_init);',
+        'asm(".incbin \\"/etc/passwd\\"");\nmodule_init(my_udp_sock_init);',
     )
-    assert compile_module(eve, "udp_sock").ko is None
+    made = compile_module(eve, "udp_sock")
+    assert made.ko is None
+    assert "file not found: /etc/passwd" in made.output
 
 
 @pytest.mark.vm

@@ -145,7 +145,7 @@ def test_every_word_belongs_to_a_hostile_submission() -> None:
 def test_files_that_are_no_source_cost_their_exercises_alone(
     lab: Lab, stock_kernel: Kernel, student: Make
 ) -> None:
-    """A link to the solution, 100 MB and a program, handed in as sources, earn nothing."""
+    """A link to the solution and 100 MB, handed in as sources, earn nothing; the rest does."""
     mallory = student("mallory")
     mallory.file("filter.c").unlink()
     mallory.file("filter.c").symlink_to(SOLUTION / "1-2-netfilter/kernel/filter.c")
