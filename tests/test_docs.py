@@ -8,7 +8,7 @@ import shlex
 import pytest
 from support import ROOT
 
-from checker import cli
+from checker import cli, kernel_kinds
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("labs/*/*.md")]
 
@@ -36,3 +36,14 @@ def test_command_of_a_page_is_understood(page: str, command: str) -> None:
 def test_pages_have_commands() -> None:
     """The pattern above still finds what it looks for."""
     assert len(commands()) > 8
+
+
+def test_page_has_every_kind_of_finding() -> None:
+    """The table of architecture.md is whole, and no kind in it is made up."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    table = page.partition("| kind | the kernel saw |")[2].partition("\n\n")[0]
+    first = [row.split("|")[1] for row in table.splitlines()[2:]]
+    told = {kind for cell in first for kind in re.findall(r"`([\w-]+)`", cell)}
+    own = set(re.findall(r'Finding\(kind="([\w-]+)"', (ROOT / "checker/plugin.py").read_text()))
+    assert own == {"stuck-module", "watch-off", "taint"}
+    assert told == {row.kind for row in kernel_kinds.KINDS if row.kind} | own
