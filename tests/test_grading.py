@@ -92,7 +92,7 @@ def test_crash_costs_its_module_and_nothing_else(
     first = grade.exercises[1].checks[0]
     assert first.status == "crash"
     assert "Kernel panic - not syncing: boom" in first.message + first.log
-    assert [f.kind for f in grade.findings] == ["panic"]
+    assert [(f.kind, f.check) for f in grade.findings] == [("panic", first.id)]
 
 
 @pytest.mark.vm
