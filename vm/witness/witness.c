@@ -5,12 +5,12 @@
  * It is loaded before the module under test. Its parameters, in
  * /sys/module/witness/parameters, are how it is used:
  *
- * watch: writing 1 begins to note every slab object that is allocated while
- * code of the module that was loaded last is on the stack, and forgets those
- * that are freed; 0 ends that. What is left stands in
- * /sys/kernel/debug/witness, a line an object: the functions on the stack, from
- * the allocator's caller outwards; those of the module as .text+OFFSET or
- * .init.text+OFFSET, since its names go with it.
+ * watch: writing 1 begins to note what is allocated while code of the module
+ * that was loaded last is on the stack, slab objects and per-CPU memory, and the
+ * pages that this code itself asks for; it forgets those that are freed, and 0
+ * ends that. What is left stands in /sys/kernel/debug/witness, a line an object:
+ * the functions on the stack, from the allocator's caller outwards; those of the
+ * module as .text+OFFSET or .init.text+OFFSET, since its names go with it.
  *
  * nth: writing N lets the Nth allocation in the next module's init function
  * fail; those of the module loader before it, and what comes after it, do not.
@@ -39,7 +39,9 @@
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/stacktrace.h>
+#include <linux/string.h>
 #include <linux/tracepoint.h>
+#include <trace/events/percpu.h>
 
 #define OBJECTS	1024
 #define FRAMES	20
@@ -114,10 +116,32 @@ static void release(unsigned long flags)
 	raw_local_irq_restore(flags);
 }
 
-static void on_alloc(void *data, unsigned long call_site, const void *ptr)
+/* Is it one of the functions by which code asks for pages, and none that asks for itself? */
+static bool gives_pages(unsigned long function)
+{
+	static const char * const names[] = {
+		"alloc_page", "frozen_pages", "folio_alloc", "get_free_page", "get_zeroed_page",
+		"mm_page_alloc",
+	};
+	char name[64];
+
+	snprintf(name, sizeof(name), "%ps", (void *)function);
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (strstr(name, names[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Pages count only when the module itself has asked for them: those of slabs,
+ * of vmalloc() and of whatever the kernel keeps belong to other objects.
+ *
+ * Inline, so that the caller of the function that it is in is the first frame.
+ */
+static __always_inline void note(const void *ptr, bool pages)
 {
 	unsigned long stack[FRAMES], flags;
-	unsigned int n, own = 0;
+	unsigned int n, own = FRAMES;
 	struct object object;
 
 	if (!ptr)
@@ -132,11 +156,14 @@ static void on_alloc(void *data, unsigned long call_site, const void *ptr)
 				continue;
 			object.stack[i].region = regions[r].name;
 			object.stack[i].at = stack[i] - regions[r].base;
-			own = 1;
+			own = min(own, i);
 		}
 	}
-	if (!own)
+	if (own == FRAMES)
 		return;
+	for (unsigned int i = 0; pages && i < own; i++)
+		if (!gives_pages(stack[i]))
+			return;
 	flags = take();
 	for (unsigned int i = 0; i < OBJECTS; i++) {
 		if (objects[i].ptr)
@@ -146,6 +173,26 @@ static void on_alloc(void *data, unsigned long call_site, const void *ptr)
 		break;
 	}
 	release(flags);
+}
+
+static void on_alloc(void *data, unsigned long call_site, const void *ptr)
+{
+	note(ptr, false);
+}
+
+static void on_alloc_percpu(void *data, unsigned long call_site, bool reserved, bool is_atomic,
+			    size_t size, size_t align, void *base, int off, const void *ptr)
+{
+	/* other kernels (those before 5.19) have other arguments */
+	if (__same_type(trace_percpu_alloc_percpu,
+			void (unsigned long, bool, bool, size_t, size_t, void *, int,
+			      void __percpu *, size_t, gfp_t)))
+		note(ptr, false);
+}
+
+static void on_alloc_pages(void *data, const void *page)
+{
+	note(page, true);
 }
 
 static void on_free(void *data, unsigned long call_site, const void *ptr)
@@ -161,10 +208,18 @@ static void on_free(void *data, unsigned long call_site, const void *ptr)
 	release(flags);
 }
 
-/*
- * The tracepoints have more arguments than these two, different ones on
- * different kernels; the address is the second one of each.
- */
+static void on_free_percpu(void *data, void *base, int off, const void *ptr)
+{
+	on_free(NULL, 0, ptr);
+}
+
+/* Where pages were split, the first of them stands for all. */
+static void on_free_pages(void *data, const void *page)
+{
+	on_free(NULL, 0, page);
+}
+
+/* The tracepoints have more arguments than these, different ones on different kernels. */
 static struct watched {
 	const char *name;
 	void *probe;
@@ -174,6 +229,10 @@ static struct watched {
 	{ "kmem_cache_alloc", on_alloc },
 	{ "kfree", on_free },
 	{ "kmem_cache_free", on_free },
+	{ "percpu_alloc_percpu", on_alloc_percpu },
+	{ "percpu_free_percpu", on_free_percpu },
+	{ "mm_page_alloc", on_alloc_pages },
+	{ "mm_page_free", on_free_pages },
 };
 
 static void find_event(struct tracepoint *tracepoint, void *unused)
