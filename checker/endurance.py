@@ -108,14 +108,15 @@ def reload(
 ) -> None:
     """Load and unload *module* so many times in a row; Unmet when it fails or leaves something.
 
-    *waiting* says what ends the waiting of an init that does. Leaks by
-    functions of the kernel that match *ignore* are another exercise's business.
+    *waiting* says what ends the waiting of an init that does. What another
+    exercise's functions (lab.toml) leak is its business, and so are leaks by functions of
+    the kernel that match *ignore*, outside of this exercise's own.
     """
     interrupt = waiting == "interrupt"
     where = "Where init fails" if interrupt else "In exit"
     before, *done = _rounds(module, times, _HOW[waiting])
     every = leaks_of(module, done[-1].stacks)
-    own = [leak for leak in every if not leak.of(ignore)]
+    own = _own(module, every, ignore)
     for one in done:
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
@@ -133,7 +134,7 @@ def reload(
                 hint=_give_back(own, where) if own else "",
             )
     leaks = [leak for leak in own if leak.count >= times]
-    left = _more(before, done[-1], ignore)
+    left = [] if own != every else _more(before, done[-1], ignore)
     if leaks or left:
         told = "; ".join(map(str, leaks)) or ", ".join(left)
         how = "waited for a client and was interrupted" if interrupt else "was loaded and unloaded"
@@ -145,17 +146,37 @@ def reload(
         )
 
 
+def interrupted(module: Module, times: int = ROUNDS) -> None:
+    """Interrupt init where it waits, so many times; Unmet when functions of this exercise leak.
+
+    Nothing else is judged: what becomes of insmod, and the code that all share, are the
+    business of the exercise that checks reload() so.
+    """
+    *_, last = _rounds(module, times, _HOW["interrupt"])
+    every = [leak for leak in leaks_of(module, last.stacks) if leak.count >= times]
+    if leaks := [leak for leak in every if module.is_ours(leak.place)]:
+        raise Unmet(
+            f"The module waited for a client and was interrupted {times} times, "
+            f"and each time something is left: {'; '.join(map(str, leaks))}.",
+            expected="all that was got before the interruption is released",
+            actual="\n".join(f"{k.count} times: {k}" for k in leaks),
+            hint=_give_back(leaks, "Where the wait fails"),
+        )
+
+
 def use(
     module: Module, action: Callable[[], object], what: str, times: int, *, hint: str = ""
 ) -> None:
     """Call *action*, which uses *module* so many times; Unmet when each use leaves something.
 
-    *hint* is the next step then, if a check knows better than to give it back at the end.
+    What functions of another exercise leave is that one's business. *hint* is the next
+    step then, if a check knows better than to give it back at the end.
     """
     module.guest.run(["/sbin/tool", "watch", "1"])
     action()
     text = module.guest.run(["/sbin/tool", "watch", "0"]).text
-    leaks = [leak for leak in leaks_of(module, parse_objects(text)) if leak.count >= times]
+    own = _own(module, leaks_of(module, parse_objects(text)))
+    leaks = [leak for leak in own if leak.count >= times]
     if leaks:
         raise Unmet(
             f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
@@ -191,10 +212,9 @@ def error_paths(
     struck = kernel_log.injected(module.console(), module.name)
     calls = {one.number: struck[one.number - 1] for one in done if one.number <= len(struck)}
     judged = [one for one in done if _counts(one, calls, only, leave)]
-    leaks = {
-        one.number: [leak for leak in leaks_of(module, one.stacks) if not leak.of(ignore)]
-        for one in judged
-    }
+    every = {one.number: leaks_of(module, one.stacks) for one in judged}
+    leaks = {number: _own(module, found, ignore) for number, found in every.items()}
+    others = {number for number, found in every.items() if leaks[number] != found}
     if any(leaks.values()):  # once may be a cache that filled itself
         second = _rounds(module, MAX_FAILURES, how)
         again = {(k.place, k.function) for one in second for k in leaks_of(module, one.stacks)}
@@ -207,7 +227,7 @@ def error_paths(
         if not one.left:
             when = f"When allocation {one.number} of init fails{_where(module, calls, one)},"
         left = [str(leak) for leak in leaks[one.number]]
-        counted = [] if left else _more(before, one, ignore)
+        counted = [] if left or one.number in others else _more(before, one, ignore)
         ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
         if one.insmod == errno.ETIMEDOUT:
             raise Late(f"{when} insmod does not come back.", log=module.kernel_says())
@@ -348,6 +368,16 @@ def leaks_of(module: Module, stacks: Iterable[Stack]) -> list[Leak]:
     lines = module.symbols.places(places) if module.symbols else [""] * len(places)
     found = Counter((line, called) for (called, _), line in zip(owners, lines, strict=True))
     return [Leak(line, called, n) for (line, called), n in found.items()]
+
+
+def _own(module: Module, leaks: list[Leak], ignore: str = "") -> list[Leak]:
+    """Return those of *leaks* that are this exercise's business; see reload()."""
+
+    def is_own(leak: Leak) -> bool:
+        ours = module.is_ours(leak.place)
+        return not leak.of(ignore) if ours is None else ours
+
+    return [leak for leak in leaks if is_own(leak)]
 
 
 def _owner(stack: Stack) -> tuple[str, Place] | None:

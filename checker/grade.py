@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,7 @@ from checker.model import (
     Status,
     Submission,
 )
+from checker.owner import owner
 
 HEALTHY = "While the module is loaded, used and unloaded, the kernel has nothing to report."
 
@@ -41,6 +41,7 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
     exercise's checks it came; all else is where it came first. A mistake costs once.
     """
     checked = list(checked)
+    exercises = [one.exercise for one in checked]
     charged: set[tuple[str, str, str]] = set()
     bills: dict[int, list[Finding]] = {one.exercise.number: [] for one in checked}
     for one in checked:
@@ -48,40 +49,14 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
             key = one.exercise.module, finding.kind, finding.location or finding.summary
             if key not in charged:
                 charged.add(key)
-                owner = _owner(one.exercise, finding, checked, sources or {})
-                bills[owner].append(finding)
+                whose = owner(exercises, one.exercise.module, finding.location, sources or {})
+                bills[whose or one.exercise.number].append(finding)
     return [
         replace(one, results=(*one.results, _healthy(one, bills[one.exercise.number])))
         if one.exercise.health
         else one
         for one in checked
     ]
-
-
-def _owner(
-    exercise: Exercise, finding: Finding, checked: list[Checked], sources: Mapping[str, str]
-) -> int:
-    """Return the number of the exercise that a finding belongs to."""
-    file, _, line = finding.location.partition(":")
-    function = function_at(sources.get(file, ""), int(line)) if line.isdecimal() else ""
-    for other in (one.exercise for one in checked):
-        if other.module == exercise.module and function in other.functions:
-            return other.number
-    return exercise.number
-
-
-_DEFINITION = re.compile(r"^(?=[A-Za-z_])[\w\s*]*?\b(\w+)\s*\((?!.*;\s*$)")
-
-
-def function_at(source: str, line: int) -> str:
-    """Return the name of the C function that *line* of *source* lies in, by its layout.
-
-    A definition begins in the first column, as the kernel's style has it.
-    """
-    for text in reversed(source.splitlines()[:line]):
-        if match := _DEFINITION.match(text):
-            return match[1]
-    return ""
 
 
 def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:

@@ -93,7 +93,9 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     options.on_stage(f"running the checks on Linux {kernel.release} in QEMU")
 
     def check(exercise: Exercise) -> Checked:
-        testbed = Testbed(lab, exercise, build, config, keep=options.keep)
+        testbed = Testbed(
+            lab, exercise, build, config, sources=submission.sources, keep=options.keep
+        )
         run = checking.Plugin(lab, testbed, seed, on_result)
         try:
             checking.run(run, lab.root / "checks", options.select)
@@ -108,7 +110,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     return grade(
         lab,
         submission,
-        checked if options.select else judge(checked, _sources(submission)),
+        checked if options.select else judge(checked, submission.sources),
         kernel=KernelInfo(
             name=kernel.name, release=kernel.release, features=tuple(sorted(kernel.features))
         ),
@@ -145,14 +147,6 @@ def _in_processes(
                 raise result
             done[exercise.number] = result
     return [done[exercise.number] for exercise in exercises]
-
-
-def _sources(submission: Submission) -> dict[str, str]:
-    """Return the texts of the files handed in, by the names that findings have for them."""
-    return {
-        Path(file.path).name: (file.content or b"").decode(errors="replace")
-        for file in submission.files
-    }
 
 
 def _prove_kvm(config: Config) -> None:

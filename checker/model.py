@@ -137,6 +137,14 @@ class Submission(Record):
     path: Path = Field(exclude=True)
     files: tuple[SourceFile, ...]
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The texts of the files, by the names that findings have for them."""
+        return {
+            Path(file.path).name: (file.content or b"").decode(errors="replace")
+            for file in self.files
+        }
+
 
 class ModuleBuild(Record):
     """What became of one module's sources."""

@@ -7,12 +7,14 @@ import errno
 import os
 import random
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.kernel_reports import is_noise
 from checker.model import Build, Exercise, Lab
+from checker.owner import owner
 from checker.symbols import Symbols
 from vm import snapshot
 from vm.errors import GuestError
@@ -134,19 +136,32 @@ _TAINT_NOTICE = re.compile(r"(loading out-of-tree module|module verification fai
 
 
 class Module:
-    """The module under test, in a guest of its own; one object per check."""
+    """The module under test, in a guest of its own; one object per check.
+
+    *is_ours* tells of a line ("filter.c:41") whether it is in a function of the
+    exercise that is checked, or of another one; None where it is in nobody's. *hung*:
+    whether a guest hung with the module in an earlier check.
+    """
 
     def __init__(
-        self, guest: Guest, name: str, path: str, before: Traces, symbols: Symbols | None = None
+        self,
+        guest: Guest,
+        name: str,
+        path: str,
+        before: Traces,
+        symbols: Symbols | None = None,
+        *,
+        is_ours: Callable[[str], bool | None] = lambda _: None,
+        hung: bool = False,
     ) -> None:
         self.guest = guest
         self.name = name
         self.path = path
         self.before = before
         self.symbols = symbols
+        self.is_ours = is_ours
         self.loading: Process | None = None
-        self.hung = False
-        """Whether a guest hung with it in an earlier check."""
+        self.hung = hung
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
 
@@ -270,6 +285,7 @@ class Testbed:
         build: Build,
         config: Config,
         *,
+        sources: Mapping[str, str] | None = None,
         keep: Path | None = None,
     ) -> None:
         self.lab = lab
@@ -277,6 +293,7 @@ class Testbed:
         self.build = build
         self.config = config
         self.hung = False
+        self._sources = sources or {}
         self._keep = keep
         self._kept = 0
         self._stack = contextlib.ExitStack()
@@ -296,9 +313,19 @@ class Testbed:
             self._guest = self._stack.enter_context(snapshot.guest(self.config, payload))
         if self._before is None:
             self._before = Traces.of(self._guest)
-        made = Module(self._guest, module.name, f"/lab/{path}", self._before, self.symbols)
-        made.hung = self.hung
-        return made
+        return Module(
+            self._guest,
+            module.name,
+            f"/lab/{path}",
+            self._before,
+            self.symbols,
+            is_ours=self._is_ours,
+            hung=self.hung,
+        )
+
+    def _is_ours(self, location: str) -> bool | None:
+        whose = owner(self.lab.exercises, self.exercise.module, location, self._sources)
+        return None if whose is None else whose == self.exercise.number
 
     def spoil(self) -> None:
         """Throw the guest away; the next check gets a fresh one."""

@@ -74,6 +74,26 @@ def test_what_hung_once_is_not_waited_for_as_long_again(hung: bool, step: float)
     assert asked == [step]
 
 
+@pytest.mark.parametrize(
+    ("place", "ignore", "own"),
+    [
+        ("f.c:1", "", True),
+        ("f.c:1", "sock_create", True),
+        ("f.c:2", "", False),
+        ("f.c:3", "", True),
+        ("f.c:3", "sock_create", False),
+    ],
+    ids=["ours", "ours all the same", "another's", "nobody's", "nobody's, left to another"],
+)
+def test_a_leak_is_the_business_of_the_exercise_whose_function_it_is_in(
+    place: str, ignore: str, *, own: bool
+) -> None:
+    """What is left to another exercise by the kernel's functions is so outside of our own."""
+    module: Any = SimpleNamespace(is_ours={"f.c:1": True, "f.c:2": False}.get)
+    leak = endurance.Leak(place, "sock_create_lite", 20)
+    assert endurance._own(module, [leak], ignore) == ([leak] if own else [])
+
+
 Make = Callable[..., Student]
 
 

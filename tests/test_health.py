@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from checker.grade import Checked, function_at, judge
+from checker.grade import Checked, judge
 from checker.model import CheckResult, Exercise, Finding, Status
+from checker.owner import function_at
 
 EXERCISES = [
     Exercise(number=n, title="T", module=module, points=20, health=2, hint="")

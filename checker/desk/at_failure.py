@@ -171,7 +171,7 @@ def run(
     config = grading.machine(lab, kernel, "kvm" if grade.provenance.accel == "kvm" else "tcg")
     snapshot.template(config)
     for alone in (True, False):  # it may take those before it to fail
-        testbed = Testbed(lab, exercise, desk.made, config)
+        testbed = Testbed(lab, exercise, desk.made, config, sources=given.sources)
         repeat = _Repeat(desk, testbed, check, seed)
         repeat.alone = alone
         try:

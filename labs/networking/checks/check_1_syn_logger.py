@@ -229,8 +229,12 @@ def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("1.outgoing-syn")
-def check_clean_reload(module: Module, guest: Guest, picks: Picks) -> None:
-    """Loaded and unloaded 20 times in a row, the module leaves nothing behind."""
+def check_clean_reload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """It leaves nothing behind: of 20 connections, and loaded and unloaded 20 times in a row."""
+    module, address = syn_filter.module, picks.loopback()
+    syn_filter.aim(address)
+    _require_clean_use(module, Route(picks.loopback(), picks.port(), address, picks.port()))
+    module.unload()
     endurance.reload(module)
     _require_traffic(guest, picks)
 
@@ -242,6 +246,20 @@ def check_error_paths(module: Module, guest: Guest, picks: Picks) -> None:
     """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
     endurance.error_paths(module)
     _require_traffic(guest, picks)
+
+
+def _require_clean_use(module: Module, route: Route, times: int = 20) -> None:
+    def work() -> None:
+        done = module.guest.run([PROBE, "work", "-", str(times), *map(str, route)], deadline=60)
+        if not done.ok:
+            raise Unmet(
+                f"Connections cannot be made {times} times in a row.",
+                expected="each works",
+                actual=done.err.decode(errors="replace").strip() or "it does not come to an end",
+                hint=diagnose.ACCEPT,
+            )
+
+    endurance.use(module, work, "A connection was opened", times)
 
 
 def _require_traffic(guest: Guest, picks: Picks, address: str = "") -> None:

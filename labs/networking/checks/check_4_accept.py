@@ -113,8 +113,9 @@ LISTENER = r"sock_create|bind|listen"
 @pytest.mark.points(1)
 @pytest.mark.after("4.waits")
 def check_clean_reload(module: Module) -> None:
-    """With a client each time, 20 loads and unloads in a row leave nothing behind."""
+    """With a client, or interrupted (Ctrl-C), 20 loads in a row leave nothing of accept behind."""
     endurance.reload(module, waiting="client", ignore=LISTENER)
+    endurance.interrupted(module)
 
 
 @pytest.mark.points(1)

@@ -12,7 +12,8 @@
  *                                     network namespaces, - for this one
  *     probe work DEVICE TIMES FROM PORT TO PORT
  *                                     set TO and connect to it, so many times, with
- *                                     ioctls between that must fail
+ *                                     ioctls between that must fail; without a DEVICE, -,
+ *                                     connect and no more
  *     probe hold FROM PORT TO PORT    connect, and keep the connection until the end of stdin;
  *                                     then wait for the other side to close it
  *     probe segment FROM PORT TO PORT FLAGS
@@ -172,10 +173,13 @@ static int work(const char *device, int times, char **arg)
 	memcpy(again, arg, 4 * sizeof(again[0]));
 	again[4] = "";
 	for (int n = 0; n < times; n++) {
-		int err = ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, (unsigned long)&addr);
+		int err = 0;
 
-		ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, 0);
-		ioctl_on(device, MY_IOCTL_FILTER_ADDRESS + 1, (unsigned long)&addr);
+		if (strcmp(device, "-")) {
+			err = ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, (unsigned long)&addr);
+			ioctl_on(device, MY_IOCTL_FILTER_ADDRESS, 0);
+			ioctl_on(device, MY_IOCTL_FILTER_ADDRESS + 1, (unsigned long)&addr);
+		}
 		snprintf(from, sizeof(from), "%d", atoi(arg[1]) + n);
 		again[1] = from;
 		if (err || connection(again, "-", "-"))
