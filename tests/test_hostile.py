@@ -54,7 +54,7 @@ SAYS = {
     "quiet-flood": "hangs and answers nothing",
     "spin": "hangs and answers nothing any more at udp_sock.c",
     "spins-at-the-tenth-load": "hangs and answers nothing any more at udp_sock.c",
-    "suspend": "hangs and answers nothing",
+    "suspend": "the guest put itself to sleep",
     "threads": "cannot be loaded",
     "triple-fault": "reset or shut down",
     # what it says, or has others say
