@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,12 +50,12 @@ _CACHES = re.compile(r"neigh_create|dst_alloc|inet_getpeer|tcp_metrics|fib_|ip_r
 """Functions of the kernel that keep what they know for the next time: no leak."""
 
 _COUNTED = {
-    "majors": ("device number", "register_chrdev"),
-    "tcp": ("TCP socket", "sock_create"),
-    "udp": ("UDP socket", "sock_create"),
-    "threads": ("kernel thread", "kthread_create"),
+    "majors": ("device number", "register_chrdev", "unregister_chrdev()"),
+    "tcp": ("TCP socket", "sock_create", "sock_release()"),
+    "udp": ("UDP socket", "sock_create", "sock_release()"),
+    "threads": ("kernel thread", "kthread_create", "kthread_stop()"),
 }
-"""What is counted besides: its name, and the function of the kernel that makes one."""
+"""What is counted besides: its name, and the kernel's functions that make and end one."""
 
 
 Stack = tuple[str, ...]
@@ -142,7 +142,7 @@ def reload(
             f"The module {how} {times} times, and each time something is left: {told}.",
             expected="all that init got is released",
             actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
-            hint=_give_back(leaks, where),
+            hint=_give_back(leaks, where, left),
         )
 
 
@@ -243,14 +243,17 @@ def error_paths(
                 f"{when} {told}.",
                 expected="init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
-                hint=_give_back(leaks[one.number], "Where init fails"),
+                hint=_give_back(leaks[one.number], "Where init fails", counted),
             )
 
 
-def _give_back(leaks: list[Leak], where: str) -> str:
-    """Return the next step for what was not given back."""
-    place = next((leak.place for leak in leaks if leak.place), "")
-    return f"{where}, give back what {f'{place} gets' if place else 'init has got'}."
+def _give_back(leaks: list[Leak], where: str, left: Sequence[str] = ()) -> str:
+    """Return the next step for what was not given back; *left* is what _more() says."""
+    if place := next((leak.place for leak in leaks if leak.place), ""):
+        return f"{where}, give back what {place} gets."
+    ends = {end: None for name, _, end in _COUNTED.values() if name in " ".join(left)}
+    by = f" by {' and '.join(ends)}" if ends else ""
+    return f"{where}, give back what init has got{by}."
 
 
 def hold_major(module: Module, number: int) -> None:

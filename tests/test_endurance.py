@@ -185,6 +185,7 @@ static int __init my_udp_sock_init(void)""",
     )
     result = check(lab, request.getfixturevalue(kernel), carol.path, 5, "clean-reload")
     assert result.actual == "1 kernel thread"
+    assert result.hint == "In exit, give back what init has got by kthread_stop()."
 
 
 @pytest.mark.vm
