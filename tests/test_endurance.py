@@ -150,7 +150,7 @@ def test_a_bind_that_fails_is_tried_in_exercise_5(
     result = check(lab, stock_kernel, erin.path, 5, "port-taken")
     assert result.status == "fail"
     assert re.search(words, f"{result.message} {result.actual}")
-    assert result.hint.startswith(("Call sock_release(sock) where", "Return kernel_bind()'s error"))
+    assert result.hint.startswith(("Where init fails, give back", "Return kernel_bind()'s error"))
 
 
 @pytest.mark.vm

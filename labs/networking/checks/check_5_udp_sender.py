@@ -109,7 +109,7 @@ def check_port_taken(module: Module, guest: Guest) -> None:
             _load_or_fail(module)
 
     what = "With port 60000 taken, insmod was run"
-    endurance.use(module, load, what, times, hint=diagnose.RELEASE_ON_ERROR)
+    endurance.use(module, load, what, times, where="Where init fails")
     holder.kill()
     left = [s for s in sockets(guest, "udp") if s not in before]
     if left:
