@@ -17,6 +17,7 @@ from checker import batch
 from checker.batch import Results, Runner, Task
 from checker.errors import InputError
 from checker.model import Grade
+from vm import reaper
 
 CONNECT_SECONDS = 30
 
@@ -61,17 +62,23 @@ def _connected(scheduler: str) -> Iterator[Any]:
         yield client
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""A worker's process has one folder of scratch files: its further threads wait."""
+
+
 def _grade(task: Task) -> Grade | Exception:
     """Do a task on a worker; what it raises is no reason for Dask to try again.
 
     A task that is not done in time ends its worker, guests included: nothing less ends
     a thread. Dask then has it done by another, or by the one that the nanny starts.
+    However a worker ends, its scratch files go.
     """
-    watchdog = threading.Timer(batch.SECONDS, os._exit, [1])
-    watchdog.start()
-    try:
-        return batch.grade(task)
-    except Exception as error:
-        return error
-    finally:
-        watchdog.cancel()
+    with _ONE_AT_A_TIME, reaper.run():
+        watchdog = threading.Timer(batch.SECONDS, os._exit, [1])
+        watchdog.start()
+        try:
+            return batch.grade(task)
+        except Exception as error:
+            return error
+        finally:
+            watchdog.cancel()

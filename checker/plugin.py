@@ -14,6 +14,7 @@ finding, and findings cost the points of the exercise's health (checker/grade.py
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -395,7 +396,7 @@ def run(plugin: Plugin, checks: Path, select: str = "") -> None:
             f"{checks} has no checks for exercise {number}, which are in files check_{number}_*.py."
         )
         return
-    status = pytest.main(arguments, plugins=[plugin])
+    status = _pytest(arguments, plugin)
     if plugin.fatal:
         raise plugin.fatal
     if status == pytest.ExitCode.INTERRUPTED and not plugin.broken:
@@ -422,7 +423,7 @@ def specs(lab: Lab) -> list[Spec]:
     reader = _Reader(lab)
     checks = lab.root / "checks"
     files = [str(file) for file in sorted(checks.glob("check_*.py"))]
-    status = pytest.main([*_arguments(checks), "--collect-only", *files], plugins=[reader])
+    status = _pytest([*_arguments(checks), "--collect-only", *files], reader)
     for name, module in list(sys.modules.items()):  # another lab's may have the same names
         if Path(getattr(module, "__file__", None) or "/").is_relative_to(checks):
             del sys.modules[name]
@@ -430,6 +431,15 @@ def specs(lab: Lab) -> list[Spec]:
         why = reader.broken[0] if reader.broken else f"pytest ended with {status!r}"
         raise LabError(f"The checks of the lab {lab.name} cannot be read: {why}")
     return reader.specs
+
+
+def _pytest(arguments: list[str], plugin: _Collector) -> int | pytest.ExitCode:
+    """Run pytest; options that the user has for other tests must change no grade."""
+    theirs = {name: os.environ.pop(name, None) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+    try:
+        return pytest.main(arguments, plugins=[plugin])
+    finally:
+        os.environ.update({name: value for name, value in theirs.items() if value is not None})
 
 
 def _arguments(checks: Path) -> list[str]:

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from distributed import Client
-from support import ROOT, SOLUTION
+from support import ROOT, SOLUTION, all_end
 
 from checker import batch, cluster, submission
 from checker.batch import Done, Received
@@ -21,6 +21,7 @@ from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
 from checker.store import Store
 from vm.kernel import Kernel
+from vm.tools import descendants
 
 
 def start(stack: ExitStack, folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -28,7 +29,7 @@ def start(stack: ExitStack, folder: Path, *arguments: str) -> subprocess.Popen[s
     process = subprocess.Popen(
         [sys.executable, "-m", "dask", *arguments, "--no-dashboard"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -70,7 +71,7 @@ def test_killed_worker_costs_nothing(
     stock_kernel: Kernel,
     workers: tuple[str, list[subprocess.Popen[str]]],
 ) -> None:
-    """All is graded though a worker dies, and comes out as on this host."""
+    """All is graded though a worker dies, which leaves nothing, and comes out as on this host."""
     address, (victim, _) = workers
     solution = submission.read(lab, SOLUTION)
     handed = [
@@ -78,8 +79,12 @@ def test_killed_worker_costs_nothing(
         for n in range(4)
     ]
     done: list[Done] = []
+    below: list[int] = []
 
     def kill_one(what: Done) -> None:
+        for pid in descendants(victim.pid):
+            with suppress(ProcessLookupError):
+                below.append(os.pidfd_open(pid))
         victim.send_signal(signal.SIGKILL)
         done.append(what)
 
@@ -92,6 +97,8 @@ def test_killed_worker_costs_nothing(
         batch.run(store, batch.take(store, lab, stock_kernel, handed), batch.local(2), print)
         here = [a.grade for a in store.attempts()]
     assert len(done) == 4
+    assert all_end(below)
+    assert list(tmp_path.glob("knetlab-*")) == []
     assert [plain(g) for g in there if g] == [plain(g) for g in here if g]
     assert len({g.score for g in here if g}) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,3 +121,17 @@ def check_x():
     done = ran(a_lab(tmp_path, text))
     assert [result.status for result in done.results] == ["timeout"]
     assert done.testbed.hung
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PYTEST_ADDOPTS", "--collect-only"), ("PYTEST_PLUGINS", "not_there")]
+)
+def test_pytest_options_of_the_user_change_no_grade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """What the environment asks of pytest is for other tests, and is there again afterwards."""
+    monkeypatch.setenv(name, value)
+    text = 'import pytest\n@pytest.mark.points(5)\ndef check_x():\n    "X."\n'
+    (result,) = run(a_lab(tmp_path, text))
+    assert result.status == "pass"
+    assert os.environ[name] == value
