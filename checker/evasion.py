@@ -20,12 +20,13 @@ _WORDS = (
 compiler_types.h) and of gcc's attributes of functions."""
 
 _TOKEN = re.compile(
-    r"//[^\n]*|/\*.*?\*/|#\s*include\b[^\n]*"  # a comment, a header's name
-    r'|"(?:\\.|[^"\\\n])*"'  # a string
-    r"|'(?:\\.|[^'\\\n])+'"  # a character
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)|#\s*include\b[^\n]*"  # a comment, a header's name
+    r'|"(?:\\.|[^"\\\n])*"?'  # a string
+    r"|'(?:\\.|[^'\\\n])*'?"  # a character
     rf"|\b(?P<word>{'|'.join(_WORDS)})\b",
     re.DOTALL,
 )
+"""What has no end, which does not compile, is a token all the same: nothing is read twice."""
 
 
 def find(content: bytes) -> tuple[int, str] | None:

@@ -34,3 +34,9 @@ from checker import evasion
 def test_words_are_found_in_code(source: str, found: tuple[int, str] | None) -> None:
     """The first one is told with its line; comments, strings and longer words are none."""
     assert evasion.find(source.encode("latin-1")) == found
+
+
+@pytest.mark.parametrize("source", [b"/* ", b'"\\', b"'\\", b"# ", b"#\n"])
+def test_what_never_ends_is_read_once(source: bytes) -> None:
+    """A megabyte of tokens without an end takes no longer than any other; it took minutes."""
+    assert evasion.find(source * (1_000_000 // len(source))) is None
