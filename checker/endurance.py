@@ -136,13 +136,9 @@ def reload(
     leaks = [leak for leak in own if leak.count >= times]
     left = [] if own != every else _more(before, done[-1], ignore)
     if leaks or left:
-        told = "; ".join(map(str, leaks)) or ", ".join(left)
         how = "waited for a client and was interrupted" if interrupt else "was loaded and unloaded"
-        raise Unmet(
-            f"The module {how} {times} times, and each time something is left: {told}.",
-            expected="all that init got is released",
-            actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
-            hint=_give_back(leaks, where, left),
+        raise _each_time(
+            f"The module {how}", times, leaks, "all that init got is released", where, left
         )
 
 
@@ -155,13 +151,9 @@ def interrupted(module: Module, times: int = 5) -> None:
     *_, last = _rounds(module, times, _HOW["interrupt"])
     every = [leak for leak in leaks_of(module, last.stacks) if leak.count >= times]
     if leaks := [leak for leak in every if module.is_ours(leak.place)]:
-        raise Unmet(
-            f"The module waited for a client and was interrupted {times} times, "
-            f"and each time something is left: {'; '.join(map(str, leaks))}.",
-            expected="all that was got before the interruption is released",
-            actual="\n".join(f"{k.count} times: {k}" for k in leaks),
-            hint=_give_back(leaks, "Where the wait fails"),
-        )
+        expected = "all that was got before the interruption is released"
+        how = "The module waited for a client and was interrupted"
+        raise _each_time(how, times, leaks, expected, "Where the wait fails")
 
 
 def use(
@@ -183,12 +175,8 @@ def use(
     own = _own(module, leaks_of(module, parse_objects(text)))
     leaks = [leak for leak in own if leak.count >= times]
     if leaks:
-        raise Unmet(
-            f"{what} {times} times, and each time something is left: {'; '.join(map(str, leaks))}.",
-            expected="what is allocated for one use is freed at its end",
-            actual="\n".join(f"{k.count} times: {k}" for k in leaks),
-            hint=_give_back(leaks, where),
-        )
+        expected = "what is allocated for one use is freed at its end"
+        raise _each_time(what, times, leaks, expected, where)
 
 
 def error_paths(
@@ -250,6 +238,24 @@ def error_paths(
                 actual="\n".join(left or counted),
                 hint=_give_back(leaks[one.number], "Where init fails", counted),
             )
+
+
+def _each_time(  # noqa: PLR0917
+    what: str,
+    times: int,
+    leaks: list[Leak],
+    expected: str,
+    where: str,
+    left: Sequence[str] = (),
+) -> Unmet:
+    """Return what to raise when *what*, done so many times, leaves *leaks*, or else *left*."""
+    told = "; ".join(map(str, leaks)) or ", ".join(left)
+    return Unmet(
+        f"{what} {times} times, and each time something is left: {told}.",
+        expected=expected,
+        actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
+        hint=_give_back(leaks, where, left),
+    )
 
 
 def _give_back(leaks: list[Leak], where: str, left: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ import re
 
 import diagnose
 import pytest
-from networking import MESSAGE, NC, Receiver, listed, sockets, traffic
+from networking import MESSAGE, NC, Receiver, Socket, listed, sockets, traffic
 
 from checker import endurance
 from checker.testbed import Late, Module, Unmet, errno_name
@@ -61,6 +61,12 @@ def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
         )
 
 
+def _require_none_left(guest: Guest, before: list[Socket], said: str, hint: str) -> None:
+    """Raise Unmet, which says *said*, when there are UDP sockets that were not there *before*."""
+    if left := [s for s in sockets(guest, "udp") if s not in before]:
+        raise Unmet(said, expected="no socket in /proc/net/udp", actual=listed(left), hint=hint)
+
+
 @pytest.mark.points(3)
 @pytest.mark.after("5.datagram")
 def check_released(module: Module, guest: Guest) -> None:
@@ -68,14 +74,8 @@ def check_released(module: Module, guest: Guest) -> None:
     before = sockets(guest, "udp")
     module.load()
     module.unload()
-    left = [s for s in sockets(guest, "udp") if s not in before]
-    if left:
-        raise Unmet(
-            "The module is gone, and its socket is not: release it in the exit function.",
-            expected="no socket in /proc/net/udp",
-            actual=listed(left),
-            hint=diagnose.RELEASE_SOCKET,
-        )
+    said = "The module is gone, and its socket is not: release it in the exit function."
+    _require_none_left(guest, before, said, diagnose.RELEASE_SOCKET)
 
 
 @pytest.mark.points(3)
@@ -111,14 +111,8 @@ def check_port_taken(module: Module, guest: Guest) -> None:
     what = "With port 60000 taken, insmod was run"
     endurance.use(module, load, what, times, where="Where init fails")
     holder.kill()
-    left = [s for s in sockets(guest, "udp") if s not in before]
-    if left:
-        raise Unmet(
-            "The module was loaded while its port was taken, and a socket is left.",
-            expected="no socket in /proc/net/udp",
-            actual=listed(left),
-            hint=diagnose.RELEASE_ON_ERROR,
-        )
+    said = "The module was loaded while its port was taken, and a socket is left."
+    _require_none_left(guest, before, said, diagnose.RELEASE_ON_ERROR)
 
 
 def _load_or_fail(module: Module) -> None:
