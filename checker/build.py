@@ -288,8 +288,8 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
 
     Raises VMError when nothing compiles on this host.
     """
-    box = Sandbox(
-        read_only={**kernel.build_mounts, kbuild.answers(kernel): kbuild.INSIDE},
+    box = kernel.sandbox(
+        read_only={kbuild.answers(kernel): kbuild.INSIDE},
         writable={root: INSIDE},
         env={"MAKEFILES": kbuild.INSIDE},
         limits=LIMITS,

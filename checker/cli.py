@@ -23,9 +23,9 @@ from rich.console import Console
 
 from checker import class_commands, desk_commands, workshop_commands
 from checker.errors import InputError
+from vm import debian, reaper
 from vm import kernel as kernels
-from vm import reaper
-from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
+from vm.errors import MissingTool, NoMirror, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
         help="stock: the distribution's cloud kernel; debug: one that tells on memory errors, "
         "leaks, deadlocks and sleeping in the wrong place, built from the distribution's source",
     )
+    _release_option(fetch)
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
 
@@ -158,6 +159,7 @@ def _kernel_options(command: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto is debug once it was built, else stock",
     )
+    _release_option(command)
     command.add_argument(
         "--kernel-image", type=Path, metavar="FILE", help="a bzImage or vmlinux of your own"
     )
@@ -169,6 +171,16 @@ def _kernel_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _release_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--release",
+        choices=list(debian.SUITES),
+        default="",
+        help="the release of Debian whose kernel is taken; default: this host's, else "
+        f"{debian.DEFAULT}",
+    )
+
+
 def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
     if bool(arguments.kernel_image) != bool(arguments.kernel_build):
         raise InputError("--kernel-image and --kernel-build go together: give both or neither.")
@@ -177,15 +189,16 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
             return kernels.custom(arguments.kernel_image, arguments.kernel_build)
         except VMError as error:
             raise InputError(str(error)) from error
+    release: str = arguments.release
     if arguments.kernel == "stock":
-        return kernels.stock()
-    found = kernels.debug_if_built()
+        return kernels.stock(release)
+    found = kernels.debug_if_built(release)
     if found is None and arguments.kernel == "debug":
-        return _build_debug(update=False)
-    return found or kernels.stock()
+        return _build_debug(release, update=False)
+    return found or kernels.stock(release)
 
 
-def _build_debug(*, update: bool) -> Kernel:
+def _build_debug(release: str = "", *, update: bool) -> Kernel:
     """Build the debug kernel, if need be, with a progress bar on a terminal, lines elsewhere."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -202,7 +215,7 @@ def _build_debug(*, update: bool) -> Kernel:
                 told = 10 * done // total
                 bar.console.print(f"building the debug kernel: {told}0 %")
 
-        return kernels.debug(update=update, progress=progress)
+        return kernels.debug(release, update=update, progress=progress)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -375,10 +388,10 @@ def _skeleton(arguments: argparse.Namespace) -> int:
 
 def _kernel(arguments: argparse.Namespace) -> int:
     if arguments.name == "debug":
-        found = _build_debug(update=arguments.update)
+        found = _build_debug(arguments.release, update=arguments.update)
     else:
         _announce(print)
-        found = kernels.stock(update=arguments.update)
+        found = kernels.stock(arguments.release, update=arguments.update)
     print(f"{found.name}: Linux {found.release}, {found.image}")
     return FULL
 
@@ -397,7 +410,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with reaper.run():
             status = arguments.run(arguments)
-    except (InputError, MissingTool, NoSandbox, NoSpace) as error:
+    except (InputError, MissingTool, NoMirror, NoSandbox, NoSpace) as error:
         status = _say(error, BAD_INPUT)
     except VMError as error:
         status = _say(error, GRADER_FAILED)

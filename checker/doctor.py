@@ -226,10 +226,8 @@ def _memory() -> Row:
 def _stock_kernel() -> Row:
     """Say whether kernel.stock() would have to fetch anything."""
     with contextlib.suppress(VMError, OSError):
-        pointer = cache.root() / "kernel" / "stock"
-        key = pointer.read_text().strip()
-        if cache.is_whole(pointer.with_name(key)):
-            return Row("ok", "stock kernel", f"Linux {key.partition('+')[0]}")
+        if found := kernel.stock_if_there():
+            return Row("ok", "stock kernel", f"Linux {found.release}")
     return Row("note", "stock kernel", "fetched at the first check, 40 MB", "make kernel")
 
 

@@ -197,11 +197,13 @@ def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
             continue
         source = lab.program_source(program)
         headers = sorted(lab.given.rglob("*.h"))
+        folders = sorted({header.parent for header in headers})
 
-        def make(folder: Path, source: Path = source) -> None:
-            image.compile_static(source, folder / "program")
+        def make(folder: Path, source: Path = source, folders: list[Path] = folders) -> None:
+            image.compile_static(source, folder / "program", headers=folders)
 
-        entry = cache.entry("program", cache.digest(program.path, source, *headers), make)
+        key = cache.digest(program.path, source, *headers, image.tools().name)
+        entry = cache.entry("program", key, make)
         files[program.path] = PayloadFile((entry / "program").read_bytes(), executable=True)
     return files
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from checker.model import Lab, Module, ModuleBuild
-from vm import cache, kbuild
+from vm import cache
 from vm.errors import VMError
 from vm.kernel import Kernel
 
@@ -21,7 +21,7 @@ KEPT = 50
 def key(lab: Lab, module: Module, sources: dict[str, bytes], kernel: Kernel) -> str:
     """Return what stands for the module that *sources* make: theirs, by path from the lab."""
     parts: list[str | bytes | Path] = [Path(__file__), Path(__file__).with_name("build.py")]
-    parts += [module.name, kernel.key, *kernel.make("", 1), *kbuild.compilers()]
+    parts += [module.name, kernel.key, *kernel.make("", 1), kernel.tools.key]
     for name in sorted((*module.headers, f"{module.folder}/Kbuild")):
         parts += [name, lab.given / name]
     for name in sorted(f"{module.folder}/{name}" for name in module.sources):

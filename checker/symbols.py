@@ -31,10 +31,14 @@ Place = tuple[str, int]
 
 
 class Symbols:
-    """The debug information of one module: *ko* is the .ko as it was linked, not stripped."""
+    """The debug information of one module: *ko* is the .ko as it was linked, not stripped.
 
-    def __init__(self, ko: bytes) -> None:
+    *system* has the programs that read it (vm.toolchain.Toolchain.system), None: the host.
+    """
+
+    def __init__(self, ko: bytes, system: Path | None = None) -> None:
         self._ko = ko
+        self._system = system
         self._functions: dict[str, list[tuple[str, int, int]]] | None = None
         self._known: dict[Place, str] = {}
 
@@ -103,11 +107,12 @@ class Symbols:
 
     def _run(self, commands: Sequence[Sequence[str]]) -> str:
         """Run *commands* in one sandbox that sees the module; return what they print."""
-        tools.find("addr2line")
+        if self._system is None:
+            tools.find("addr2line")
         with tempfile.TemporaryDirectory(prefix="knetlab-symbols-") as scratch:
             ko, output = Path(scratch) / "module.ko", Path(scratch) / "output"
             ko.write_bytes(self._ko)
-            sandbox = Sandbox(read_only={ko: _KO}, limits=LIMITS)
+            sandbox = Sandbox(read_only={ko: _KO}, limits=LIMITS, system=self._system)
             sandbox.own(ko)
             script = "; ".join(shlex.join(command) for command in commands)
             with output.open("wb") as out:

@@ -300,7 +300,7 @@ class Testbed:
         self._guest: Guest | None = None
         self._before: Traces | None = None
         debug = build.module(exercise.module).debug
-        self.symbols = Symbols(debug) if debug else None
+        self.symbols = Symbols(debug, config.kernel.tools.system) if debug else None
 
     def module(self) -> Module:
         """Return the exercise's module in a living guest; VMError when none can be had."""

@@ -14,7 +14,7 @@ import pytest
 from support import ROOT, all_end
 
 from checker import kernel_log
-from vm import cache, debug_kernel, snapshot, tools
+from vm import cache, debug_kernel, snapshot, toolchain, tools
 from vm import kernel as kernels
 from vm.debug_kernel import FRAGMENT as OWN_FRAGMENT
 from vm.debug_kernel import missing_options
@@ -62,7 +62,7 @@ def test_source_that_does_not_offer_an_option_is_refused(
     """Make drops what it does not know without a word; here it is named, before hours of make."""
     asked: list[str] = []
 
-    def make(argv: Sequence[str]) -> str:
+    def make(argv: Sequence[str], **_: object) -> str:
         asked.extend(argv)
         lines = OWN_FRAGMENT.read_text().splitlines()
         kept = [line for line in lines if line != lacks and not line.endswith("=n")]
@@ -72,10 +72,12 @@ def test_source_that_does_not_offer_an_option_is_refused(
     monkeypatch.setattr(tools, "run", make)
     if lacks:
         with pytest.raises(VMError, match=rf"does not offer, .*options: {lacks}\. See "):
-            debug_kernel._configure(tmp_path)
+            debug_kernel._configure(tmp_path, toolchain.host())
     else:
-        debug_kernel._configure(tmp_path)
-    assert {f"KCONFIG_ALLCONFIG={OWN_FRAGMENT}", "allnoconfig", str(tmp_path)} <= set(asked)
+        debug_kernel._configure(tmp_path, toolchain.host())
+    copy = tmp_path / "knetlab.config"
+    assert copy.read_text() == OWN_FRAGMENT.read_text()
+    assert {f"KCONFIG_ALLCONFIG={copy}", "allnoconfig", str(tmp_path)} <= set(asked)
 
 
 def test_missing_programs_are_told_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +150,9 @@ def test_build_tells_how_far_it_is_and_leaves_nothing_open(tmp_path: Path) -> No
     """Each file that is compiled is a step, and make's output is closed when it has ended."""
     (tmp_path / "Makefile").write_text("bzImage modules:\n\t@echo '  CC      $@.o'\n")
     steps: list[int] = []
-    debug_kernel._compile(tmp_path, tmp_path / "log", lambda done, _: steps.append(done))
+    debug_kernel._compile(
+        tmp_path, tmp_path / "log", toolchain.host(), lambda done, _: steps.append(done)
+    )
     gc.collect()  # what is left open warns, and a warning is an error
     assert steps == [1, 2]
     assert "CC      bzImage.o" in (tmp_path / "log").read_text()
@@ -158,7 +162,9 @@ def test_build_that_fails_shows_its_last_words(tmp_path: Path) -> None:
     """The error has what make said, and where all of it is."""
     (tmp_path / "Makefile").write_text("bzImage:\n\t@echo no such header; false\n")
     with pytest.raises(VMError, match="no such header"):
-        debug_kernel._compile(tmp_path, tmp_path / "log", lambda done, total: None)
+        debug_kernel._compile(
+            tmp_path, tmp_path / "log", toolchain.host(), lambda done, total: None
+        )
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -168,7 +174,7 @@ def test_build_takes_ccache_where_there_is_one(
     """A kernel that was built before is built again in a fraction of the time."""
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if there else None)
     (tmp_path / "Makefile").write_text("bzImage modules:\n\t@echo by $(CC)\n")
-    debug_kernel._compile(tmp_path, tmp_path / "log", lambda done, total: None)
+    debug_kernel._compile(tmp_path, tmp_path / "log", toolchain.host(), lambda done, total: None)
     by = {line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("by ")}
     assert by == {"by ccache gcc" if there else "by cc"}
 
@@ -186,9 +192,10 @@ second.o: first.o
 """A Makefile in place of the kernel's: of two files the second waits until ../go is there."""
 
 BUILD = """
-from vm import debug_kernel
-debug_kernel.source_package = lambda: "linux-source-9.9=9.9.1"
+from vm import debug_kernel, kernel
+debug_kernel.source_package = lambda packages: "linux-source-9.9=9.9.1"
 debug_kernel.require_tools = lambda: None
+kernel._prove = lambda built: None
 debug_kernel.ROOM, debug_kernel.STEPS = 0, 2
 from checker import cli
 cli.main(["kernel", "debug"])
@@ -200,7 +207,9 @@ def test_killed_build_leaves_no_process_and_goes_on_where_it_was(
 ) -> None:
     """SIGKILL ends make and its compilers, too; what they had compiled is not compiled again."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    work = debug_kernel.work_folder(f"linux-source-9.9_9.9.1+{kernels._debug_recipe()}")
+    work = debug_kernel.work_folder(
+        f"linux-source-9.9_9.9.1+{kernels._debug_recipe(toolchain.host())}"
+    )
     generated = work / "src/include/generated"
     generated.mkdir(parents=True)
     (work / "src/Makefile").write_text(SOURCE)

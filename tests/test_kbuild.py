@@ -10,7 +10,7 @@ import pytest
 
 from checker import build
 from checker.model import Lab
-from vm import kbuild
+from vm import kbuild, toolchain
 from vm.kernel import Kernel
 from vm.sandbox import Sandbox
 
@@ -111,7 +111,7 @@ def test_characters_that_make_would_read_are_quoted(tmp_path: Path) -> None:
 
 def test_new_compiler_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are kept for one version of the compiler: its files' sizes and times."""
-    before = kbuild.compilers()
+    before = toolchain._programs()
     assert any(line.startswith("gcc ") for line in before)
     real = Path.stat
 
@@ -123,7 +123,7 @@ def test_new_compiler_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(Path, "stat", newer)
-    kbuild.compilers.cache_clear()
-    after = kbuild.compilers()
-    kbuild.compilers.cache_clear()
+    toolchain._programs.cache_clear()
+    after = toolchain._programs()
+    toolchain._programs.cache_clear()
     assert [a != b for a, b in zip(after, before, strict=True)].count(True) == 1

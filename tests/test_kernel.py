@@ -12,7 +12,7 @@ import lz4.block
 import pytest
 import zstandard
 
-from vm import kernel, kernel_image
+from vm import apt, kernel, kernel_image
 from vm.errors import VMError
 from vm.kernel import Kernel
 
@@ -252,6 +252,42 @@ def test_a_packaged_kernel_can_be_given_as_an_own_one(
     assert found.build == stock_kernel.build
 
 
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [("VIRTIO_PCI VIRTIO_CONSOLE VIRTIO_BLK", False), ("VIRTIO_PCI VIRTIO_CONSOLE", True)],
+)
+def test_a_kernel_without_a_driver_for_the_disk_is_refused(
+    own: Path, options: str, refused: bool
+) -> None:
+    """virtio_blk is a file or built in; where it is neither, the error names it."""
+    config = own / "build/include/config/auto.conf"
+    config.parent.mkdir()
+    config.write_text("".join(f"CONFIG_{option}=y\n" for option in options.split()))
+    if refused:
+        with pytest.raises(VMError, match=r"no driver virtio_blk, .*CONFIG_VIRTIO_BLK"):
+            kernel.custom(own / "image", own / "build")
+    else:
+        assert kernel.custom(own / "image", own / "build").drivers == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "moved"),
+    [
+        (
+            "include /usr/src/linux-headers-6.1-common/Makefile",
+            "include /kernel/usr/src/linux-headers-6.1-common/Makefile",
+        ),
+        (
+            "KBUILD_OUTPUT=/usr/src/linux-headers-7.2-amd64",
+            "KBUILD_OUTPUT=/kernel/usr/src/linux-headers-7.2-amd64",
+        ),
+    ],
+)
+def test_a_packaged_makefile_finds_its_other_parts_in_a_sandbox(line: str, moved: str) -> None:
+    """Each absolute path of the headers' Makefile is moved; 7.x has two of them."""
+    assert kernel._moved(f"{line}\n") == f"{moved}\n"
+
+
 # --- the distribution's --------------------------------------------------------------
 
 
@@ -277,8 +313,8 @@ def test_the_stock_kernel_is_not_fetched_again(
     def no_apt(*_: object) -> None:
         raise AssertionError("apt was asked")
 
-    monkeypatch.setattr(kernel.apt, "depends", no_apt)
-    monkeypatch.setattr(kernel.apt, "unpack", no_apt)
+    monkeypatch.setattr(apt, "depends", no_apt)
+    monkeypatch.setattr(apt, "unpack", no_apt)
     assert kernel.stock() == stock_kernel
 
 
@@ -287,6 +323,6 @@ def test_without_the_packages_lists_it_says_what_to_run(
 ) -> None:
     """When apt knows no kernel the error names `apt-get update` and the way around."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(kernel.apt, "depends", lambda _: [])
+    monkeypatch.setattr(apt, "depends", lambda _: [])
     with pytest.raises(VMError, match=r"apt-get update.*--kernel-image and --kernel-build"):
         kernel.stock()

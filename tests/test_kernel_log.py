@@ -532,7 +532,7 @@ def test_a_mistake_in_a_guest_is_told_with_its_line(stock_kernel: Kernel, name: 
     config = Config(on, image.initramfs(on), image.root())
     ko = record_consoles.build(CONSOLES / "demo/demo.c", on)
     text, _ = record_consoles.record(record_consoles.Case(name), config, ko)
-    found = kernel_log.findings(text, "demo", Symbols(ko).locate)
+    found = kernel_log.findings(text, "demo", Symbols(ko, on.tools.system).locate)
     assert found[0].location == marked(name)
 
 

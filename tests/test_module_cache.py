@@ -123,8 +123,8 @@ def test_key_stands_for_all_that_a_module_is_made_of(
             path.write_text(text)
         monkeypatch.setattr(Lab, "given", property(lambda _: root / "skeleton"))
         keys.append(module_cache.key(lab, headed, {source: b"int a;"}, stock_kernel))
-    monkeypatch.setattr(module_cache.kbuild, "compilers", lambda: ["gcc 13"])
-    keys.append(module_cache.key(lab, headed, {source: b"int a;"}, stock_kernel))
+    newer = replace(stock_kernel, tools=replace(stock_kernel.tools, key="gcc 13"))
+    keys.append(module_cache.key(lab, headed, {source: b"int a;"}, newer))
     assert len(set(keys)) == len(keys)
 
 

@@ -31,7 +31,6 @@ from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Config
-from vm.sandbox import Sandbox
 
 EXAMPLES = Path(__file__).parents[1] / "docs/students/examples"
 
@@ -67,7 +66,7 @@ def build(on: Kernel) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "build"
         shutil.copytree(EXAMPLES, folder)
-        sandbox = Sandbox(read_only=dict(on.build_mounts), writable={folder: "/build"})
+        sandbox = on.sandbox(writable={folder: "/build"})
         for path in (folder, *folder.rglob("*")):
             sandbox.own(path)
         subprocess.run(sandbox.argv(on.make("/build", 2)), check=True, capture_output=True)
@@ -91,7 +90,7 @@ def replay(guest: Guest, session: str) -> str:
     return "".join(lines).rstrip("\n") + "\n"
 
 
-def report(guest: Guest, name: str, ko: bytes) -> str:
+def report(guest: Guest, name: str, ko: bytes, on: Kernel) -> str:
     """Load, use and unload a wrong module; return the finding that knetlab makes of it."""
     mark = len(guest.machine.console())
     try:
@@ -99,7 +98,9 @@ def report(guest: Guest, name: str, ko: bytes) -> str:
         guest.sync()
     except GuestCrashed:
         pass  # an oops ends the guest; what it said is on the console
-    (found,) = kernel_log.findings(guest.machine.console()[mark:], name, Symbols(ko).locate)
+    (found,) = kernel_log.findings(
+        guest.machine.console()[mark:], name, Symbols(ko, on.tools.system).locate
+    )
     return f"{found.location}: {found.summary}\n\n{found.report}\n"
 
 
@@ -116,7 +117,7 @@ def run(on: Kernel, sessions: Mapping[str, str]) -> dict[str, str]:
         for file, text in sessions.items():
             folder = Path(file).parent.name
             if Path(file).name == "report.txt":
-                now[file] = report(guest, folder, built[folder])
+                now[file] = report(guest, folder, built[folder], on)
             else:
                 now[file] = replay(guest, text)
     return now

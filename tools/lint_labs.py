@@ -14,7 +14,6 @@ from pathlib import Path
 from checker import lab
 from checker.desk.lint import style
 from vm import kernel, tools
-from vm.sandbox import Sandbox
 
 
 def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
@@ -22,7 +21,7 @@ def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "build"
         shutil.copytree(folder, copy)
-        sandbox = Sandbox(read_only=dict(on.build_mounts), writable={copy: "/build"})
+        sandbox = on.sandbox(writable={copy: "/build"})
         for path in (copy, *copy.rglob("*")):
             sandbox.own(path)
         argv = ["make", "-s", "-C", on.build, f"M=/build/{kbuild.relative_to(folder)}", "modules"]

@@ -30,7 +30,6 @@ from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Config
-from vm.sandbox import Sandbox
 
 CONSOLES = Path(__file__).parents[1] / "tests/data/console"
 DEMO = CONSOLES / "demo"
@@ -130,7 +129,7 @@ def build(source: Path, on: Kernel) -> bytes:
         (folder / "demo").mkdir(parents=True)
         shutil.copy(source, folder / "demo/demo.c")
         (folder / "demo/Kbuild").write_text("obj-m := demo.o\nUBSAN_SANITIZE := y\n")
-        sandbox = Sandbox(read_only=dict(on.build_mounts), writable={folder: "/build"})
+        sandbox = on.sandbox(writable={folder: "/build"})
         for path in (folder, *folder.rglob("*")):
             sandbox.own(path)
         argv = ["make", "-s", "-C", on.build, "M=/build/demo", "modules", "KCFLAGS=-g1"]
@@ -223,7 +222,7 @@ def main(names: list[str]) -> int:
             listed = said[said.index("unreferenced object") :]
             (CONSOLES / f"{case.name}-list.txt").write_text(listed)
             text += listed
-        table[case.name] = places(text, Symbols(built[key]), said)
+        table[case.name] = places(text, Symbols(built[key], on.tools.system), said)
     shown = json.dumps(dict(sorted(table.items())), indent=1)
     store.write_text(shown + "\n")
     return 1 if quiet else 0

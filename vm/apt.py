@@ -1,4 +1,7 @@
-"""Packages of the distribution, fetched as .deb and unpacked without being installed."""
+"""Packages of the host's own release, by its apt: fetched as .deb, unpacked, not installed.
+
+It has the functions of vm.debian.Packages, which other releases' packages come by.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from vm import tools
+from vm import debian, tools
 from vm.errors import NoSpace, VMError
 
 
@@ -46,7 +49,8 @@ def libraries(packages: Iterable[str]) -> list[str]:
 def unpack(packages: Iterable[str], folder: Path) -> dict[str, str]:
     """Fetch *packages* and unpack them into *folder*; return name -> version.
 
-    Raises VMError when apt does not know a package or cannot fetch it.
+    Programs, libraries and modules are below usr/ (vm.debian.extract). Raises VMError when
+    apt does not know a package or cannot fetch it.
     """
     debs = folder / ".debs"
     debs.mkdir()
@@ -62,7 +66,7 @@ def unpack(packages: Iterable[str], folder: Path) -> dict[str, str]:
         ) from error
     versions: dict[str, str] = {}
     for deb in sorted(debs.glob("*.deb")):
-        tools.run(["dpkg-deb", "--extract", str(deb), str(folder)])
+        debian.extract(deb.read_bytes(), folder)
         name, version = deb.stem.split("_")[:2]
         versions[name] = version.replace("%3a", ":")
         deb.unlink()

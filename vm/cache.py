@@ -120,11 +120,13 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
                     log.info(doing)
                 _make(folder, make)
     except OSError as error:
-        kind_of = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else VMError
-        raise kind_of(
-            f"The cache entry {folder} cannot be written: {error.strerror or error}. "
-            "Make room on that disk, or set XDG_CACHE_HOME to another one."
-        ) from error
+        place = f" ({error.filename})" if error.filename else ""
+        said = f"The cache entry {folder} cannot be written: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(
+                f"{said}. Make room on that disk, or set XDG_CACHE_HOME to another one."
+            ) from error
+        raise VMError(f"{said}{place}. XDG_CACHE_HOME names another folder for it.") from error
     return folder
 
 
@@ -136,6 +138,24 @@ def find(kind: str, key: str) -> Path | None:
     with contextlib.suppress(OSError):  # a cache that can only be read is as good
         (folder / MANIFEST).touch()  # in use
     return folder
+
+
+def newest(kind: str, name: str, recipe: str) -> str:
+    """Return the key of the whole entry that *name* stands for; "" when it was made otherwise.
+
+    A key ends with the recipe that its entry was made by, behind a plus.
+    """
+    pointer = root() / kind / name
+    key = pointer.read_text().strip() if pointer.is_file() else ""
+    return key if key.endswith(f"+{recipe}") and find(kind, key) else ""
+
+
+def set_newest(kind: str, name: str, key: str) -> None:
+    """Let *name* stand for the entry *key*."""
+    pointer = root() / kind / name
+    scratch = pointer.with_name(f".{name}.{os.getpid()}")
+    scratch.write_text(key + "\n")
+    scratch.replace(pointer)
 
 
 def stamp(folder: Path) -> str:

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vm import apt, cache, tools
+from vm import cache
+from vm.debian import Packages
 from vm.errors import MissingTool, NoSpace, VMError
+from vm.toolchain import Toolchain
 
 SOURCE = "linux-source"
 """The package that depends on the newest source package."""
@@ -62,7 +64,7 @@ _UNUSED = ("Documentation", "drivers/gpu", "drivers/staging", "drivers/media", "
 
 
 def require_tools() -> None:
-    """Raise MissingTool naming every package that a build wants and the host lacks."""
+    """Raise MissingTool naming every package that a build on the host's own tools lacks."""
     missing = [package for program, package in _NEEDS.items() if not shutil.which(program)]
     asked = subprocess.run(
         ["gcc", "-E", "-xc", "-include", "gelf.h", "/dev/null"], check=False, capture_output=True
@@ -76,13 +78,13 @@ def require_tools() -> None:
         )
 
 
-def source_package() -> str:
+def source_package(packages: Packages) -> str:
     """Return the name and version of the newest source package, as in linux-source-6.1=6.1.1-1."""
     try:
-        (name,) = (n for n in apt.depends(SOURCE) if n.startswith(f"{SOURCE}-"))
+        (name,) = (n for n in packages.depends(SOURCE) if n.startswith(f"{SOURCE}-"))
     except ValueError as error:
         raise VMError(f"apt does not know {SOURCE}: run `apt-get update` as root.") from error
-    return f"{name}={apt.candidate(name)}"
+    return f"{name}={packages.candidate(name)}"
 
 
 def work_folder(key: str) -> Path:
@@ -90,33 +92,29 @@ def work_folder(key: str) -> Path:
     return cache.root() / "kernel-build" / key
 
 
-def compiler() -> str:
-    """Return the compiler's version: modules are to be compiled by the one that made the kernel."""
-    return tools.run(["gcc", "--version"]).splitlines()[0]
-
-
-def make(folder: Path, key: str, package: str, progress: Progress) -> None:
-    """Build the kernel of *package* and put its bzImage and build tree into *folder*.
+def make(folder: Path, key: str, package: str, builder: Toolchain, progress: Progress) -> None:
+    """Build the kernel of *package* by *builder*; put bzImage and build tree into *folder*.
 
     Raises VMError naming the options that the source does not offer, NoSpace
     before a disk gets full, MissingTool.
     """
-    require_tools()
+    if builder.system is None:
+        require_tools()
     work = work_folder(key)
     work.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(work).free < ROOM and not (work / "src/arch/x86/boot/bzImage").exists():
         raise NoSpace(f"{work} is on a disk with less than {ROOM >> 30} GiB free; make room.")
     with FileLock(work / "lock"):
-        source = _unpacked(work, package)
-        _configure(source)
-        _compile(source, work / "log", progress)
+        source = _unpacked(work, package, builder)
+        _configure(source, builder)
+        _compile(source, work / "log", builder, progress)
         # not by PVH: in 6.1 that runs code which KASAN instruments before there are shadows
         shutil.copy(source / "arch/x86/boot/bzImage", folder / "bzImage")
         _copy_build_tree(source, folder / "build")
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _unpacked(work: Path, package: str) -> Path:
+def _unpacked(work: Path, package: str, builder: Toolchain) -> Path:
     source = work / "src"
     if source.is_dir():
         return source
@@ -124,23 +122,26 @@ def _unpacked(work: Path, package: str) -> Path:
     scratch = work / "unpacking"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    apt.unpack([package], scratch)
+    builder.packages.unpack([package], scratch)
     (archive,) = (scratch / "usr/src").glob("linux-source-*.tar.*")
     log.info("unpacking the source")
     left_out = [f"--exclude=*/{folder}/*.{suffix}" for folder in _UNUSED for suffix in "chSt"]
     left_out += ["--exclude=*/Documentation/*.rst", "--exclude=*.dts", "--exclude=*.dtsi"]
-    tools.run(["tar", "-xf", str(archive), "-C", str(scratch), *left_out], timeout=1800)
+    argv = ["tar", "-xf", str(archive), "-C", str(scratch), "--no-same-owner", *left_out]
+    builder.run(argv, folders=[scratch], timeout=1800)
     (tree,) = (p for p in scratch.iterdir() if (p / "Kconfig").is_file())
     tree.rename(source)
     shutil.rmtree(scratch)
     return source
 
 
-def _configure(source: Path) -> None:
+def _configure(source: Path, builder: Toolchain) -> None:
     """Write .config: the fragment's options and no others; VMError where one is not to be had."""
     config = source / ".config"
-    allconfig = f"KCONFIG_ALLCONFIG={FRAGMENT}"
-    tools.run(["make", "-s", "-C", str(source), allconfig, "allnoconfig"])
+    fragment = source / "knetlab.config"  # where a sandbox sees it, too
+    shutil.copy(FRAGMENT, fragment)
+    allconfig = f"KCONFIG_ALLCONFIG={fragment}"
+    builder.run(["make", "-s", "-C", str(source), allconfig, "allnoconfig"], folders=[source])
     missing = missing_options(FRAGMENT.read_text(), config.read_text())
     if missing:
         raise VMError(
@@ -163,26 +164,26 @@ def _holds(line: str, have: set[str]) -> bool:
     return line in have
 
 
-def _compile(source: Path, output: Path, progress: Progress) -> None:
+def _compile(source: Path, output: Path, builder: Toolchain, progress: Progress) -> None:
     """Run make, counting the files it compiles; VMError with its last words when it fails."""
     jobs = len(os.sched_getaffinity(0))
     argv = ["make", "-C", str(source), f"-j{jobs}", "KBUILD_BUILD_HOST=knetlab"]
+    # scripts/Makefile.lib asks for it; a Makefile that sets it keeps its way
+    instrumented = {"KASAN_SANITIZE": f"$(if $(filter {' '.join(INSTRUMENTED)},$(obj)/),,n)"}
     argv += ["bzImage", "modules"]
-    if shutil.which("ccache"):
+    if builder.system is None and shutil.which("ccache"):
         argv += ["CC=ccache gcc"]
     done = sum(1 for _ in source.rglob("*.o"))  # by an earlier build; this one has not begun
     with output.open("w") as said:
         process = subprocess.Popen(
-            argv,
+            builder.argv(argv, folders=[source], env=instrumented),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,
-            # scripts/Makefile.lib asks for it; a Makefile that sets it keeps its way
-            env=os.environ
-            | {"KASAN_SANITIZE": f"$(if $(filter {' '.join(INSTRUMENTED)},$(obj)/),,n)"},
+            env=os.environ | instrumented,
         )
         assert process.stdout is not None
         try:
@@ -210,6 +211,7 @@ def _copy_build_tree(source: Path, target: Path) -> None:
     arch = source / "arch/x86"
     wanted: list[Path] = [source / n for n in (".config", "Module.symvers", "Makefile", "Kbuild")]
     wanted += [source / "tools/objtool/objtool"]
+    wanted += [source / "scripts/module-common.c"]  # linked into each module since 6.12
     wanted += [*arch.glob("Makefile*"), *(arch / "kernel").glob("asm-offsets*")]
     wanted += _files([source / "scripts"], leave=(".o", ".c", ".tab.h"))
     wanted += _files([source / "include", arch / "include"], leave=(".cmd", ".o"))

@@ -9,6 +9,10 @@ class MissingTool(VMError):
     """A program this host needs is not there; the text names its package."""
 
 
+class NoMirror(VMError):
+    """Packages are needed, and nobody knows where from; the text says what to do."""
+
+
 class NoSandbox(VMError):
     """bubblewrap cannot shut anything in on this host; the text says what to do."""
 

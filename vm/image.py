@@ -11,20 +11,24 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm import apt, cache, qemu_img, tools
+from vm import cache, debian, qemu_img, toolchain
 from vm.errors import VMError
 from vm.kernel import Kernel
+from vm.toolchain import Toolchain
 
 PACKAGES = ("busybox-static", "dash", "netcat-openbsd", "iproute2", "tcpdump")
 PROGRAMS = ("bin/busybox", "bin/dash", "bin/nc.openbsd", "bin/ip", "bin/ss", "usr/bin/tcpdump")
-"""What the root file system holds of PACKAGES, with the libraries each needs."""
+"""What the root file system holds of PACKAGES, with the libraries each needs.
+
+In the packages all of them lie below usr/ (vm.debian.extract), or in usr/sbin.
+"""
 
 _INIT = Path(__file__).parent / "init"
-_LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64")
+_LIBRARY_FOLDERS = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
 _LOADER = "lib64/ld-linux-x86-64.so.2"
 _FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib", "lib", "lib64", "dev", "proc", "sys")
 _MOUNT_POINTS = ("tmp", "run", "root", "lab", "etc", "var/tmp", "mnt")
@@ -49,10 +53,21 @@ class Image:
 # --- programs of ours ----------------------------------------------------------------
 
 
-def compile_static(source: Path, target: Path, *more: Path) -> None:
-    """Compile C files of ours, *source* and *more*, into a static program for the guest."""
-    flags = ["-std=gnu11", "-O2", "-Wall", "-static", "-s"]
-    tools.run(["gcc", *flags, "-o", str(target), str(source), *map(str, more)])
+def tools() -> Toolchain:
+    """Return what compiles them: the same for all kernels, as they are for all."""
+    return toolchain.of(debian.default_release())
+
+
+def compile_static(source: Path, target: Path, *more: Path, headers: Sequence[Path] = ()) -> None:
+    """Compile C files of ours, *source* and *more*, into a static program for the guest.
+
+    *headers* are folders in which an #include is looked for.
+    """
+    flags = ["-std=gnu11", "-O2", "-Wall", "-static", "-s", *(f"-I{folder}" for folder in headers)]
+    folders = {path.parent for path in (source, *more, target)} | set(headers)
+    tools().run(
+        ["gcc", *flags, "-o", str(target), str(source), *map(str, more)], folders=sorted(folders)
+    )
 
 
 def _compile_agent(target: Path) -> None:
@@ -89,7 +104,7 @@ def initramfs(kernel: Kernel) -> Path:
         files["init"] = (stat.S_IFREG | 0o755, agent.read_bytes())
         (folder / "initramfs").write_bytes(cpio(files))
 
-    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), kernel.key)
+    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), kernel.key, tools().name)
     return cache.entry("initramfs", key, make) / "initramfs"
 
 
@@ -110,7 +125,7 @@ def _needed(path: Path) -> list[str]:
 def _copy_with_libraries(program: str, source: Path, target: Path) -> None:
     place = target / program
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source / program, place)
+    shutil.copy(_find(source, program), place)
     queue = _needed(place)
     while queue:
         name = queue.pop()
@@ -124,24 +139,36 @@ def _copy_with_libraries(program: str, source: Path, target: Path) -> None:
         queue += _needed(copy)
 
 
+def _find(source: Path, program: str) -> Path:
+    """Return the file of *program* among the unpacked packages; VMError naming both if none is."""
+    name = Path(program).name
+    for folder in ("usr/bin", "usr/sbin"):
+        if (path := source / folder / name).exists():
+            return path
+    package = next((p for p in PACKAGES if name.split(".")[0] in p), " or ".join(PACKAGES))
+    raise VMError(f"The package {package} has no {program}, so there is none for the guests.")
+
+
 def _make_root(folder: Path) -> None:
+    packages = tools().packages
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch_name:
         scratch = Path(scratch_name)
         source, target = scratch / "packages", scratch / "root"
         source.mkdir()
-        versions = apt.unpack([*PACKAGES, *apt.libraries(PACKAGES)], source)
+        versions = packages.unpack([*PACKAGES, *packages.libraries(PACKAGES)], source)
         for name in (*_FOLDERS, *_MOUNT_POINTS):
             (target / name).mkdir(parents=True, exist_ok=True)
         for program in PROGRAMS:
             _copy_with_libraries(program, source, target)
-        shutil.copy(source / _LOADER, target / _LOADER)
+        shutil.copy(source / "usr" / _LOADER, target / _LOADER)
         # dash, since busybox's shell prefers its own nc and ip to those on the PATH
         (target / "bin/sh").symlink_to("dash")
         (target / "bin/nc").symlink_to("nc.openbsd")
         (target / "bin/netcat").symlink_to("nc.openbsd")
         for folder_of_ip in ("sbin", "usr/sbin"):
             (target / folder_of_ip / "ip").symlink_to("/bin/ip")
-        for applet in tools.run([str(source / "bin/busybox"), "--list"]).split():
+        busybox = _find(source, "bin/busybox")
+        for applet in tools().run([str(busybox), "--list"], folders=[source]).split():
             link = target / "bin" / applet
             if not link.exists() and not link.is_symlink():
                 link.symlink_to("busybox")
@@ -169,12 +196,13 @@ def make_ext2(source: Path, target: Path, size: int) -> None:
     with target.open("wb") as f:
         f.truncate(size)
     options = ["-E", "root_owner=0:0,lazy_itable_init=1"]
-    tools.run(["mke2fs", "-q", "-F", "-t", "ext2", *options, "-d", str(source), str(target)])
+    argv = ["mke2fs", "-q", "-F", "-t", "ext2", *options, "-d", str(source), str(target)]
+    tools().run(argv, folders=[source, target.parent])
 
 
 def root() -> Image:
     """Return the guests' root file system, made the first time."""
-    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()))
+    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), tools().name)
     doing = "making the guests' root file system from packages, about 10 MB (once)"
     return Image(cache.entry("image", key, _make_root, doing) / "root.qcow2", key)
 

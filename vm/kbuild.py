@@ -9,7 +9,6 @@ that it does not know is asked as ever, so what is compiled stays the same.
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,6 @@ from pathlib import Path
 from vm import cache, tools
 from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
-from vm.sandbox import Sandbox
 
 INSIDE = "/answers.mk"
 """Where a sandbox is to show the makefile, and its environment's MAKEFILES to name it."""
@@ -58,17 +56,8 @@ def answers(kernel: Kernel) -> Path:
     def make(folder: Path) -> None:
         (folder / "answers.mk").write_text(_makefile(_asked(kernel)))
 
-    key = cache.digest(Path(__file__), kernel.key, *compilers())
+    key = cache.digest(Path(__file__), kernel.key, kernel.tools.key)
     return cache.entry("kbuild", key, make) / "answers.mk"
-
-
-@functools.cache
-def compilers() -> list[str]:
-    """Return what stands for the versions of the compilers; to ask them costs a process each."""
-    names = ("gcc*", "clang*", "as", "ld*")
-    found = sorted(path for name in names for path in Path("/usr/bin").glob(name))
-    stats = [(path.name, path.stat()) for path in found if path.exists()]
-    return [f"{name} {st.st_size} {st.st_mtime_ns}" for name, st in stats]
 
 
 def _asked(kernel: Kernel) -> list[str]:
@@ -78,11 +67,7 @@ def _asked(kernel: Kernel) -> list[str]:
         build.mkdir()
         (build / "Kbuild").write_text("obj-m :=\n")
         (build / "record.mk").write_text(_QUESTION + _RECORD)
-        sandbox = Sandbox(
-            read_only=dict(kernel.build_mounts),
-            writable={build: "/build"},
-            env={"MAKEFILES": "/build/record.mk"},
-        )
+        sandbox = kernel.sandbox(writable={build: "/build"}, env={"MAKEFILES": "/build/record.mk"})
         for path in (build, *build.iterdir()):
             sandbox.own(path)
         try:

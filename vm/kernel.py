@@ -1,20 +1,22 @@
 """Where a guest's kernel comes from: ``stock`` (packages), ``debug`` (built), or files given.
 
 A kernel is an image QEMU can start, the drivers its guest needs, and the build
-tree that modules are compiled against.
+tree that modules are compiled against. Of stock and debug there is one a release of
+Debian; which one is asked for, or it is the host's own.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vm import apt, cache, debug_kernel
+from vm import cache, debian, debug_kernel, toolchain
 from vm.errors import VMError
+from vm.sandbox import Limits, Sandbox
+from vm.toolchain import Toolchain
 
 STOCK_IMAGE = "linux-image-cloud-amd64"
 STOCK_HEADERS = "linux-headers-cloud-amd64"
@@ -34,7 +36,9 @@ FEATURES = (
 )
 """Options of a kernel (without CONFIG_) that checks may need."""
 
-_RECIPE = cache.digest(Path(__file__), Path(__file__).with_name("kernel_image.py"))
+_RECIPE = cache.digest(
+    Path(__file__), Path(__file__).with_name("kernel_image.py"), Path(debian.__file__)
+)
 """What entries of this module's making are keyed by, besides what they are made of."""
 
 
@@ -46,6 +50,7 @@ class Kernel:
     else a bzImage. *build* is the build tree's path inside a sandbox that shows
     *build_mounts* (host path -> path inside). *key* stands for the content of
     image and drivers. *features* are those of FEATURES that it was built with.
+    *debian* is the release of Debian it is of, "" where it was given. *tools* compile for it.
     """
 
     name: str
@@ -56,6 +61,25 @@ class Kernel:
     build_mounts: Mapping[Path, str]
     drivers: tuple[Path, ...]
     features: frozenset[str] = field(default_factory=frozenset)
+    debian: str = ""
+    tools: Toolchain = field(default_factory=toolchain.host)
+
+    def sandbox(
+        self,
+        *,
+        read_only: Mapping[Path, str] | None = None,
+        writable: Mapping[Path, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+    ) -> Sandbox:
+        """Return where modules for this kernel are compiled: it shows compiler and build tree."""
+        return Sandbox(
+            read_only={**self.build_mounts, **(read_only or {})},
+            writable=writable or {},
+            env=env or {},
+            limits=limits or Limits(),
+            system=self.tools.system,
+        )
 
     def make(self, folder: str, jobs: int = 1) -> list[str]:
         """Return the command that builds the modules in *folder*, inside a sandbox.
@@ -71,38 +95,64 @@ def _drivers(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in (folder / "list").read_text().split())
 
 
-def _features(build: Path) -> frozenset[str]:
-    """Return which of FEATURES the kernel of this build tree was built with."""
+def _options(build: Path) -> frozenset[str]:
+    """Return the options that are built into the kernel of this build tree."""
     try:
         config = (build / "include/config/auto.conf").read_text(errors="replace")
     except OSError:
         return frozenset()
-    return frozenset(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE)) & frozenset(FEATURES)
+    return frozenset(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
+
+
+def _features(build: Path) -> frozenset[str]:
+    """Return which of FEATURES the kernel of this build tree was built with."""
+    return _options(build) & frozenset(FEATURES)
 
 
 # --- where kernels come from ---------------------------------------------------------
 
 
-def stock(*, update: bool = False) -> Kernel:
-    """Return the distribution's cloud kernel, fetched into the cache the first time.
+def stock(release: str = "", *, update: bool = False) -> Kernel:
+    """Return the cloud kernel of a *release* of Debian, fetched into the cache the first time.
 
-    With *update* the packages' lists are asked for a newer one. Raises VMError
-    when the packages cannot be had.
+    Without *release* it is the host's, or vm.debian.DEFAULT. With *update* the packages' lists
+    are asked for a newer one. Raises VMError when the packages cannot be had.
     """
-    key = "" if update else _newest("stock", _RECIPE)
+    release = release or debian.default_release()
+    compiler = toolchain.of(release, update=update)
+    key = "" if update else cache.newest("kernel", f"stock-{release}", _RECIPE)
     if not key:
+        packages = compiler.packages
         try:
-            (image,) = (n for n in apt.depends(STOCK_IMAGE) if n.startswith("linux-image-"))
-            (headers,) = (n for n in apt.depends(STOCK_HEADERS) if n.startswith("linux-headers-"))
+            (image,) = (n for n in packages.depends(STOCK_IMAGE) if n.startswith("linux-image-"))
+            (headers,) = (
+                n for n in packages.depends(STOCK_HEADERS) if n.startswith("linux-headers-")
+            )
         except ValueError as error:
             raise VMError(
-                f"apt does not know {STOCK_IMAGE}: run `apt-get update` as root, or give "
+                f"Debian {release} has no {STOCK_IMAGE}: run `apt-get update` as root, or give "
                 "--kernel-image and --kernel-build."
             ) from error
         key = f"{image.removeprefix('linux-image-')}+{_RECIPE}"
         doing = f"fetching {image} and its headers, about 40 MB (once)"
-        cache.entry("kernel", key, lambda folder: _make_stock(folder, image, headers), doing)
-        _set_newest("stock", key)
+
+        def make(folder: Path) -> None:
+            _make_stock(folder, image, headers, packages)
+
+        cache.entry("kernel", key, make, doing)
+        cache.set_newest("kernel", f"stock-{release}", key)
+    return _stock(key, release, compiler)
+
+
+def stock_if_there(release: str = "") -> Kernel | None:
+    """Return the stock kernel of *release* if nothing of it has to be fetched."""
+    release = release or debian.default_release()
+    key = cache.newest("kernel", f"stock-{release}", _RECIPE)
+    compiler = toolchain.if_there(release)
+    return _stock(key, release, compiler) if key and compiler else None
+
+
+def _stock(key: str, debian_release: str, compiler: Toolchain) -> Kernel:
     folder = cache.root() / "kernel" / key
     release = key.removesuffix(f"+{_RECIPE}")
     return Kernel(
@@ -114,38 +164,31 @@ def stock(*, update: bool = False) -> Kernel:
         build_mounts={folder / "root": "/kernel"},
         drivers=_drivers(folder / "drivers"),
         features=_features(folder / "root/usr/src" / f"linux-headers-{release}"),
+        debian=debian_release,
+        tools=compiler,
     )
 
 
-def _newest(name: str, recipe: str) -> str:
-    """Return the key of the whole entry that *name* stands for; empty if it was made otherwise."""
-    pointer = cache.root() / "kernel" / name
-    key = pointer.read_text().strip() if pointer.is_file() else ""
-    whole = key.endswith(f"+{recipe}") and cache.is_whole(pointer.with_name(key))
-    return key if whole else ""
-
-
-def _set_newest(name: str, key: str) -> None:
-    pointer = cache.root() / "kernel" / name
-    scratch = pointer.with_suffix(f".{os.getpid()}")
-    scratch.write_text(key + "\n")
-    scratch.replace(pointer)
-
-
-def _make_stock(folder: Path, image: str, headers: str) -> None:
+def _make_stock(folder: Path, image: str, headers: str, packages: debian.Packages) -> None:
     from vm import kernel_image
 
     root = folder / "root"
     root.mkdir()
-    parts = [n for n in apt.depends(headers) if n.startswith(("linux-headers-", "linux-kbuild-"))]
-    apt.unpack([image, headers, *parts], root)
     release = image.removeprefix("linux-image-")
-    kernel_image.write(root / "boot" / f"vmlinuz-{release}", folder / "image")
-    kernel_image.collect(DRIVERS, root / "lib/modules" / release, folder / "drivers")
-    makefile = root / "usr/src" / headers / "Makefile"
+    # from 7.x on the image's package is empty, and needs those that have the files
+    wanted = ("linux-binary-", "linux-modules-", "linux-headers-", "linux-kbuild-")
+    parts = [n for p in (image, headers) for n in packages.depends(p) if n.startswith(wanted)]
+    packages.unpack([image, headers, *parts], root)
+    modules, tree = root / "usr/lib/modules" / release, root / "usr/src" / headers
+    places = (root / "boot" / f"vmlinuz-{release}", modules / "vmlinuz")
+    kernel_image.write(next((p for p in places if p.is_file()), places[0]), folder / "image")
+    kernel_image.collect(DRIVERS, modules, folder / "drivers", built_in=_options(tree))
+    makefile = tree / "Makefile"
     makefile.write_text(_moved(makefile.read_text()))
-    for spent in ("boot", "lib", "etc", "usr/share"):
+    for spent in ("boot", "etc", "usr/lib/modules", "usr/share"):
         shutil.rmtree(root / spent, ignore_errors=True)
+    if not (root / "lib").exists():  # what is below usr/ now was not always
+        (root / "lib").symlink_to("usr/lib")
     _prune(root / "usr/src")
 
 
@@ -159,48 +202,75 @@ def _prune(source: Path) -> None:
     for empty in source.glob("*/include/config/*"):  # one for each option, for rebuilding alone
         if empty.is_file() and empty.stat().st_size == 0:
             empty.unlink()
+    for unread in source.glob("*/vmlinux"):  # from 6.12 on, for BTF
+        unread.unlink()
 
 
 def _moved(makefile: str) -> str:
-    """Let a packaged build tree's Makefile, one include line, find its other half in a sandbox."""
-    return makefile.replace("include /usr/src/", "include /kernel/usr/src/")
+    """Let a packaged build tree's Makefile find its other parts in a sandbox.
+
+    It has one line that includes another, and from 7.x on one more that names its own place.
+    """
+    return re.sub(r"(?<=[ =])/usr/src/", "/kernel/usr/src/", makefile)
 
 
 def debug(
-    *, update: bool = False, progress: debug_kernel.Progress = lambda done, total: None
+    release: str = "",
+    *,
+    update: bool = False,
+    progress: debug_kernel.Progress = lambda done, total: None,
 ) -> Kernel:
-    """Return the debug kernel, built from the distribution's source the first time.
+    """Return the debug kernel of a *release* of Debian, built from its source the first time.
 
     That takes minutes: *progress* is told how far it is. With *update* the
     packages' lists are asked for a newer source. Raises VMError when it cannot
     be built; what is done by then is kept and gone on with.
     """
-    recipe = _debug_recipe()
-    key = "" if update else _newest("debug", recipe)
+    release = release or debian.default_release()
+    compiler = toolchain.of(release, update=update)
+    recipe = _debug_recipe(compiler)
+    key = "" if update else cache.newest("kernel", f"debug-{release}", recipe)
     if not key:
-        package = debug_kernel.source_package()
+        builder = toolchain.of(release, "kernels", update=update)
+        package = debug_kernel.source_package(builder.packages)
         key = f"{package.replace('=', '_')}+{recipe}"
         doing = f"building the debug kernel of {package}, some minutes (once)"
-        cache.entry("kernel", key, lambda f: debug_kernel.make(f, key, package, progress), doing)
-        _set_newest("debug", key)
-    return _debug(key)
+
+        def make(folder: Path) -> None:
+            debug_kernel.make(folder, key, package, builder, progress)
+            _prove(_debug(key, release, compiler, folder))
+
+        cache.entry("kernel", key, make, doing)
+        cache.set_newest("kernel", f"debug-{release}", key)
+    return _debug(key, release, compiler)
 
 
-def debug_if_built() -> Kernel | None:
-    """Return the debug kernel if it is in the cache."""
-    key = _newest("debug", _debug_recipe())
-    return _debug(key) if key else None
+def debug_if_built(release: str = "") -> Kernel | None:
+    """Return the debug kernel of *release* if it is in the cache."""
+    release = release or debian.default_release()
+    compiler = toolchain.if_there(release)
+    if compiler is None:
+        return None
+    key = cache.newest("kernel", f"debug-{release}", _debug_recipe(compiler))
+    return _debug(key, release, compiler) if key else None
 
 
-def _debug_recipe() -> str:
+def at_hand() -> list[Kernel]:
+    """Return every kernel of every release that is in the cache, stock before debug."""
+    finders = (stock_if_there, debug_if_built)
+    found = [find(release) for release in debian.SUITES for find in finders]
+    return [kernel for kernel in found if kernel]
+
+
+def _debug_recipe(compiler: Toolchain) -> str:
     """Return what its entries are keyed by, besides the source."""
-    return cache.digest(
-        debug_kernel.RECIPE, debug_kernel.FRAGMENT.read_text(), debug_kernel.compiler()
-    )
+    return cache.digest(debug_kernel.RECIPE, debug_kernel.FRAGMENT.read_text(), compiler.compiler)
 
 
-def _debug(key: str) -> Kernel:
-    folder = cache.root() / "kernel" / key
+def _debug(
+    key: str, debian_release: str, compiler: Toolchain, folder: Path | None = None
+) -> Kernel:
+    folder = folder or cache.root() / "kernel" / key
     return Kernel(
         name="debug",
         release=_release(folder / "build"),
@@ -210,7 +280,34 @@ def _debug(key: str) -> Kernel:
         build_mounts={folder / "build": "/kernel/build"},
         drivers=(),  # they are built in
         features=_features(folder / "build"),
+        debian=debian_release,
+        tools=compiler,
     )
+
+
+def _prove(kernel: Kernel) -> None:
+    """Build an empty module against *kernel*; VMError, before anybody uses it, where that fails."""
+    import tempfile
+
+    from vm import tools
+
+    with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
+        build = Path(scratch) / "build"
+        build.mkdir()
+        (build / "Kbuild").write_text("obj-m := empty.o\n")
+        (build / "empty.c").write_text(
+            '#include <linux/module.h>\nMODULE_LICENSE("GPL");\nMODULE_DESCRIPTION("empty");\n'
+        )
+        box = kernel.sandbox(writable={build: "/build"})
+        for path in (build, *build.iterdir()):
+            box.own(path)
+        try:
+            tools.run(box.argv(kernel.make("/build")))
+        except VMError as error:
+            raise VMError(
+                f"Not even an empty module compiles against the {kernel.name} kernel "
+                f"{kernel.release}, so it is not kept. {error}"
+            ) from error
 
 
 def _release(build: Path) -> str:
@@ -251,7 +348,7 @@ def custom(image: Path, build: Path) -> Kernel:
         from vm import kernel_image
 
         kernel_image.write(image, folder / "image")
-        kernel_image.collect(DRIVERS, modules, folder / "drivers")
+        kernel_image.collect(DRIVERS, modules, folder / "drivers", built_in=_options(build))
         (folder / "Makefile").write_text(_moved(makefile.read_text()))
 
     key = cache.digest(_RECIPE, image, makefile, release, str(modules))

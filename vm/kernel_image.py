@@ -10,7 +10,7 @@ import io
 import lzma
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def _lz4_legacy(data: bytes) -> bytes:
     return b"".join(out)
 
 
-def _unpack(data: bytes) -> bytes:
-    """Decompress a kernel's payload, or a module's, by its magic number.
+def decompress(data: bytes) -> bytes:
+    """Decompress a kernel's payload, a module or a package's files, by the magic number.
 
     What stands behind the compressed data (kernels append its size) is ignored.
     Raises VMError when it is damaged.
@@ -82,7 +82,7 @@ def pvh_image(image: bytes) -> bytes | None:
         setup_sectors = image[0x1F1] or 4
         offset, length = struct.unpack_from("<II", image, 0x248)
         start = (setup_sectors + 1) * 512 + offset
-        elf = _unpack(image[start : start + length])
+        elf = decompress(image[start : start + length])
     elif image.startswith(b"\x7fELF"):
         elf = image
     else:
@@ -127,19 +127,37 @@ def _depends(ko: bytes) -> list[str]:
     return []
 
 
-def collect(drivers: Sequence[str], modules: Path, target: Path) -> None:
+_REQUIRED = {
+    "virtio_pci": "VIRTIO_PCI",
+    "virtio_blk": "VIRTIO_BLK",
+    "virtio_console": "VIRTIO_CONSOLE",
+}
+"""Drivers without which no guest comes up, and their options."""
+
+
+def collect(
+    drivers: Sequence[str], modules: Path, target: Path, *, built_in: Collection[str] = ()
+) -> None:
     """Copy *drivers* and what they depend on, uncompressed, into *target*; ``list`` has the order.
 
-    Those of them that *modules*, a kernel's module tree, does not have are left out.
+    Those of them that *modules*, a kernel's module tree, does not have are left out. Raises
+    VMError when one that every guest needs is neither there nor among the options *built_in*;
+    without any options nobody knows.
     """
     files = _module_files(modules) if modules.is_dir() else {}
+    for name, option in _REQUIRED.items():
+        if built_in and name not in files and option not in built_in:
+            raise VMError(
+                f"This kernel has no driver {name}, without which no guest of it comes up: there "
+                f"is no {name}.ko below {modules}, and CONFIG_{option} is not built in."
+            )
     order: list[str] = []
 
     def add(name: str) -> None:
         name = name.replace("-", "_")
         if name in order or name not in files:
             return
-        ko = _unpack(files[name].read_bytes())
+        ko = decompress(files[name].read_bytes())
         for other in _depends(ko):
             add(other)
         (target / f"{name}.ko").write_bytes(ko)

@@ -57,7 +57,9 @@ class Sandbox:
     """What one sandboxed command gets to see.
 
     *read_only* and *writable* map a host path to its path inside; *devices*
-    are device nodes passed through.
+    are device nodes passed through. *system* is the folder of another system (vm/toolchain.py)
+    that is seen in place of the host's. What is *trusted* keeps root's rights, where
+    knetlab has them, so that it can read and write as knetlab itself.
     """
 
     read_only: Mapping[Path, str] = field(default_factory=dict)
@@ -66,12 +68,15 @@ class Sandbox:
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     cwd: str = "/"
+    system: Path | None = None
+    trusted: bool = False
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """Return the whole command line that runs *command* inside."""
         args = [tools.find("bwrap"), "--die-with-parent", "--new-session"]
         args += [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts", "cgroup-try")]
-        if os.geteuid() != 0:  # root needs no user namespace, and could not become nobody in one
+        as_root = os.geteuid() == 0
+        if not as_root:  # root needs no user namespace, and could not become nobody in one
             args.append("--unshare-user")
         inside = (*_SYSTEM, *self.read_only.values(), *self.writable.values())
         for folder in sorted(
@@ -79,8 +84,7 @@ class Sandbox:
         ):
             if folder not in _SYSTEM and not folder.startswith("/usr/"):
                 args += ["--perms", "0755", "--dir", folder]  # else bwrap makes it for root alone
-        for path in _SYSTEM:
-            args += ["--ro-bind-try", path, path]
+        args += self._see_system()
         args += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
         for source, target in self.read_only.items():
             args += ["--ro-bind", str(source), target]
@@ -92,18 +96,32 @@ class Sandbox:
         for name, value in {"LC_ALL": "C.UTF-8", "HOME": "/tmp", **self.env}.items():  # noqa: S108
             args += ["--setenv", name, value]
         args += ["--chdir", self.cwd]
-        if os.geteuid() == 0:
+        drops = as_root and not self.trusted
+        if drops:
             args += ["--cap-drop", "ALL"]
             args += [
                 a for c in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP") for a in ("--cap-add", c)
             ]
         args.append("--")
-        if os.geteuid() == 0:
+        if drops:
             groups = ",".join(str(device.stat().st_gid) for device in self.devices)
             ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}"]
             ids.append(f"--groups={groups}" if groups else "--clear-groups")
-            args += [tools.find("setpriv"), *ids, "--bounding-set=-all", "--inh-caps=-all", "--"]
+            args += [self._tool("setpriv"), *ids, "--bounding-set=-all", "--inh-caps=-all", "--"]
         return args + self._prlimit() + list(command)
+
+    def _see_system(self) -> list[str]:
+        if self.system is None:
+            return [word for path in _SYSTEM for word in ("--ro-bind-try", path, path)]
+        args = []
+        for name in ("usr", "etc"):
+            args += ["--ro-bind", str(self.system / name), f"/{name}"]
+        for name in ("bin", "sbin", "lib", "lib64"):
+            args += ["--symlink", f"usr/{name}", f"/{name}"]
+        return args
+
+    def _tool(self, name: str) -> str:
+        return f"/usr/bin/{name}" if self.system else tools.find(name)
 
     def _prlimit(self) -> list[str]:
         bounds = {
@@ -113,7 +131,7 @@ class Sandbox:
             "nproc": self.limits.processes,
         }
         flags = [f"--{name}={value}" for name, value in bounds.items() if value is not None]
-        return [tools.find("prlimit"), "--core=0", *flags, "--"]
+        return [self._tool("prlimit"), "--core=0", *flags, "--"]
 
     def own(self, path: Path) -> None:
         """Give *path* to the user that the command will run as."""

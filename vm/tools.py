@@ -24,7 +24,6 @@ PACKAGES = {
     "mke2fs": "e2fsprogs",
     "apt-get": "apt",
     "apt-cache": "apt",
-    "dpkg-deb": "dpkg",
     "patch": "patch",
 }
 """Program -> the Debian package that has it."""

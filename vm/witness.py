@@ -9,7 +9,6 @@ from pathlib import Path
 from vm import cache, tools
 from vm.image import PayloadFile
 from vm.kernel import Kernel
-from vm.sandbox import Sandbox
 
 PATH = "witness.ko"
 """Where the module lies below /lab."""
@@ -24,7 +23,7 @@ def files(kernel: Kernel) -> dict[str, PayloadFile]:
         with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
             build = Path(scratch) / "build"
             build.mkdir()
-            sandbox = Sandbox(read_only=dict(kernel.build_mounts), writable={build: "/build"})
+            sandbox = kernel.sandbox(writable={build: "/build"})
             sandbox.own(build)
             for source in sorted(_SOURCE.iterdir()):
                 (build / source.name).write_bytes(source.read_bytes())
@@ -34,5 +33,5 @@ def files(kernel: Kernel) -> dict[str, PayloadFile]:
             )
             (folder / "witness.ko").write_bytes((build / "witness.ko").read_bytes())
 
-    key = cache.digest(kernel.key, *sorted(_SOURCE.iterdir()))
+    key = cache.digest(kernel.key, kernel.tools.key, *sorted(_SOURCE.iterdir()))
     return {PATH: PayloadFile((cache.entry("witness", key, make) / "witness.ko").read_bytes())}

@@ -40,7 +40,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../solution/1-2-netfilter/include/filter.h"
+#include "filter.h"
 
 static int fail(const char *what)
 {
