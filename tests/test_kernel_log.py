@@ -1,9 +1,9 @@
 """What is made of the kernel's words: recorded consoles in, findings out.
 
 The consoles are those of real guests that loaded tests/data/console/demo, one
-for each mistake; tools/record_consoles.py records them. Where a finding is to
-be stands in demo.c or a source beside it, which is built by that name: at the line with
-the comment "@ MARK".
+for each mistake and series of kernels; tools/record_consoles.py records them. Where a
+finding is to be stands in demo.c or a source beside it, which is built by that name: at
+the line with the comment "@ MARK".
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from vm.machine import Config
 CONSOLES = Path(__file__).parent / "data" / "console"
 SOURCES = [p.read_text().splitlines() for p in sorted((CONSOLES / "demo").glob("*.c"))]
 DEMO = [line for source in SOURCES for line in source]
-PLACES: dict[str, dict[str, str]] = json.loads((CONSOLES / "places.json").read_text())
+SERIES = sorted(p.parent.name for p in CONSOLES.glob("*/places.json"))
+PLACES: dict[str, dict[str, dict[str, str]]] = {
+    series: json.loads((CONSOLES / series / "places.json").read_text()) for series in SERIES
+}
 
 SAME = "the recording's own name"
 
@@ -157,9 +160,22 @@ NOISE = (
 )
 
 
-def console(name: str) -> str:
+RECORDINGS = [
+    f"{series}/{name}"
+    for series in SERIES
+    for name in SAID
+    if (CONSOLES / series / f"{name}.txt").exists()
+]
+
+
+def said_of(recording: str) -> tuple[str, str, str]:
+    """Return what is to be told of a recording, as SAID has it."""
+    return SAID[recording.split("/")[1]]
+
+
+def console(recording: str) -> str:
     """Return a recorded console."""
-    return (CONSOLES / f"{name}.txt").read_text()
+    return (CONSOLES / f"{recording}.txt").read_text()
 
 
 def marked(mark: str) -> str:
@@ -177,7 +193,8 @@ def marked(mark: str) -> str:
 
 def told(name: str, text: str | None = None) -> list[Finding]:
     """Return what is found in a recording, its places resolved as they were when it was made."""
-    table = PLACES.get(name.removesuffix("-list"), {})
+    series, case = name.split("/")
+    table = PLACES[series].get(case.removesuffix("-list"), {})
 
     def locate(function: str, offset: int) -> str:
         return table.get(f"{function}+{offset:#x}", "")
@@ -192,30 +209,31 @@ def kinds(found: list[Finding]) -> list[str]:
 
 def test_every_recording_is_used() -> None:
     """No file lies there for nothing, and each can be recorded again."""
-    there = {p.stem for p in CONSOLES.glob("*.txt")}
-    assert there == SAID.keys() | QUIET
-    assert there - {"memory-leak-list"} == {case.name for case in record_consoles.CASES}
+    for series in SERIES:
+        there = {p.stem for p in (CONSOLES / series).glob("*.txt")}
+        assert there == SAID.keys() | QUIET
+        assert there - {"memory-leak-list"} == {case.name for case in record_consoles.CASES}
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_a_recording_is_told(name: str) -> None:
     """The kind, the sentence and the line of the source are what the module did."""
-    kind, piece, mark = SAID[name]
+    kind, piece, mark = said_of(name)
     found = told(name)
-    assert kinds(found) == [kind, *ALSO.get(name, [])]
+    assert kinds(found) == [kind, *ALSO.get(name.split("/")[1], [])]
     piece = re.sub(r"@([\w-]+)", lambda m: marked(m[1]), piece)
     assert piece in found[0].summary
-    assert found[0].location == marked(name if mark == SAME else mark)
+    assert found[0].location == marked(name.split("/")[1] if mark == SAME else mark)
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_a_summary_is_one_sentence(name: str) -> None:
     """It is one line, not too long, with a full stop."""
     for finding in told(name):
         assert re.fullmatch(r"[A-Za-z0-9][^\n]{20,300}\.", finding.summary)
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_a_report_is_what_a_student_can_read(name: str) -> None:
     """It is short: no stamps, registers, code bytes, guesses, nor the kernel's own machinery."""
     for finding in told(name):
@@ -225,13 +243,13 @@ def test_a_report_is_what_a_student_can_read(name: str) -> None:
         assert "/build/" not in finding.report
 
 
-@pytest.mark.parametrize("name", [name for name, said in SAID.items() if said[2]])
+@pytest.mark.parametrize("name", [name for name in RECORDINGS if said_of(name)[2]])
 def test_a_report_shows_the_place(name: str) -> None:
     """The line with the module's own function is kept."""
     assert re.search(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[demo\]|0xffffffffa0", told(name)[0].report)
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_another_module_is_not_blamed(name: str) -> None:
     """No function and no place of demo is said to be another module's."""
     for finding in kernel_log.findings(console(name), "veth", lambda *_: "veth.c:1"):
@@ -241,16 +259,16 @@ def test_another_module_is_not_blamed(name: str) -> None:
         assert finding.location == "" or "+0x" not in finding.report.splitlines()[0]
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_without_places_the_function_is_told(name: str) -> None:
     """Where no debug information is to be had, there is still a sentence."""
-    kind, piece, _ = SAID[name]
+    kind, piece, _ = said_of(name)
     found = kernel_log.findings(console(name), "demo")
     assert kinds(found)[0] == kind
     assert piece.split(" (in ")[0].split(", @")[0] in found[0].summary
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_a_cut_console_is_told_as_far_as_it_goes(name: str) -> None:
     """A guest dies in the middle of a line: what came before it is not lost."""
     text = console(name)
@@ -264,7 +282,7 @@ def test_a_cut_console_is_told_as_far_as_it_goes(name: str) -> None:
         assert len(told(name, text[:size])) <= len(whole) + 1
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_stamps_make_no_difference(name: str) -> None:
     """With the host's stamps or none, with the number of the task: the same findings."""
     bare = re.sub(r"^\[ *\d+\.\d+\] (?=\[)", "", console(name), flags=re.MULTILINE)
@@ -276,7 +294,7 @@ def test_stamps_make_no_difference(name: str) -> None:
     assert told(name, without) == found
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_a_repeated_report_is_one_finding(name: str) -> None:
     """A mistake that is made over and over is told once."""
     assert told(name, console(name) * 2) == told(name)
@@ -284,16 +302,16 @@ def test_a_repeated_report_is_one_finding(name: str) -> None:
 
 def test_reports_come_in_order() -> None:
     """Several reports in one console are several findings."""
-    text = console("refcount-underflow") + console("use-after-free") + console("null-dereference")
+    text = console("6.1/refcount-underflow") + console("6.1/use-after-free") + console("6.1/null-dereference")
     assert kinds(kernel_log.findings(text, "demo")) == ["refcount", "kasan", "oops"]
 
 
-@pytest.mark.parametrize("name", sorted(QUIET))
+@pytest.mark.parametrize("name", [f"{series}/{name}" for series in SERIES for name in QUIET])
 def test_what_the_grader_did_itself_is_no_finding(name: str) -> None:
     """A failure that was injected is reported by the kernel with a stack, and is no mistake."""
     assert "FAULT_INJECTION" in console(name)
     assert told(name) == []
-    after = console(name) + console("warning")
+    after = console(name) + console(f"{name.split('/')[0]}/warning")
     assert kinds(kernel_log.findings(after, "demo")) == ["warning"]
 
 
@@ -378,7 +396,7 @@ def test_code_that_was_unloaded_is_asked_for_by_its_address() -> None:
         asked.append((function, offset))
         return "demo.c:7"
 
-    (finding, *_) = kernel_log.findings(console("memory-leak-list"), "demo", locate)
+    (finding, *_) = kernel_log.findings(console("6.1/memory-leak-list"), "demo", locate)
     assert finding.location == "demo.c:7"
     assert [name for name, _ in asked] == [""] * len(asked)
     assert all(offset >> 28 == 0xFFFFFFFFA for _, offset in asked)
@@ -392,13 +410,13 @@ def test_a_return_address_stands_for_the_call_before_it() -> None:
         asked.append(offset)
         return ""
 
-    kernel_log.findings(console("null-dereference"), "demo", locate)
-    kernel_log.findings(console("panic"), "demo", locate)
+    kernel_log.findings(console("6.1/null-dereference"), "demo", locate)
+    kernel_log.findings(console("6.1/panic"), "demo", locate)
     exact, call = (
         re.search(pattern, console(name))
         for pattern, name in (
-            (r"RIP: 0010:null_pointer\+(0x\w+)", "null-dereference"),
-            (r"  call_panic\+(0x\w+)", "panic"),
+            (r"RIP: 0010:null_pointer\+(0x\w+)", "6.1/null-dereference"),
+            (r"  call_panic\+(0x\w+)", "6.1/panic"),
         )
     )
     assert exact and call
@@ -475,17 +493,22 @@ def test_plain_lines_have_neither_stamps_nor_our_folder() -> None:
 # --- recording ------------------------------------------------------------------------
 
 
+def _kernel(name: str, release: str) -> Kernel:
+    return Kernel(name, release, "", Path(), "", {}, ())
+
+
 @pytest.fixture
 def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that recordings go to; what a guest says is the test's to patch."""
     monkeypatch.setattr(record_consoles, "CONSOLES", tmp_path)
-    monkeypatch.setattr(kernel, "stock", lambda: "stock")
-    monkeypatch.setattr(kernel, "debug_if_built", lambda: "debug")
+    monkeypatch.setattr(kernel, "stock", lambda _: _kernel("stock", "6.1.0-56-cloud-amd64"))
+    monkeypatch.setattr(kernel, "debug_if_built", lambda _: _kernel("debug", "6.1.192"))
     monkeypatch.setattr(record_consoles, "build", lambda *_: b"")
     monkeypatch.setattr(image, "initramfs", lambda _: Path("initramfs"))
     monkeypatch.setattr(image, "root", lambda: None)
-    (tmp_path / "places.json").write_text('{"bug": {"bug+0x1": "demo.c:7"}}\n')
-    return tmp_path
+    (tmp_path / "6.1").mkdir()
+    (tmp_path / "6.1/places.json").write_text('{"bug": {"bug+0x1": "demo.c:7"}}\n')
+    return tmp_path / "6.1"
 
 
 @pytest.mark.parametrize("console", ["", "[    1.000] demo: loading out-of-tree module.\n"])
@@ -499,6 +522,32 @@ def test_recording_without_a_report_is_refused(
     assert "bug: the kernel reported nothing" in capsys.readouterr().err
     assert (recorder / "bug.txt").read_text() == "as it was"
     assert json.loads((recorder / "places.json").read_text()) == {"bug": {"bug+0x1": "demo.c:7"}}
+
+
+def test_recording_goes_to_the_folder_of_its_series(
+    recorder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another release's kernel says lies beside that of the first, under its own name."""
+    asked: list[str] = []
+
+    def stock(release: str) -> Kernel:
+        asked.append(release)
+        return _kernel("stock", "6.12.117+deb13-cloud-amd64")
+
+    monkeypatch.setattr(kernel, "stock", stock)
+    monkeypatch.setattr(kernel, "debug_if_built", lambda _: None)
+    monkeypatch.setattr(record_consoles, "record", lambda *_: ("kernel BUG at bug.c:9!\n", ""))
+    assert record_consoles.main(["--release", "13", "bug"]) == 0
+    assert asked == ["13"]
+    assert not (recorder / "bug.txt").exists()
+    assert (recorder.parent / "6.12/bug.txt").read_text() == "kernel BUG at bug.c:9!\n"
+
+
+def test_unknown_case_is_refused(recorder: Path, capsys: pytest.CaptureFixture) -> None:
+    """A name that no case has records nothing, and is told."""
+    with pytest.raises(SystemExit):
+        record_consoles.main(["bgu"])
+    assert "there is no case bgu" in capsys.readouterr().err
 
 
 def test_kmemleak_is_on_where_it_is_recorded(

@@ -1,23 +1,25 @@
 """Record what a kernel says of each mistake in tests/data/console/demo, for the tests.
 
-    python -m tools.record_consoles [NAME]...
+    python -m tools.record_consoles [--release 12|13|sid] [NAME]...
 
 Each recording is the console of a real guest from insmod on, in
-tests/data/console/NAME.txt; places.json beside it says which line of demo.c
-each of its addresses is. Run it again after a change of demo.c (all of it: the
-lines move), or on another kernel to see what that one says. Those of a kernel
-that is not there are left as they are, and so are those of which the kernel says nothing.
+tests/data/console/SERIES/NAME.txt, where SERIES is the kernel's, as 6.1; places.json
+beside it says which line of demo.c each of its addresses is. Run it again after a change
+of demo.c (all of it, on all releases: the lines move), or on another kernel to see what
+that one says. Those of a kernel that is not there are left as they are, and so are those
+of which the kernel says nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -187,45 +189,68 @@ def places(text: str, symbols: Symbols, sections: str) -> dict[str, str]:
     return {name: line for name, line in found.items() if line}
 
 
-def main(names: list[str]) -> int:
-    """Record the cases called *names*, all if there are none."""
+def series(on: Kernel) -> str:
+    """Return the series of a kernel, as 6.1: the folder of its recordings."""
+    return ".".join(on.release.split(".")[:2])
+
+
+def main(argv: list[str]) -> int:
+    """Record the cases that *argv* names, all if there are none."""
+    parser = argparse.ArgumentParser(description="Record what kernels say of mistakes.")
+    parser.add_argument("--release", default="", help="the Debian release whose kernels to take")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which cases (all)")
+    given = parser.parse_args(argv)
+    if unknown := set(given.names) - {case.name for case in CASES}:
+        parser.error(f"there is no case {', '.join(sorted(unknown))}: see CASES in {__file__}")
     kernels: Mapping[str, Kernel | None] = {
-        "stock": kernel.stock(),
-        "debug": kernel.debug_if_built(),
+        "stock": kernel.stock(given.release),
+        "debug": kernel.debug_if_built(given.release),
     }
     if kernels["debug"] is None:
-        sys.stderr.write("There is no debug kernel; `make kernel NAME=debug` builds it.\n")
-    store = CONSOLES / "places.json"
-    table: dict[str, dict[str, str]] = json.loads(store.read_text()) if store.exists() else {}
-    built: dict[tuple[str, str], bytes] = {}
+        sys.stderr.write("There is no debug kernel; `knetlab kernel debug` builds it.\n")
+    return record_all([k for k in kernels.values() if k], given.names)
+
+
+def record_all(kernels: Iterable[Kernel], names: Sequence[str] = ()) -> int:
+    """Record the cases called *names*, or all, on those of *kernels* they are for."""
     quiet = 0
-    for case in CASES:
-        on = kernels[case.kernel]
-        if on is None or (names and case.name not in names):
-            continue
-        sys.stderr.write(f"{case.name}\n")
-        config = Config(on, image.initramfs(on), image.root())
-        key = (case.kernel, case.source)
-        if key not in built:
-            built[key] = build(DEMO / case.source, on)
-        line = machine.COMMAND_LINE.replace(case.without, "")
-        with patch.object(machine, "COMMAND_LINE", line):
-            console, said = record(case, config, built[key])
-        heard = f"{console}\n{said}"
-        if not kernel_log.findings(heard, "demo") and "FAULT_INJECTION" not in heard:
-            sys.stderr.write(f"{case.name}: the kernel reported nothing; nothing is recorded\n")
-            quiet += 1
-            continue
-        text = "\n".join(console.splitlines()[:LINES]) + "\n"
-        (CONSOLES / f"{case.name}.txt").write_text(text)
-        if "unreferenced object" in said:
-            listed = said[said.index("unreferenced object") :]
-            (CONSOLES / f"{case.name}-list.txt").write_text(listed)
-            text += listed
-        table[case.name] = places(text, Symbols(built[key], on.tools.system), said)
-    shown = json.dumps(dict(sorted(table.items())), indent=1)
-    store.write_text(shown + "\n")
+    for on in kernels:
+        folder = CONSOLES / series(on)
+        folder.mkdir(exist_ok=True)
+        store = folder / "places.json"
+        table: dict[str, dict[str, str]] = json.loads(store.read_text()) if store.exists() else {}
+        built: dict[str, bytes] = {}
+        for case in CASES:
+            if case.kernel != on.name or (names and case.name not in names):
+                continue
+            sys.stderr.write(f"{case.name}\n")
+            if case.source not in built:
+                built[case.source] = build(DEMO / case.source, on)
+            found = recorded(case, on, built[case.source], folder)
+            if found is None:
+                quiet += 1
+            else:
+                table[case.name] = found
+        store.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
     return 1 if quiet else 0
+
+
+def recorded(case: Case, on: Kernel, ko: bytes, folder: Path) -> dict[str, str] | None:
+    """Record *case* into *folder* and return its places; None if the kernel said nothing."""
+    config = Config(on, image.initramfs(on), image.root())
+    with patch.object(machine, "COMMAND_LINE", machine.COMMAND_LINE.replace(case.without, "")):
+        console, said = record(case, config, ko)
+    heard = f"{console}\n{said}"
+    if not kernel_log.findings(heard, "demo") and "FAULT_INJECTION" not in heard:
+        sys.stderr.write(f"{case.name}: the kernel reported nothing; nothing is recorded\n")
+        return None
+    text = "\n".join(console.splitlines()[:LINES]) + "\n"
+    (folder / f"{case.name}.txt").write_text(text)
+    if "unreferenced object" in said:
+        listed = said[said.index("unreferenced object") :]
+        (folder / f"{case.name}-list.txt").write_text(listed)
+        text += listed
+    return places(text, Symbols(ko, on.tools.system), said)
 
 
 if __name__ == "__main__":
