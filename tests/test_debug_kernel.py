@@ -55,6 +55,24 @@ def test_options_that_do_not_hold_are_named(config: str, missing: list[str]) -> 
     assert missing_options(FRAGMENT, config) == missing
 
 
+@pytest.mark.parametrize(
+    ("release", "missing"),
+    [
+        ("6.1.192", ["CONFIG_BASE_FULL=y"]),
+        ("6.9.1", ["CONFIG_BASE_FULL=y"]),
+        ("6.10.0", []),
+        ("7.2.13", []),
+    ],
+)
+def test_option_that_later_releases_do_not_have_is_not_asked_of_them(
+    release: str, missing: list[str]
+) -> None:
+    """Linux 6.10 has no BASE_FULL any more; what stands below that line is asked of all."""
+    config = f"# Linux/x86 {release} Kernel Configuration\nCONFIG_KASAN=y\n"
+    fragment = "# until 6.9: why\nCONFIG_BASE_FULL=y\nCONFIG_KASAN=y\nCONFIG_BUG=y\n"
+    assert missing_options(fragment, config) == [*missing, "CONFIG_BUG=y"]
+
+
 @pytest.mark.parametrize("lacks", ["", "CONFIG_KASAN=y", "CONFIG_VETH=y"])
 def test_source_that_does_not_offer_an_option_is_refused(
     lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +130,8 @@ PROMISED = {
     "sockets": ("INET", "PACKET", "NETLINK_DIAG", "INET_TCP_DIAG", "INET_UDP_DIAG"),
     "tracing": ("KPROBES", "KPROBE_EVENTS", "FTRACE", "FUNCTION_TRACER", "BPF_SYSCALL", "BPF_JIT"),
     "modules": ("MODULES", "MODULE_UNLOAD", "KALLSYMS_ALL"),
+    "as stock compiles": ("FORTIFY_SOURCE", "SECTION_MISMATCH_WARN_ONLY"),
+    "%pe": ("SYMBOLIC_ERRNAME",),
 }
 """What the debug kernel is for, and the options that make it so."""
 

@@ -151,10 +151,19 @@ def _configure(source: Path, builder: Toolchain) -> None:
 
 
 def missing_options(fragment: str, config: str) -> list[str]:
-    """Return the lines of *fragment* that do not hold in the .config text *config*."""
+    """Return the lines of *fragment* that do not hold in the .config text *config*.
+
+    A comment "# until 6.9:" speaks of the line below it: later releases are not asked for that.
+    """
     have = set(config.splitlines())
-    wanted = re.findall(r"^CONFIG_\w+=.*$", fragment, re.MULTILINE)
-    return [line for line in wanted if not _holds(line, have)]
+    named = re.search(r"^# Linux/\S+ (\d+)\.(\d+)", config, re.MULTILINE)
+    release = (int(named[1]), int(named[2])) if named else (0, 0)
+    wanted = re.findall(r"(?:^# until (\d+)\.(\d+):.*\n)?^(CONFIG_\w+=.*)$", fragment, re.MULTILINE)
+    return [
+        line
+        for major, minor, line in wanted
+        if not (major and release > (int(major), int(minor))) and not _holds(line, have)
+    ]
 
 
 def _holds(line: str, have: set[str]) -> bool:
