@@ -46,8 +46,13 @@ _KINDS = (
 )
 """What is left, by the function of the kernel that the module called; else it is memory."""
 
-_CACHES = re.compile(r"neigh_create|dst_alloc|inet_getpeer|tcp_metrics|fib_|ip_rt_|alloc_vmap_area")
-"""Functions of the kernel that keep what they know for the next time, or free it later: no leak."""
+_CACHES = re.compile(
+    r"neigh_create|dst_alloc|inet_getpeer|tcp_metrics|fib_|ip_rt_|alloc_vmap_area|__pcs_|_sheaf"
+)
+"""Functions of the kernel that keep what they know for the next time, or free it later: no leak.
+
+The last two are the slab allocator's own, from 6.18 on: stores of free objects for a CPU.
+"""
 
 _COUNTED = {
     "majors": ("device number", "register_chrdev", "unregister_chrdev()"),

@@ -256,28 +256,50 @@ static int on_free_bulk(struct kprobe *probe, struct pt_regs *regs)
 	return 0;
 }
 
+/*
+ * From 6.18 on it may put them into a per-CPU store of free objects, and nothing tells of
+ * that: an object counts as freed when it is handed over.
+ */
+static int on_free_rcu(struct kprobe *probe, struct pt_regs *regs)
+{
+	unsigned long object = regs_get_kernel_argument(regs, 1);
+
+	if (object < PAGE_SIZE)	/* in 6.1 it is the place of the rcu_head in the object */
+		object = regs_get_kernel_argument(regs, 0) - object;
+	if (watch)
+		on_free(NULL, 0, (const void *)object);
+	return 0;
+}
+
 static struct kprobe free_bulk = {
 	.symbol_name	= "kmem_cache_free_bulk",
 	.pre_handler	= on_free_bulk,
 };
 
-/* It stays as long as this module: to set a probe, ftrace looks at each function there is. */
-static int watch_bulk(void)
+static struct kprobe free_rcu = {
+	.symbol_name	= "kvfree_call_rcu",
+	.pre_handler	= on_free_rcu,
+};
+
+static struct kprobe *frees[] = { &free_bulk, &free_rcu };
+
+/* They stay as long as this module: to set a probe, ftrace looks at each function there is. */
+static int watch_frees(void)
 {
-	return register_kprobe(&free_bulk);
+	return register_kprobes(frees, ARRAY_SIZE(frees));
 }
 
-static void unwatch_bulk(void)
+static void unwatch_frees(void)
 {
-	unregister_kprobe(&free_bulk);
+	unregister_kprobes(frees, ARRAY_SIZE(frees));
 }
 #else
-static int watch_bulk(void)
+static int watch_frees(void)
 {
 	return 0;
 }
 
-static void unwatch_bulk(void)
+static void unwatch_frees(void)
 {
 }
 #endif
@@ -538,7 +560,7 @@ static int __init witness_init(void)
 	err = start_looking();
 	if (err)
 		goto out_failing;
-	err = watch_bulk();
+	err = watch_frees();
 	if (err)
 		goto out_looking;
 	for_each_kernel_tracepoint(find_event, NULL);
@@ -558,7 +580,7 @@ static void __exit witness_exit(void)
 {
 	debugfs_remove(file);
 	stop_watching();
-	unwatch_bulk();
+	unwatch_frees();
 	stop_looking();
 	stop_failing();
 	if (major)
