@@ -286,10 +286,20 @@ def _stall(story: Story) -> str:
 def _hung(story: Story) -> str:
     called = story.callee
     where = f" in {called}" if called else ""
-    return (
-        f"{story.who} waits{where} and cannot even be killed: after a long time, what it waits for "
-        "has not come."
+    owner = story.report.search(
+        r"^INFO: task .* blocked on an? (?P<lock>[\w-]+) .* task (?P<task>\S+)"
     )
+    if owner and owner["task"].rstrip(".") == story.report.head["task"]:
+        return (
+            f"{story.who} waits{where} for a {owner['lock']} that it holds already: it waits for "
+            "itself for ever."
+        )
+    says = f"{story.who} waits{where} and cannot even be killed: after a long time, what it waits "
+    if owner:
+        name = owner["task"].rpartition(":")[0]
+        holder = f"the task {name}{story.at('owner')}"
+        return f"{says}for has not come; it is a {owner['lock']}, and {holder} seems to hold it."
+    return f"{says}for has not come."
 
 
 def _leak(story: Story) -> str:
@@ -354,6 +364,12 @@ def _usercopy(story: Story) -> str:
     )
 
 
+_INIT_VALUE = (
+    "init of {module} returned {value}, and a positive number is no errno: the module counts as "
+    "loaded, whatever went wrong."
+)
+
+
 # --- the table -------------------------------------------------------------------------
 
 
@@ -377,7 +393,7 @@ KINDS = (
     ),
     _row(r"(Oops: )?divide error", "oops", "{who} divides by zero: test the divisor before."),
     _row(
-        r"stack guard page: |(Oops: )?invalid opcode: |Oops: (Oops: )?[0-9a-f]{4} ",
+        r"(Oops: )?(stack guard page|invalid opcode): |Oops: (Oops: )?[0-9a-f]{4} ",
         "oops",
         "{who} does what the processor refuses.",
         "tail",
@@ -517,7 +533,11 @@ KINDS = (
         "hang",
         "{who} keeps the CPU to itself with interrupts off: the kernel answers nothing any more.",
     ),
-    _row(r"INFO: task .* blocked for more than \d+ seconds", "hung-task", _hung),
+    _row(
+        r"INFO: task (?P<task>.*) blocked( in I/O wait)? for more than \d+ seconds",
+        "hung-task",
+        _hung,
+    ),
     # --- what is left behind
     _row(
         r"kmemleak: (?P<count>\d+) new suspected memory leaks",
@@ -554,8 +574,13 @@ KINDS = (
     _row(
         r"do_init_module: '(?P<module>\w+)'->init suspiciously returned (?P<value>\d+)",
         "init-value",
-        "init of {module} returned {value}, and a positive number is no errno: the module counts "
-        "as loaded, whatever went wrong.",
+        _INIT_VALUE,
+    ),
+    _row(
+        r"(?P<module>\w+): init suspiciously returned (?P<value>\d+), it should follow",
+        "init-value",
+        _INIT_VALUE,
+        "line",
     ),
     _row(
         r"(?P<module>\w+): module license '(?P<license>.*)' taints kernel",

@@ -51,6 +51,8 @@ _TWICE = {
     ("kasan", "oops"),
     ("ubsan", "oops"),
     ("ubsan", "kasan"),
+    ("overflow", "bug"),  # from 6.10 on fortify warns, with the sizes, before it stops
+    ("rcu", "stall"),
     ("rcu", "atomic-sleep"),
     ("atomic-sleep", "lockdep"),
 }

@@ -101,6 +101,7 @@ _SECTIONS = (
     ("allocated", re.compile(r"Allocated by task|.*created by:$")),
     ("freed", re.compile(r"Freed by task")),
     ("registered", re.compile(r".*state was registered at:")),
+    ("owner", re.compile(r"INFO: task .* blocked on an? ")),
     ("other", re.compile(r"Last potentially|Second to last|.*(dependency chain|holding lock)")),
     ("other", re.compile(r"Showing all locks|Preemption disabled at|the .* dependencies")),
     ("object", re.compile(r"The buggy address belongs to (the variable|stack of)|.*in frame:$")),
@@ -155,7 +156,8 @@ class Report:
         section = ""
         for line in self.lines:
             begun = next((name for name, begins in _SECTIONS if begins.match(line)), None)
-            section = begun or section
+            if not (section == "owner" and begun == "trace"):  # the stack of the lock's owner
+                section = begun or section
             if match := _FRAME.match(line):
                 part = "guess" if match["guess"] else section
                 stacks.setdefault(part, []).append(_frame(match))
@@ -225,7 +227,8 @@ _NOISE = re.compile(
 
 
 _REGISTERS = re.compile(
-    r"Modules linked in: |Hardware name: |CPU: \d+ PID: |Code: [0-9a-f<]|PKRU: [0-9a-f]|"
+    r"Modules linked in: |Hardware name: |CPU: \d+ (UID: \d+ )?PID: |Tainted: \[[A-Z]\]=|"
+    r"Code: [0-9a-f<]|PKRU: [0-9a-f]|"
     r"R(?!IP)[A-Z0-9]{2}: [0-9a-f]|[CD]R\d: [0-9a-f]|FS: +[0-9a-f]|CS: +[0-9a-f]|RIP: 0033|"
     r"Call Trace:$| \? | </?(TASK|IRQ|NMI)>$|-+\[ (cut here|end trace)"
 )
@@ -245,7 +248,8 @@ _GOES_ON = re.compile(
     r"$|[ \t>]|[A-Z][A-Z0-9]{1,2}: |Modules linked|-+\[ end|={20,}|Call Trace|Code: |PKRU|"
     r"irq event|(hard|soft)irqs|(Allocat|Fre)ed by|Last potentially|Second to last|"
     r"The buggy|This frame|Memory state|page:|page dumped|flags: |raw: |Showing|\d+ locks? held|"
-    r"rcu: |Sending NMI|NMI backtrace|task:|CPU: |Hardware|Kernel |Rebooting|note: |Object |Slab "
+    r"rcu: |Sending NMI|NMI backtrace|task:|CPU: |Hardware|Kernel |Rebooting|note: |Object |Slab |"
+    r"INFO: task .* blocked on an? "
 )
 """What may stand behind the end of a stack in the same report."""
 

@@ -49,7 +49,7 @@ class Case:
 
     *deadline* is in guest seconds. A guest whose clock stands still is given up
     after 20 s and 6 s more for each of them. *without* is a word of the kernel's
-    command line that is left away.
+    command line that is left away. *since* is the first series that says anything.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Case:
     source: str = "demo.c"
     deadline: float = 10
     without: str = ""
+    since: tuple[int, int] = (0, 0)
 
 
 def _stock(name: str, fault: str = "", script: str = LOAD, deadline: float = 10) -> Case:
@@ -90,6 +91,9 @@ CASES = (
     _stock("stall", script=f"{LOAD} & sleep 50", deadline=60),
     _stock("hang-nmi", "hang", deadline=1),
     _stock("hung-task-stock", "hung-task", f"{LOAD} & sleep 300", 310),
+    Case("hung-mutex", "stock", script=f"{LOAD} & sleep 300", source="owner.c", deadline=310),
+    Case("ubsan-array-stock", "stock", "ubsan-array", since=(7, 0)),
+    Case("ubsan-shift-stock", "stock", "ubsan-shift", since=(7, 0)),
     _stock("runs-after-unload", "leave-timer", _LEAVE_TIMER),
     _stock("objects-left", "leave-objects", f"{LOAD}; {UNLOAD}"),
     _stock("reference-left", "leave-reference", _LEAVE_REFERENCE, 40),
@@ -161,7 +165,7 @@ def record(case: Case, config: Config, ko: bytes) -> tuple[str, str]:
             "{fault}", case.fault or case.name
         )
         if case.source != "demo.c":
-            script = script.split(" fault=")[0]
+            script = script.replace(" fault=" + (case.fault or case.name), "")
         try:
             said = _run(guest, script, case.deadline)
         except GuestError as error:
@@ -222,6 +226,8 @@ def record_all(kernels: Iterable[Kernel], names: Sequence[str] = ()) -> int:
         built: dict[str, bytes] = {}
         for case in CASES:
             if case.kernel != on.name or (names and case.name not in names):
+                continue
+            if case.since > tuple(map(int, series(on).split("."))):
                 continue
             sys.stderr.write(f"{case.name}\n")
             if case.source not in built:
