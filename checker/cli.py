@@ -10,12 +10,13 @@ input, 3 the grader itself failed, 130 stopped by Ctrl-C. Of selftest likewise:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,9 @@ from rich.console import Console
 
 from checker import class_commands, desk_commands, workshop_commands
 from checker.errors import InputError
-from vm import debian, reaper
+from vm import debian, debug_kernel, reaper
 from vm import kernel as kernels
-from vm.errors import MissingTool, NoMirror, NoSandbox, NoSpace, VMError
+from vm.errors import BadKit, MissingTool, NoMirror, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -135,6 +136,13 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
     fetch.set_defaults(run=_kernel)
 
+    pack = commands.add_parser(
+        "kit", help="pack kernels, compiler and Python packages into one file, for use offline"
+    )
+    pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    _release_option(pack)
+    pack.set_defaults(run=_kit)
+
     desk_commands.add(commands, _number, _kernel_options)
     class_commands.add(commands, _number, lambda: _build_debug(update=False))
     workshop_commands.add(commands, lambda: _announce(_note))
@@ -199,7 +207,14 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
 
 
 def _build_debug(release: str = "", *, update: bool) -> Kernel:
-    """Build the debug kernel, if need be, with a progress bar on a terminal, lines elsewhere."""
+    """Build the debug kernel, if need be, and show how far it is."""
+    with _building() as progress:
+        return kernels.debug(release, update=update, progress=progress)
+
+
+@contextlib.contextmanager
+def _building() -> Iterator[debug_kernel.Progress]:
+    """Yield what shows how far a kernel is: a progress bar on a terminal, lines elsewhere."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -215,7 +230,20 @@ def _build_debug(release: str = "", *, update: bool) -> Kernel:
                 told = 10 * done // total
                 bar.console.print(f"building the debug kernel: {told}0 %")
 
-        return kernels.debug(release, update=update, progress=progress)
+        yield progress
+
+
+def _kit(arguments: argparse.Namespace) -> int:
+    from checker.lab import ROOT
+    from vm import kit
+
+    _require_folder(arguments.out)
+    release = arguments.release or debian.default_release()
+    with _building() as progress:
+        kit.make(arguments.out, release, ROOT / "pyproject.toml", progress)
+    size = arguments.out.stat().st_size
+    print(f"{arguments.out}: a kit of Debian {release}'s kernels, {size / 1e6:.0f} MB")
+    return FULL
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -409,8 +437,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         with reaper.run():
+            if path := os.environ.get("KNETLAB_KIT"):
+                from vm import kit
+
+                _announce(_note)
+                kit.use(Path(path))
             status = arguments.run(arguments)
-    except (InputError, MissingTool, NoMirror, NoSandbox, NoSpace) as error:
+    except (BadKit, InputError, MissingTool, NoMirror, NoSandbox, NoSpace) as error:
         status = _say(error, BAD_INPUT)
     except VMError as error:
         status = _say(error, GRADER_FAILED)

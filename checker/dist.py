@@ -30,7 +30,7 @@ from checker.errors import InputError, LabError
 from checker.lab import ROOT, require_solution
 from checker.model import Lab
 from checker.plugin import Spec
-from vm import tools
+from vm import kit, tools
 from vm.errors import VMError
 
 ENGINE = (
@@ -76,11 +76,18 @@ class Archive:
         return packed.getvalue()
 
 
-def collect(labs: Iterable[Lab], hidden: Collection[str] = ()) -> Archive:
+KIT = "knetlab.kit"
+"""Where a kit lies in the archive; the Makefile looks there."""
+
+
+def collect(
+    labs: Iterable[Lab], hidden: Collection[str] = (), the_kit: Path | None = None
+) -> Archive:
     """Return the archive with *labs*, without the checks marked hidden and those *hidden* names.
 
-    *hidden* has ids of checks. Raises InputError when this is no git clone, when
-    a lab has no solution to make skeletons of, or for a check that cannot be left out.
+    *hidden* has ids of checks. *the_kit* goes in, too. Raises BadKit where it is not of this knetlab,
+    InputError when this is no git clone, when a lab has no solution to make skeletons of, or
+    for a check that cannot be left out.
     """
     labs = list(labs)
     for lab in labs:
@@ -91,6 +98,9 @@ def collect(labs: Iterable[Lab], hidden: Collection[str] = ()) -> Archive:
         files |= _of_lab(lab, known, hidden)
     version = f"{_version()}-{_git('describe', '--always', '--dirty', '--exclude', '*').strip()}"
     name = "-".join(["knetlab", *(lab.name for lab in labs), version])
+    if the_kit:
+        kit.release_of(the_kit)
+        files[KIT] = File(the_kit.read_bytes())
     files["README.md"] = File(_readme(labs, version).encode())
     return Archive(name, files, int(_git("log", "-1", "--format=%ct")))
 

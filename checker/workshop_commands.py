@@ -33,6 +33,9 @@ def add(
         metavar="FILE",
         help="a course.toml: the checks that its key visible hides are left out",
     )
+    archive.add_argument(
+        "--kit", type=Path, metavar="FILE", help="put this kit in, for students without network"
+    )
     archive.set_defaults(run=_dist)
 
     commands_file = commands.add_parser(
@@ -62,7 +65,8 @@ def _dist(arguments: argparse.Namespace) -> int:
         raise InputError("--course has the rules of one lab: say which, as in knetlab dist LAB.")
     hidden = course.load(arguments.course, labs[0]).visible if arguments.course else {}
     # the points for health are no check's, so there is nothing to leave out
-    archive = dist.collect(labs, [id_ for id_ in hidden if not id_.endswith(".healthy")])
+    shown = [id_ for id_ in hidden if not id_.endswith(".healthy")]
+    archive = dist.collect(labs, shown, arguments.kit)
     out: Path = arguments.out
     if out.is_dir():
         out /= f"{archive.name}.tar.gz"

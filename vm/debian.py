@@ -42,6 +42,9 @@ SUITES = {
 DEFAULT = "13"
 """The release whose kernel and tools are taken where the host is no Debian of SUITES."""
 
+RELEASE = "KNETLAB_RELEASE"
+"""The setting: the release that is taken when nobody asks for another one."""
+
 MIRROR = "KNETLAB_MIRROR"
 """The setting: a mirror's address, and behind a blank that of its security archive, if
 that is not the first with -security added."""
@@ -98,7 +101,13 @@ def host_release() -> str:
 
 
 def default_release() -> str:
-    """Return the release whose kernel is taken when nobody asks for another one."""
+    """Return the release whose kernel is taken when nobody asks for another one.
+
+    VMError when the setting names none that is known.
+    """
+    if chosen := os.environ.get(RELEASE):
+        archive(chosen)
+        return chosen
     return (host_release() if shutil.which("apt-get") else "") or DEFAULT
 
 

@@ -13,6 +13,10 @@ class NoMirror(VMError):
     """Packages are needed, and nobody knows where from; the text says what to do."""
 
 
+class BadKit(VMError):
+    """A kit is none, is damaged, or belongs to another knetlab; the text says what to do."""
+
+
 class NoSandbox(VMError):
     """bubblewrap cannot shut anything in on this host; the text says what to do."""
 

@@ -36,10 +36,11 @@ FEATURES = (
 )
 """Options of a kernel (without CONFIG_) that checks may need."""
 
-_RECIPE = cache.digest(
-    Path(__file__), Path(__file__).with_name("kernel_image.py"), Path(debian.__file__)
-)
-"""What entries of this module's making are keyed by, besides what they are made of."""
+_RECIPE = cache.digest("1", *DRIVERS, Path(__file__).with_name("kernel_image.py"))
+"""What entries of this module's making are keyed by, besides what they are made of.
+
+The number is to be raised when another entry comes of the same packages.
+"""
 
 
 @dataclass(frozen=True)
