@@ -85,9 +85,9 @@ def collect(
 ) -> Archive:
     """Return the archive with *labs*, without the checks marked hidden and those *hidden* names.
 
-    *hidden* has ids of checks. *the_kit* goes in, too. Raises BadKit where it is not of this knetlab,
-    InputError when this is no git clone, when a lab has no solution to make skeletons of, or
-    for a check that cannot be left out.
+    *hidden* has ids of checks. *the_kit* goes in, too. Raises BadKit where it is not of this
+    knetlab, InputError when this is no git clone, when a lab has no solution to make
+    skeletons of, or for a check that cannot be left out.
     """
     labs = list(labs)
     for lab in labs:
