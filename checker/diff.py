@@ -178,10 +178,13 @@ def _provenance(old: Grade | None, new: Grade | None) -> list[tuple[str, str, st
             "grader": grade.provenance.checker,
             "image": grade.provenance.image,
             "accelerator": grade.provenance.accel,
+            "QEMU": grade.provenance.qemu,
+            "processor": grade.provenance.cpu,
         }
         for grade in (old, new)
     )
-    return [(what, first[what], second[what]) for what in first]
+    # older records have neither of the last two, which says nothing
+    return [(what, first[what], second[what]) for what in first if first[what] and second[what]]
 
 
 def _made(both: Sequence[tuple[Entry, Entry]]) -> Iterable[str]:

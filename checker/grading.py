@@ -30,7 +30,7 @@ from vm.errors import VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
-from vm.machine import Accel, Config
+from vm.machine import CPU, Accel, Config, qemu_version
 
 if TYPE_CHECKING:
     from checker.plugin import Plugin
@@ -120,6 +120,8 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
             checker=tree_hash(Path(__file__).parent, Path(image.__file__).parent),
             image=config.image.key,
             accel=options.accel,
+            qemu=qemu_version(),
+            cpu=CPU[options.accel],
             seconds=round(time.monotonic() - started, 3),
         ),
         warnings=building.warnings(build),

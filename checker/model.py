@@ -6,6 +6,7 @@ grade) is checked field by field and an error names the key that is wrong.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -232,6 +233,8 @@ class Provenance(Record):
     checker: str = Field(description="hash of the grader's own code")
     image: str = Field(description="hash of the guest's root file system")
     accel: str = Field(default="tcg", description="tcg or kvm")
+    qemu: str = Field(default="", description="QEMU's version: 7.2.22; empty: not noted")
+    cpu: str = Field(default="", description="the guest's processor, as QEMU has it after -cpu")
     seconds: float = Field(description="wall seconds of the whole run")
 
 
@@ -256,6 +259,23 @@ class Grade(Record):
         default=(), description="the compiler's, of the student's files: FILE:LINE: TEXT"
     )
     provenance: Provenance
+
+    @property
+    def doubt(self) -> str:
+        """Why the score may be QEMU's doing and none of the student's: a sentence; or empty.
+
+        Older versions of knetlab gave all guests a processor that QEMU before 8.0 does not
+        emulate right (vm/machine.py, CPU). Linux before 6.5 hardly uses what goes wrong.
+        """
+        made = self.provenance
+        release = re.match(r"(\d+)\.(\d+)", self.kernel.release)
+        old = release is None or tuple(map(int, release.groups())) < (6, 5)
+        if made.accel != "tcg" or made.cpu or old:
+            return ""
+        return (
+            f"Its grade was made by an older knetlab on Linux {self.kernel.release}, whose guests "
+            "QEMU could crash: run `knetlab grade` again."
+        )
 
     def to_json(self) -> str:
         """Return the record as knetlab/grade/v1 JSON text, one newline at the end."""

@@ -10,16 +10,20 @@ exercise's module, in a guest), ``guest``, ``picks``.
 
 What the kernel reports during a check fails no check by itself: it becomes a
 finding, and findings cost the points of the exercise's health (checker/grade.py).
+
+What a guest does that does not have the module yet is not the module's doing. Where
+such a guest goes, the check is tried again in a new one.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +37,7 @@ from vm.errors import (
     GuestCrashed,
     GuestError,
     GuestFlooded,
+    GuestLost,
     GuestTimeout,
     MissingTool,
     NoSpace,
@@ -41,8 +46,13 @@ from vm.errors import (
 from vm.guest import Guest
 from vm.kernel import FEATURES
 
+_logger = logging.getLogger("knetlab")
+
 MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
+
+GUESTS = 3
+"""So many guests a check gets that go before they have the module; then it is an error."""
 
 _STUCK = "It stays in the kernel, with all it holds, until the next boot."
 _WATCHES = {"locks": "lockdep", "probes": "kprobes"}
@@ -181,6 +191,8 @@ class Plugin(_Collector):
         self._errors: dict[str, BaseException] = {}
         self._started = 0.0
         self._module: Module | None = None
+        self._no_guest: VMError | None = None
+        self._guests = 0
         self._spoilt = False
         self._own: list[Finding] = []
         self._crashes = 0
@@ -215,7 +227,8 @@ class Plugin(_Collector):
         self._require(self._specs[request.node.nodeid])
         try:
             self._module = module = self.testbed.module()
-        except GuestError as error:
+        except (GuestError, GuestLost) as error:
+            self._no_guest = error
             raise _GraderError(str(error)) from error
         except (MissingTool, NoSpace) as error:
             self.fatal = error
@@ -272,17 +285,39 @@ class Plugin(_Collector):
     # -- running ----------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """Time a check, and record what became of it when all its phases are over."""
-        self._started = time.monotonic()
-        self._module = None
+        self._started = self._started or time.monotonic()
+        self._module = self._no_guest = None
         self._spoilt = False
         self._own = []
         self._errors.clear()
+        again = False
         try:
-            return (yield)
+            done = yield
+            self._guests += 1
+            again = self._went_alone() is not None and self._guests < GUESTS
         finally:
-            self._record(self._specs[item.nodeid])
+            if not again:
+                self._record(self._specs[item.nodeid])
+                self._started = self._guests = 0
+        if again:
+            _logger.info(f"{self._specs[item.nodeid].id}: {self._alone()} It is tried again.")
+            self.testbed.spoil()
+            return item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        return done
+
+    def _went_alone(self) -> VMError | None:
+        """Return how the check's guest went if it did before it had the module, else None."""
+        if self._module is None:
+            return self._no_guest
+        return None if self._module.is_there else self._module.guest.dead
+
+    def _alone(self) -> str:
+        how = str(self._went_alone()).splitlines()[0].rstrip(".")
+        return f"A guest went before it had the module, so that is not the module's doing: {how}."
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -296,10 +331,16 @@ class Plugin(_Collector):
     def _record(self, spec: Spec) -> None:
         error = next(iter(self._errors.values()), None)
         module = self._module
-        status = _classify(error)
-        found = self._found(spec, module) if module else []
+        alone = self._went_alone() is not None
+        status = "error" if alone else _classify(error)
+        reported = self._found(spec, module) if module else []
+        found = reported if module and module.is_there else []
         message, expected, actual, log, hint = "", "", "", "", ""
-        if isinstance(error, Unmet):
+        if alone:
+            message = f"{self._guests} guests in a row: {self._alone()}"
+            lines = kernel_log.plain_lines(module.console())[-15:] if module else []
+            log = reported[-1].report if reported else "\n".join(lines)
+        elif isinstance(error, Unmet):
             message, expected, actual, log = error.message, error.expected, error.actual, error.log
             hint = error.hint
         elif isinstance(error, GuestFlooded) and module:
@@ -329,10 +370,12 @@ class Plugin(_Collector):
             hint=hint,
         )
         self.findings += found
-        self.testbed.hung |= isinstance(error, GuestTimeout)
-        if module and module.guest.dead:
+        self.testbed.hung |= isinstance(error, GuestTimeout) and not alone
+        if module and module.guest.dead and not alone:
             self._crashes += 1
-        if module and (module.guest.dead or module.guest.lost_log or self._spoilt or found):
+        if module and (module.guest.dead or module.guest.lost_log or self._spoilt or reported):
+            self.testbed.spoil()
+        if self._no_guest:
             self.testbed.spoil()
         self.results.append(result)
         self.on_result(result)

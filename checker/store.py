@@ -249,9 +249,12 @@ class Store:
             error,
         ) in rows:
             grade = Grade.model_validate_json(record) if record else None
+            doubt = grade.doubt if grade else ""
+            grade = None if doubt else grade
             said = problem
             if not said and graded != wanted:
-                said = f"The grader failed: {error}" if error else "It was not graded yet."
+                said = f"The grader failed: {error}" if error else doubt or "It was not graded yet."
+            said = said or doubt
             found.append(
                 Attempt(
                     student=student,

@@ -138,25 +138,29 @@ _TAINT_NOTICE = re.compile(r"(loading out-of-tree module|module verification fai
 class Module:
     """The module under test, in a guest of its own; one object per check.
 
-    *is_ours* tells of a line ("filter.c:41") whether it is in a function of the
-    exercise that is checked, or of another one; None where it is in nobody's. *hung*:
-    whether a guest hung with the module in an earlier check.
+    Its *file*, the bytes *ko*, is put into the guest when its path is first asked for: a
+    guest that goes before that has no code of the submission's in it. *is_ours* tells of
+    a line ("filter.c:41") whether it is in a function of the exercise that is checked, or
+    of another one; None where it is in nobody's. *hung*: whether a guest hung with the
+    module in an earlier check.
     """
 
     def __init__(
         self,
         guest: Guest,
         name: str,
-        path: str,
+        file: str,
+        ko: bytes,
         before: Traces,
-        symbols: Symbols | None = None,
         *,
+        symbols: Symbols | None = None,
         is_ours: Callable[[str], bool | None] = lambda _: None,
         hung: bool = False,
     ) -> None:
         self.guest = guest
         self.name = name
-        self.path = path
+        self._file = file
+        self._ko = ko
         self.before = before
         self.symbols = symbols
         self.is_ours = is_ours
@@ -166,6 +170,18 @@ class Module:
         self._console_mark = len(guest.machine.console())
 
     # -- loading ----------------------------------------------------------------------
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the guest has the module's file: what it does now may be the module's doing."""
+        return self._file in self.guest.files
+
+    @property
+    def path(self) -> str:
+        """Where the module's file lies in the guest, which has it from now on."""
+        if not self.is_there:
+            self.guest.unpack({self._file: PayloadFile(self._ko)})
+        return f"/lab/{self._file}"
 
     def try_load(self, parameters: str = "") -> Result:
         """Run insmod to its end and return its result: *value* is 0 or the errno.
@@ -305,20 +321,19 @@ class Testbed:
     def module(self) -> Module:
         """Return the exercise's module in a living guest; VMError when none can be had."""
         module = self.lab.module(self.exercise.module)
-        path = f"{module.folder}/{module.name}.ko"
+        ko = self.build.module(module.name).ko
+        assert ko is not None
         if self._guest is None:
-            ko = self.build.module(module.name).ko
-            assert ko is not None
-            payload = {path: PayloadFile(ko)}
-            self._guest = self._stack.enter_context(snapshot.guest(self.config, payload))
+            self._guest = self._stack.enter_context(snapshot.guest(self.config, {}))
         if self._before is None:
             self._before = Traces.of(self._guest)
         return Module(
             self._guest,
             module.name,
-            f"/lab/{path}",
+            f"{module.folder}/{module.name}.ko",
+            ko,
             self._before,
-            self.symbols,
+            symbols=self.symbols,
             is_ours=self._is_ours,
             hung=self.hung,
         )

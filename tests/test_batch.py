@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from classes import grade
-from support import SOLUTION
+from support import ROOT, SOLUTION
 
 from checker import batch, submission
 from checker.batch import Done, Received, Results, Task
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
 from checker.store import Store
+from vm import image
 from vm.errors import NoSpace
 from vm.kernel import Kernel
+from vm.machine import CPU, qemu_version
 
 
 @pytest.fixture
@@ -80,6 +83,24 @@ def test_key_changes_with_what_a_grade_is_made_of(
         "name": (given, Kernel("debug", "6.1", "key", Path("/none"), "/build", {}, ())),
     }
     assert batch.key_of(lab, *others[field]) != batch.key_of(lab, given, on)
+
+
+def test_grade_made_with_another_processor_is_made_again(
+    lab: Lab, on: Kernel, given: Submission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What QEMU is told of the guest's processor is part of the key, since it is in the code."""
+    before = batch.key_of(lab, given, on)
+    shutil.copytree(ROOT / "vm", tmp_path / "vm")
+    monkeypatch.setattr(image, "__file__", str(tmp_path / "vm" / "image.py"))
+    batch._ours.cache_clear()
+    assert batch.key_of(lab, given, on) == before
+    source = tmp_path / "vm" / "machine.py"
+    text = source.read_text()
+    assert text.count('"max,-erms,-fsrm,-cx16"') == 1
+    source.write_text(text.replace('"max,-erms,-fsrm,-cx16"', '"max,-erms,-fsrm"'))
+    batch._ours.cache_clear()
+    assert batch.key_of(lab, given, on) != before
+    batch._ours.cache_clear()
 
 
 def test_key_tells_missing_from_too_large(lab: Lab, on: Kernel, given: Submission) -> None:
@@ -195,7 +216,9 @@ def test_grades_of_processes_are_those_of_here(
     assert b.grade is not None
     assert a.grade.score == a.grade.max_score
     assert 0 < b.grade.score < b.grade.max_score
-    assert a.grade.provenance.seed == int(tasks[0].key[:8], 16)
+    made = a.grade.provenance
+    assert made.seed == int(tasks[0].key[:8], 16)
+    assert (made.qemu, made.cpu) == (qemu_version(), CPU["tcg"])
 
 
 def test_worker_with_another_lab_is_found_out(lab: Lab, on: Kernel, given: Submission) -> None:

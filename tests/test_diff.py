@@ -164,6 +164,20 @@ def test_what_it_was_made_with_is_a_reason() -> None:
     assert found.made[1] == "The lab was 3f1d3f1d3f1d and is 111111111111, for 2 students."
 
 
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("7.2.22", ("The QEMU was 7.2.22 and is 10.0.13, for 1 student.",)),
+        ("", ()),
+    ],
+)
+def test_another_qemu_is_told_where_both_are_known(before: str, told: tuple[str, ...]) -> None:
+    """Records of older versions do not have it, which is no difference."""
+    first = regraded(entry("ada"), made(qemu=before))
+    second = regraded(entry("ada"), made(qemu="10.0.13", cpu="max,-cx16"))
+    assert diff.compare([first], [second]).made == told
+
+
 def test_another_attempt_counts() -> None:
     """A resubmission is told by its label, or else by its time."""
     before = entry("ada", "crash")

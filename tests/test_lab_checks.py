@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +18,10 @@ from checker import plugin
 from checker.errors import LabError
 from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild
 from checker.testbed import Testbed
+from vm import snapshot
+from vm.errors import GuestUnready
+from vm.image import PayloadFile
+from vm.machine import Config
 
 GOOD = '''
 import pytest
@@ -44,12 +51,19 @@ def a_lab(folder: Path, text: str, number: int = 1) -> Lab:
     return Lab(name="x", title="t", modules=(module,), exercises=(exercise,), root=folder)
 
 
-def ran(lab: Lab) -> plugin.Plugin:
-    """Run checks that ask for no guest."""
-    build = Build(modules=(ModuleBuild(module="m", ko=b""),))
-    config: Any = SimpleNamespace(kernel=SimpleNamespace(features=frozenset()))
-    run = plugin.Plugin(lab, Testbed(lab, lab.exercises[0], build, config), seed=1)
-    plugin.run(run, lab.root / "checks")
+NOBODY: Any = SimpleNamespace(kernel=SimpleNamespace(features=frozenset()))
+"""A machine for checks that ask for no guest."""
+
+
+def ran(lab: Lab, config: Config = NOBODY) -> plugin.Plugin:
+    """Run checks, with a module that no kernel loads."""
+    build = Build(modules=(ModuleBuild(module="m", ko=b"no module"),))
+    testbed = Testbed(lab, lab.exercises[0], build, config)
+    run = plugin.Plugin(lab, testbed, seed=1)
+    try:
+        plugin.run(run, lab.root / "checks")
+    finally:
+        testbed.spoil()
     assert run.broken == []
     return run
 
@@ -135,3 +149,120 @@ def test_pytest_options_of_the_user_change_no_grade(
     (result,) = run(a_lab(tmp_path, text))
     assert result.status == "pass"
     assert os.environ[name] == value
+
+
+# --- guests that go before they have the module ---------------------------------------
+
+
+@pytest.fixture
+def guests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Fills with a word for each guest that was asked for."""
+    asked: list[str] = []
+    real = snapshot.guest
+
+    def counted(config: Config, payload: Mapping[str, PayloadFile]) -> AbstractContextManager[Any]:
+        asked.append("guest")
+        return real(config, payload)
+
+    monkeypatch.setattr(snapshot, "guest", counted)
+    return asked
+
+
+CRASHING = """
+import errno
+import pytest
+
+tries = []
+
+@pytest.mark.points(5)
+def check_x(module, guest):
+    "X."
+    tries.append(1)
+    if {there}:
+        assert module.path
+    if len(tries) <= {crashes}:
+        guest.run(["/bin/sh", "-c", "echo c >/proc/sysrq-trigger"])
+    assert module.try_load().value == errno.ENOEXEC
+"""
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(
+    ("crashes", "there", "due"),
+    [
+        (1, False, ("pass", 2)),
+        (2, False, ("pass", 3)),
+        (9, False, ("error", 3)),
+        (9, True, ("crash", 1)),
+    ],
+)
+def test_guest_that_goes_without_the_module_is_not_the_modules_doing(
+    tmp_path: Path,
+    config: Config,
+    guests: list[str],
+    *,
+    crashes: int,
+    there: bool,
+    due: tuple[str, int],
+) -> None:
+    """Its check has a new one, twice; then it is the grader's error. With the module it counts."""
+    done = ran(a_lab(tmp_path, CRASHING.format(crashes=crashes, there=there)), config)
+    (result,) = done.results
+    assert (result.status, len(guests)) == due
+    assert [finding.kind for finding in done.findings] == (["panic"] if there else [])
+    if result.status == "error":
+        assert "before it had the module" in result.message
+        assert "the guest's kernel panicked" in result.message
+        assert "sysrq triggered crash" in result.log
+
+
+REPORTED = """
+import pytest
+
+@pytest.mark.points(5)
+def check_x(module, guest):
+    "X."
+    if {there}:
+        assert module.path
+    guest.run(["/bin/sh", "-c", "echo '<2>kernel BUG at fs/inode.c:1!' >/dev/kmsg"])
+"""
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(("there", "kinds"), [(False, []), (True, ["bug"])])
+def test_what_the_kernel_reports_without_the_module_is_no_finding(
+    tmp_path: Path, config: Config, *, there: bool, kinds: list[str]
+) -> None:
+    """It is nobody's mistake, and costs no health."""
+    done = ran(a_lab(tmp_path, REPORTED.format(there=there)), config)
+    assert [result.status for result in done.results] == ["pass"]
+    assert [finding.kind for finding in done.findings] == kinds
+
+
+def test_check_that_gets_no_guest_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three times; then it is the grader's error, and the next check is tried all the same."""
+    asked: list[str] = []
+
+    def refuse(*_: object) -> AbstractContextManager[Any]:
+        asked.append("guest")
+        raise GuestUnready("The guest did not come up: it panicked.\nits console")
+
+    monkeypatch.setattr(snapshot, "guest", refuse)
+    text = "import pytest\n" + "".join(
+        f'@pytest.mark.points({n})\ndef check_{n}(module):\n    "X."\n' for n in (2, 3)
+    )
+    with caplog.at_level(logging.INFO, "knetlab"):
+        results = run(a_lab(tmp_path, text))
+    assert [(result.id, result.status) for result in results] == [
+        ("1.2", "error"),
+        ("1.3", "error"),
+    ]
+    assert results[0].message == (
+        "3 guests in a row: A guest went before it had the module, so that is not the module's "
+        "doing: The guest did not come up: it panicked."
+    )
+    assert len(asked) == 6
+    assert len(caplog.messages) == 4
+    assert caplog.messages[0].startswith("1.2: A guest went before it had the module")

@@ -11,13 +11,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from checker import doctor, pool
 from tools.bench import private_mib
 from vm import cache, image, snapshot, tools
-from vm.errors import GuestLost, NoSpace, VMError
+from vm.errors import GuestCrashed, GuestLost, GuestUnready, NoSpace, VMError
 from vm.image import Image, PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Config, Frozen, Machine
@@ -207,6 +208,55 @@ def test_a_template_stays_where_a_cold_boot_fails_too(
     stage.clone = None
     assert fresh(made_up) == "clone"
     assert (stage.made, said) == (1, [])
+
+
+def test_a_guest_that_does_not_boot_is_booted_again(
+    stage: Stage, made_up: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, since nobody's code was in it; what lasts is told, and so is what QEMU refuses."""
+    stage.clone = GuestUnready("it panicked")
+    booted: list[VMError | None] = [GuestUnready("it panicked"), None]
+    boot = snapshot.Guest.boot
+
+    def falling(*arguments: object) -> object:
+        stage.boot = booted.pop(0)
+        return boot(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(snapshot.Guest, "boot", falling)
+    assert fresh(made_up) == "cold"
+    assert booted == []
+    for errors in ([GuestUnready("one"), GuestUnready("two")], [VMError("two")]):
+        booted += errors
+        with pytest.raises(VMError, match="two"):
+            fresh(made_up)
+        assert booted == []
+
+
+def test_a_template_whose_guest_dies_is_begun_again(
+    made_up: Config, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory is made anew; a guest that dies twice is told."""
+    errors = [GuestCrashed("the guest's kernel panicked")]
+
+    def freeze(_: Config, ram: Path, state: Path) -> None:
+        assert not ram.exists() or ram.read_text() == "half"
+        ram.write_text("half")
+        if errors:
+            raise errors.pop()
+        ram.write_text("whole")
+        state.write_text("")
+
+    guest = SimpleNamespace(run=lambda _: None)
+    monkeypatch.setattr(snapshot, "_freeze", freeze)
+    monkeypatch.setattr(snapshot, "clone", lambda *_: contextlib.nullcontext(guest))
+    made = snapshot.template(made_up)
+    assert made is not None
+    assert made.ram.read_text() == "whole"
+    cache.drop(made.ram.parent, cache.stamp(made.ram.parent))
+    errors += [GuestCrashed("it panicked"), GuestCrashed("it panicked again")]
+    with pytest.raises(VMError, match=r"it panicked$"):
+        snapshot.template(made_up)
+    assert list(home.glob("[!.]*")) == []
 
 
 def test_a_new_template_is_not_dropped_for_the_old_one(stage: Stage, made_up: Config) -> None:

@@ -15,7 +15,7 @@ from classes import grade
 from support import ROOT
 
 from checker.errors import InputError
-from checker.model import Attempt, Student
+from checker.model import Attempt, Grade, Student
 from checker.store import FILE, Store, source_hash
 
 ALICE = Student(key="alice", name="Alice")
@@ -42,6 +42,45 @@ def test_grade_is_there_when_opened_again(tmp_path: Path) -> None:
         assert found.sources == source_hash({"a/filter.c": b"int x;\n"})
         assert store.students() == [ALICE]
         assert store.tried() == {"alice": 1}
+
+
+def made_on(release: str, **provenance: str) -> Grade:
+    """Return a grade with full marks, made on Linux *release*."""
+    got = grade("full")
+    return got.model_copy(
+        update={
+            "kernel": got.kernel.model_copy(update={"release": release}),
+            "provenance": got.provenance.model_copy(update=provenance),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "counts"),
+    [
+        (made_on("6.12.117+deb13-cloud-amd64"), False),
+        (made_on("7.2.13+deb14-cloud-amd64"), False),
+        (made_on("6.12.117+deb13-cloud-amd64", cpu="max,-cx16"), True),
+        (made_on("6.12.117+deb13-cloud-amd64", accel="kvm"), True),
+        (made_on("6.1.0-56-cloud-amd64"), True),
+    ],
+)
+def test_grade_of_guests_that_qemu_could_crash_does_not_count(
+    tmp_path: Path, stored: Grade, counts: bool
+) -> None:
+    """An older knetlab made it on a kernel that QEMU 7.2 crashes: it is no mark, and no zero."""
+    with Store(tmp_path, "networking") as store:
+        store.add(ALICE, attempt(), {"filter.c": b"1"}, "k1")
+        store.save("k1", stored)
+        (found,) = store.attempts()
+        assert (found.grade is not None) == counts
+        assert ("run `knetlab grade` again" in found.problem) == (not counts)
+        store.add(ALICE, attempt(), {"filter.c": b"1"}, "k2")
+        store.fail("k2", "No space.")
+        assert store.attempts()[0].problem == "The grader failed: No space."
+        store.save("k2", made_on("6.12.117+deb13-cloud-amd64", cpu="max,-cx16"))
+        (found,) = store.attempts()
+        assert (found.grade is not None, found.problem) == (True, "")
 
 
 def test_error_does_not_overwrite_an_earlier_grade(tmp_path: Path) -> None:
@@ -131,7 +170,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from classes import grade
-from checker.model import Attempt, Student
+from checker.model import Attempt, Grade, Student
 from checker.store import Store
 
 with Store(Path(sys.argv[1]), "networking") as store:

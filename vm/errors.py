@@ -33,6 +33,10 @@ class GuestCrashed(GuestError):
     """The guest's kernel panicked, reset itself, or broke its command channel."""
 
 
+class GuestUnready(GuestError):
+    """The guest did not come up, or not with what it needs; no submission's code was in it."""
+
+
 class GuestLost(VMError):
     """QEMU was killed from outside, for want of memory perhaps: nobody's code did that."""
 

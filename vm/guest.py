@@ -25,6 +25,7 @@ from vm.errors import (
     GuestFlooded,
     GuestLost,
     GuestTimeout,
+    GuestUnready,
     VMError,
 )
 from vm.image import PayloadFile, archive
@@ -151,6 +152,7 @@ class Guest:
         self.records: list[LogRecord] = []
         self.lost_log = False
         self.dead: GuestError | None = None
+        self.files: set[str] = set()  # at /lab, by unpack()
         self._nonce = "0"
         self._buffer = bytearray()
         self._next_id = 1
@@ -163,7 +165,7 @@ class Guest:
     def boot(cls, config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Self]:
         """Boot a guest cold, with *payload* unpacked at /lab, and yield it stopped.
 
-        Raises VMError when QEMU or the guest does not come up.
+        Raises VMError when QEMU does not start, GuestUnready when the guest does not come up.
         """
         with Machine(config) as machine:
             guest = cls.greet(machine, {**config.files, **payload})
@@ -189,10 +191,10 @@ class Guest:
             self._ask("ready", 0, KVM_BOOT_WALL_SECONDS if kvm else BOOT_WALL_SECONDS)
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
-            raise VMError(f"The guest did not come up: {error}.\n{tail}") from error
+            raise GuestUnready(f"The guest did not come up: {error}.\n{tail}") from error
 
     def unpack(self, files: Mapping[str, PayloadFile]) -> None:
-        """Put *files* below /lab; VMError when they are too many or the guest cannot take them."""
+        """Put *files* below /lab; VMError when they are too many, GuestUnready when it dies."""
         packed = archive(files)
         if len(packed) > MAX_FRAME:
             raise VMError(f"The guest's files are {len(packed)} bytes; it takes {MAX_FRAME}.")
@@ -203,14 +205,15 @@ class Guest:
             self.machine.agent.settimeout(None)
             self._ask("done", 0, BOOT_WALL_SECONDS)
         except GuestError as error:
-            raise VMError(f"The guest does not take its files: {error}") from error
+            raise GuestUnready(f"The guest does not take its files: {error}.") from error
+        self.files |= files.keys()
 
     def load_modules(self) -> None:
-        """Load what the machine's configuration names; VMError when the kernel refuses it."""
+        """Load what the machine's configuration names; GuestUnready when the kernel refuses it."""
         for path in self.machine.config.modules:
             loaded = self.run(["/sbin/tool", "insmod", f"/lab/{path}"])
             if not loaded.ok:
-                raise VMError(f"{path} cannot be loaded in the guest: {loaded.err.decode()}")
+                raise GuestUnready(f"{path} cannot be loaded in the guest: {loaded.err.decode()}")
 
     # -- frames -----------------------------------------------------------------------
 

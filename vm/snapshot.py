@@ -14,11 +14,12 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from vm import cache, tools
-from vm.errors import GuestLost, NoSpace, VMError
+from vm.errors import GuestError, GuestLost, NoSpace, VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.machine import Config, Frozen, Machine, command_line
@@ -33,6 +34,8 @@ REFUSED_SECONDS = 24 * 3600
 
 WHY_NOT = "why-not"
 """The file that such a template is kept as: the error."""
+
+T = TypeVar("T")
 
 log = logging.getLogger("knetlab")
 
@@ -94,21 +97,35 @@ def _key(config: Config) -> str:
 
 def _make(config: Config, folder: Path) -> None:
     frozen = Frozen(folder / "ram")
-    with frozen.ram.open("wb") as f:
-        f.truncate(config.memory << 20)
-    Sandbox().own(frozen.ram)
-    with Machine(config, frozen) as machine:
-        guest = Guest(machine)  # the agent has no nonce yet: every clone gets its own
-        guest.unpack(config.files)
-        guest.load_modules()
-        guest.run(["/bin/sleep", str(REST_SECONDS)])
-        machine.freeze(folder / "state")
+    _twice(lambda: _freeze(config, frozen.ram, folder / "state"))
     try:
         with clone(config, {}, Frozen(frozen.ram, folder / "state")) as guest:
             guest.run(["/bin/true"])
     except VMError as error:
         (folder / "state").unlink()
         (folder / WHY_NOT).write_text(str(error))
+
+
+def _freeze(config: Config, ram: Path, state: Path) -> None:
+    """Boot a guest with its memory in *ram* and write its devices' *state*."""
+    with ram.open("wb") as f:
+        f.truncate(config.memory << 20)
+    Sandbox().own(ram)
+    with Machine(config, Frozen(ram)) as machine:
+        guest = Guest(machine)  # the agent has no nonce yet: every clone gets its own
+        guest.unpack(config.files)
+        guest.load_modules()
+        guest.run(["/bin/sleep", str(REST_SECONDS)])
+        machine.freeze(state)
+
+
+def _twice(boot: Callable[[], T]) -> T:
+    """Return what *boot* does, once more where the guest goes: nobody's code was in it yet."""
+    try:
+        return boot()
+    except GuestError as error:
+        log.info(f"A guest did not come up; it is booted again: {str(error).splitlines()[0]}")
+        return boot()
 
 
 @contextlib.contextmanager
@@ -123,12 +140,16 @@ def guest(config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Guest]
     """Yield a fresh, stopped guest with *payload* at /lab: a clone, else one booted cold.
 
     A template whose clone fails where a cold boot works is dropped: the next guest has a
-    new one. Raises VMError when neither can be had.
+    new one. What does not boot is booted again, once. Raises VMError when no guest can be had.
     """
     with contextlib.ExitStack() as stack:
+
+        def boot() -> Guest:
+            return _twice(lambda: stack.enter_context(Guest.boot(config, payload)))
+
         frozen = template(config)
         if frozen is None:
-            yield stack.enter_context(Guest.boot(config, payload))
+            yield boot()
             return
         folder = frozen.ram.parent
         made = cache.stamp(folder)
@@ -136,7 +157,7 @@ def guest(config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Guest]
         try:
             fresh = stack.enter_context(clone(config, payload, frozen))
         except VMError as error:  # a cold boot says it, if it lasts
-            fresh = stack.enter_context(Guest.boot(config, payload))
+            fresh = boot()
             failed = error
         if failed and not isinstance(failed, GuestLost | NoSpace):  # for want of memory, of disk
             cache.drop(folder, made)

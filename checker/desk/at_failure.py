@@ -21,7 +21,6 @@ from checker.model import CheckResult, Grade, Lab
 from checker.testbed import Module, Testbed
 from vm import snapshot
 from vm.errors import GuestCrashed
-from vm.guest import Guest
 from vm.kernel import Kernel
 
 _CLOCK = """\
@@ -112,6 +111,8 @@ class _Repeat(plugin.Plugin):
 
     def _halt(self, module: Module, why: str) -> None:
         guest = module.guest
+        if guest.dead and not module.is_there:
+            return  # the check is tried again
         if guest.dead:
             self.trouble = InputError(
                 f"{self.check.id} takes the guest with it, so there is none to look at. "
@@ -121,7 +122,7 @@ class _Repeat(plugin.Plugin):
             return
         self._capture.suspend_global_capture(in_=True)
         try:
-            self.status = self._serve(guest, why)
+            self.status = self._serve(module, why)
         except Exception as error:  # pytest would keep it
             self.trouble = error
         finally:
@@ -129,17 +130,16 @@ class _Repeat(plugin.Plugin):
             # the person has had it: neither fixtures nor the testbed are to use it again
             guest.dead = guest.dead or GuestCrashed("the console was left")
 
-    def _serve(self, guest: Guest, why: str) -> int:
+    def _serve(self, module: Module, why: str) -> int:
         config = self.testbed.config
         files = grading.guest_files(self.lab, for_person=True)
         more = {path: file for path, file in files.items() if path not in config.files}
-        guest.unpack(more)
-        module = self.lab.module(self.testbed.exercise.module)
+        module.guest.unpack(more)
         greeting = (
             f"{self.check.id} failed here: {self.check.title}\n{why}\n{_CLOCK}"
-            f"{console.listing([*files, f'{module.folder}/{module.name}.ko'])}{console.KEYS}"
+            f"{console.listing([*files, module.path.removeprefix('/lab/')])}{console.KEYS}"
         )
-        return self.desk.serve(guest, greeting)
+        return self.desk.serve(module.guest, greeting)
 
 
 def run(
