@@ -45,7 +45,9 @@ static int __init my_listen(void)
 	 * TODO 3: bind the socket to the address 127.0.0.1
 	 * (INADDR_LOOPBACK) and the port MY_TCP_PORT, then let it listen with a
 	 * backlog of LISTEN_BACKLOG. Look up struct sockaddr_in, htons() and
-	 * htonl(), kernel_bind() and kernel_listen(). Each of the two calls can
+	 * htonl(), kernel_bind() and kernel_listen(). Cast the pointer to the
+	 * address to void *: the type of the parameter is not the same on all
+	 * kernels, and void * fits each of them. Each of the two calls can
 	 * fail: return its error.
 	 */
 	return 0;

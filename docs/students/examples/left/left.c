@@ -28,7 +28,7 @@ static int __init left_init(void)
 	if (err)
 		return err;
 
-	err = kernel_bind(sock, (struct sockaddr *)&addr, sizeof(addr));
+	err = kernel_bind(sock, (void *)&addr, sizeof(addr));
 	if (err)
 		sock_release(sock);
 

@@ -49,7 +49,9 @@ static int __init my_listen(void)
 	 * TODO 3 begin: bind the socket to the address 127.0.0.1
 	 * (INADDR_LOOPBACK) and the port MY_TCP_PORT, then let it listen with a
 	 * backlog of LISTEN_BACKLOG. Look up struct sockaddr_in, htons() and
-	 * htonl(), kernel_bind() and kernel_listen(). Each of the two calls can
+	 * htonl(), kernel_bind() and kernel_listen(). Cast the pointer to the
+	 * address to void *: the type of the parameter is not the same on all
+	 * kernels, and void * fits each of them. Each of the two calls can
 	 * fail: return its error.
 	 */
 	struct sockaddr_in addr = {
@@ -59,7 +61,7 @@ static int __init my_listen(void)
 	};
 	int err;
 
-	err = kernel_bind(sock, (struct sockaddr *)&addr, sizeof(addr));
+	err = kernel_bind(sock, (void *)&addr, sizeof(addr));
 	if (err)
 		return err;
 
@@ -86,7 +88,7 @@ static int __init my_accept(void)
 	if (err)
 		return err;
 
-	err = kernel_getpeername(new_sock, (struct sockaddr *)&raddr);
+	err = kernel_getpeername(new_sock, (void *)&raddr);
 	if (err < 0) {
 		sock_release(new_sock);
 		return err;

@@ -45,7 +45,7 @@ static int __init my_udp_bind(void)
 		.sin_addr.s_addr	= htonl(INADDR_LOOPBACK),
 	};
 
-	return kernel_bind(sock, (struct sockaddr *)&addr, sizeof(addr));
+	return kernel_bind(sock, (void *)&addr, sizeof(addr));
 	/* TODO 5 end */
 	/* TODO 5 skeleton: return 0; */
 }
