@@ -303,8 +303,17 @@ def _told(report_: Report | None) -> Iterator[Report]:
 
 # --- what is said of a report ----------------------------------------------------------
 
-_OWN_PATH = re.compile(r"(?<![\w/.+-])(?:/build/(?:[\w.+-]+/)*)?([\w.+-]+\.c):(\d+)")
-"""A file of the student's: the kernel's own are written with their folder."""
+_TREE = (
+    *("arch", "block", "certs", "crypto", "drivers", "fs", "include", "init", "io_uring", "ipc"),
+    *("kernel", "lib", "mm", "net", "rust", "samples", "security", "sound", "usr", "virt"),
+)
+"""The folders of the kernel's tree that code lies in."""
+
+_OWN_PATH = re.compile(
+    rf"(?<![\w/.+-])(?:{INSIDE}|(?!(?:{'|'.join(_TREE)}|\.\.?)/))(?:[\w.+-]+/)*([\w.+-]+\.c):(\d+)"
+)
+"""A file of the student's. Up to Linux 6.12 its path begins with INSIDE; from 6.13 on it is
+relative to that, as the kernel's own are to their tree."""
 
 
 _CALLED = {
