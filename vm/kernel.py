@@ -85,9 +85,11 @@ class Kernel:
     def make(self, folder: str, jobs: int = 1) -> list[str]:
         """Return the command that builds the modules in *folder*, inside a sandbox.
 
-        Line numbers are kept, types are not; BTF needs pahole, and nobody reads it.
+        Line numbers are kept, types are not; BTF needs pahole, and nobody reads it. The
+        make of 7.x compares pahole's version with the one that built the kernel, and tells of it.
         """
         options = ["KCFLAGS=-g1", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+        options.append("PAHOLE_VERSION=$(CONFIG_PAHOLE_VERSION)")  # a variable of make's
         options += ["UBSAN_SANITIZE=y"] if "UBSAN" in self.features else []
         return ["make", "-s", f"-j{jobs}", "-C", self.build, f"M={folder}", *options, "modules"]
 
