@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import sys
 import time
 import traceback
@@ -491,7 +492,9 @@ def _arguments(checks: Path) -> list[str]:
         *("cacheprovider", "terminal", "logging", "faulthandler", "unraisableexception"),
         *("threadexception", "doctest", "junitxml", "pastebin", "stepwise", "debugging"),
     )
-    options = ("python_files=check_*.py", "python_functions=check_*", f"pythonpath={checks}")
+    # pytest splits pythonpath as a shell does
+    pythonpath = f"pythonpath={shlex.quote(str(checks))}"
+    options = ("python_files=check_*.py", "python_functions=check_*", pythonpath)
     return [
         *("-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"),
         "--disable-plugin-autoload",

@@ -201,7 +201,7 @@ def test_build_takes_ccache_where_there_is_one(
 
 SOURCE = """\
 allnoconfig:
-	@grep -v =n$$ $(KCONFIG_ALLCONFIG) >.config
+	@grep -v =n$$ '$(KCONFIG_ALLCONFIG)' >.config
 bzImage modules: second.o
 	@mkdir -p arch/x86/boot; touch arch/x86/boot/bzImage
 first.o:

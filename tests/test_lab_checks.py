@@ -266,3 +266,13 @@ def test_check_that_gets_no_guest_is_tried_again(
     assert len(asked) == 6
     assert len(caplog.messages) == 4
     assert caplog.messages[0].startswith("1.2: A guest went before it had the module")
+
+
+def test_a_lab_in_a_folder_with_blanks_and_quotes_is_read(tmp_path: Path) -> None:
+    """Checks find the modules beside them wherever the clone lies."""
+    folder = tmp_path / "my lab's"
+    folder.mkdir()
+    lab = a_lab(folder, f"import beside\n{GOOD}")
+    (folder / "checks" / "beside.py").write_text("")
+    assert plugin.worth(lab) == {"1.first": 2, "1.second": 3}
+    assert "pass" in [result.status for result in run(lab)]

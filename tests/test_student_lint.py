@@ -100,3 +100,11 @@ def test_make_lint_is_the_students_when_a_lab_is_named() -> None:
     assert "knetlab lint networking" in would_run("LAB=networking")
     assert "--submission 'x'" in would_run("LAB=networking", "SUBMISSION=x")
     assert "tools/lint.sh" not in would_run("LAB=networking")
+
+
+def test_a_path_with_a_blank_in_it_is_no_matter(tmp_path: Path) -> None:
+    """Checkpatch, which does not quote names for its shell, reads a file in such a folder."""
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    (folder / "x.c").write_text("// SPDX-License-Identifier: GPL-2.0\nint f( int i);\n")
+    assert "x.c:2: ERROR: space prohibited" in lint.style([folder / "x.c"], folder)

@@ -11,10 +11,11 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from checker import build
+from checker.lab import ROOT
 from checker.model import Lab, Module, Submission
 from checker.remarks import Remark, parse
 from vm import apt, cache, tools
@@ -114,13 +115,16 @@ def checkpatch() -> Path:
     return cache.entry("checkpatch", cache.digest(SOURCE), make, doing) / "checkpatch.pl"
 
 
-def style(files: Sequence[Path | str], folder: Path | None = None) -> str:
+def style(files: Iterable[Path | str], folder: Path = ROOT) -> str:
     """Return what checkpatch --strict says of *files*, a line each; empty if nothing.
 
     They may be relative to *folder*, which checkpatch is run in.
     """
     argv = [tools.find("perl"), str(checkpatch()), "--strict", "--no-tree", "--quiet", "--terse"]
-    argv += ["--no-summary", "-f", *map(str, files)]
+    # it gives each name to a shell without quotes: the folder's own may have blanks in it
+    paths = [folder / file for file in files]
+    names = [p.relative_to(folder) if p.is_relative_to(folder) else p for p in paths]
+    argv += ["--no-summary", "-f", *map(str, names)]
     done = subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
     return done.stdout + done.stderr
 
