@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what knetlab needs on this host: Debian packages by apt, Python packages into .venv.
+# Install what knetlab needs on this host: packages by apt, Python packages into .venv.
 #
 # Usage: tools/setup.sh [kernel|lint|docs|dev]
 #   kernel: also what building the debug kernel needs
@@ -7,10 +7,36 @@
 #   docs:   also what building the book needs
 #   dev:    all that, and what the tests and `make lint` need
 #
-# Does nothing when all is there. Packages are installed as root or with sudo,
-# and it says which and why before it does.
+# Does nothing when all is there. Packages are installed as root or with sudo, and it says
+# which and why before it does; where there is no apt it only says what is missing. The
+# compiler and its like are needed only where vm/toolchain.py takes the host's own.
 set -eu
 cd "$(dirname "$0")/.."
+here=$(pwd -P)
+want=${1:-}
+
+apt=$(command -v apt-get || true)
+
+system() { # "debian 12"; testing and sid have no VERSION_ID
+	# shellcheck disable=SC1091 # each host has its own
+	[ ! -r /etc/os-release ] || (unset ID VERSION_ID; . /etc/os-release; echo "${ID:-} ${VERSION_ID:-sid}")
+}
+
+# does the host's own compiler serve, or is one fetched into the cache?
+compiler=${KNETLAB_TOOLCHAIN:-}
+case $compiler in
+own | host) ;;
+'')
+	compiler=own
+	[ -z "$apt" ] || case $(system) in
+	'debian 12' | 'debian 13' | 'debian sid') compiler=host ;;
+	esac
+	;;
+*)
+	echo "KNETLAB_TOOLCHAIN=$compiler: it is own or host, or not set." >&2
+	exit 2
+	;;
+esac
 
 # one line each: the program, its package, what it is for
 needs='
@@ -18,13 +44,14 @@ qemu-system-x86_64 qemu-system-x86 boots the guests
 qemu-img qemu-utils makes their disks
 bwrap bubblewrap shuts the compiler and QEMU in
 setpriv util-linux lets root drop its rights
-gcc gcc compiles the modules
-make make compiles the modules
-mke2fs e2fsprogs makes the root file system
+make make runs what the README names
 '
-want=${1:-}
-case $want in
-kernel | dev) needs="$needs
+[ "$compiler" = own ] || needs="$needs
+gcc gcc compiles the modules
+mke2fs e2fsprogs makes the root file system
+"
+case $want:$compiler in
+kernel:host | dev:host) needs="$needs
 flex flex builds the debug kernel
 bison bison builds the debug kernel
 bc bc builds the debug kernel
@@ -44,6 +71,7 @@ dot graphviz draws the figures of the book
 " ;;
 esac
 [ "$want" != dev ] || needs="$needs
+gcc gcc compiles programs of the tests
 patch patch makes wrong solutions for the tests
 shellcheck shellcheck checks the shell code
 chromium chromium shows the tests the pages of a class
@@ -53,61 +81,123 @@ git git is asked by the tests which files are the project's
 "
 
 missing=
+lack() { # PACKAGE PURPOSE
+	case " $missing " in *" $1 "*) return ;; esac
+	echo "$1 is missing; it $2."
+	missing="$missing $1"
+}
+
 while read -r program package purpose; do
 	[ -n "$program" ] || continue
-	PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null && continue
-	echo "$package is missing; it $purpose."
-	missing="$missing $package"
-done <<EOF
+	PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || lack "$package" "$purpose"
+done <<END
 $needs
-EOF
-libc=$(gcc -print-file-name=libc.a 2>/dev/null || true)
-case $libc in
-/*) ;;
-*)
-	echo "libc6-dev is missing; programs for the guest are built with it."
-	missing="$missing libc6-dev"
+END
+case $compiler:$(gcc -print-file-name=libc.a 2>/dev/null || true) in
+own:* | host:/*) ;;
+*) lack libc6-dev "has what programs for the guest are built with" ;;
+esac
+case $want:$compiler in
+kernel:host | dev:host)
+	echo '#include <gelf.h>' | gcc -E - >/dev/null 2>&1 || lack libelf-dev "builds the debug kernel"
 	;;
 esac
-case $want in
-kernel | dev)
-	if ! echo '#include <gelf.h>' | gcc -E - >/dev/null 2>&1; then
-		echo "libelf-dev is missing; it builds the debug kernel."
-		missing="$missing libelf-dev"
-	fi
-	;;
-esac
-if ! /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then
-	echo "python3-venv is missing; the Python packages go into .venv."
-	missing="$missing python3 python3-venv"
+
+# .venv has the paths of its folder and of its Python in it: one that was moved or copied, or
+# whose Python was upgraded, does not work, or runs the code of the other folder
+made_for=.venv/.made-for
+folder=
+python_then=
+[ ! -e "$made_for" ] || { read -r folder && read -r python_then; } <"$made_for" || true
+python_now=$(readlink -f .venv/bin/python || true)
+again=
+if [ ! -e .venv ]; then
+	again=first
+elif [ ! -x .venv/bin/python ]; then
+	again="the Python that it was made with is gone"
+elif [ -n "$folder" ] && [ "$folder" != "$here" ]; then
+	again="it was made for $folder, and this is $here"
+elif [ -n "$python_then" ] && [ "$python_then" != "$python_now" ]; then
+	again="it was made with $python_then, and Python is $python_now now"
+elif [ -z "$folder" ] && ! { # who made it did not come to the end, or was another program
+	.venv/bin/python -c 'import pip' 2>/dev/null &&
+		{ [ ! -e .venv/bin/knetlab ] || grep -qF "$here/.venv/" .venv/bin/knetlab; }
+}; then
+	again="it is not whole, or of another folder"
 fi
 
-# the packages of the guest are looked up by apt, too: it needs its lists
+# the system's own Python first, as another one comes and goes
+python=
+find_python() {
+	others=
+	[ -n "$apt" ] || others='python3 python3.14 python3.13 python3.12 python3.11'
+	for python in /usr/bin/python3 /usr/bin/python3.1[1-9] $others; do
+		"$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+			2>/dev/null && return
+	done
+	return 1
+}
+[ -z "$again" ] || find_python ||
+	lack python3-venv "makes .venv, where the Python packages go (Python 3.11 or newer)"
+
+if [ -n "$missing" ] && [ -z "$apt" ]; then
+	cat >&2 <<END
+There is no apt here, so install these with this host's package manager, and run it again.
+knetlab needs Python 3.11 or newer with venv, QEMU 7.2 or newer (qemu-system-x86_64 and
+qemu-img), bubblewrap, util-linux and make; the compiler and its like it fetches itself.
+  Fedora: sudo dnf install qemu-system-x86-core qemu-img bubblewrap util-linux make python3
+  Arch:   sudo pacman -S qemu-system-x86 qemu-img bubblewrap util-linux make python
+END
+	exit 2
+fi
+
+# apt is asked for the guest's packages, or for its mirror: it needs its lists
 lists=$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)
+[ -n "$apt" ] && { [ "$compiler" = host ] || [ -z "${KNETLAB_MIRROR:-}" ]; } || lists=unused
 if [ -n "$missing" ] || [ -z "$lists" ]; then
+	by_hand="apt-get update${missing:+; apt-get install$missing}"
 	as_root=
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null || {
-			echo "Install them as root: apt-get update; apt-get install$missing" >&2
+			echo "There is no sudo here. Run this as root, then try again: $by_hand" >&2
 			exit 2
 		}
 		as_root=sudo
 	fi
-	echo "Running apt-get update${missing:+ and apt-get install$missing} ${as_root:+with sudo}"
-	$as_root apt-get -q update >/dev/null
+	echo "Running apt-get update${missing:+ and apt-get install$missing}${as_root:+ with sudo}"
+	$as_root true || {
+		echo "sudo does not let you. Have this run as root, then try again: $by_hand" >&2
+		exit 2
+	}
+	# one source of many that fails is no reason to stop: what lacks shows at the install
+	$as_root apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null ||
+		echo "apt-get update failed; going on with what apt knows." >&2
 	if [ -n "$missing" ]; then
 		# shellcheck disable=SC2086 # a list of words
-		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes \
-			--no-install-recommends $missing >/dev/null
+		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+			install --yes --no-install-recommends $missing >/dev/null || {
+			echo "apt-get could not install$missing: its words are above." >&2
+			exit 2
+		}
 	fi
+	[ -z "$again" ] || find_python || {
+		echo "Python 3.11 or newer is needed, and /usr/bin/python3 here is older." >&2
+		exit 2
+	}
 fi
+
+if [ -n "$again" ]; then
+	[ "$again" = first ] || echo "Making .venv again: $again."
+	[ ! -L .venv ] || rm .venv # what it leads to belongs to somebody else
+	"$python" -m venv --clear .venv
+fi
+[ -e "$made_for" ] || printf '%s\n' "$here" "$(readlink -f .venv/bin/python)" >"$made_for"
 
 extra=
 case $want in docs | dev) extra="[$want]" ;; esac
 stamp=.venv/.installed${extra:+-$want}
 if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml -newer "$stamp")" ]; then
 	echo "Installing the Python packages into .venv"
-	[ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$extra"
 	touch "$stamp"
 fi
