@@ -27,8 +27,8 @@ from rich.text import Text
 from checker import grading, lab
 from checker.desk import last_run
 from checker.lab import ROOT
-from vm import cache, debug_kernel, kernel, reaper, sandbox, snapshot, tools
-from vm.errors import MissingTool, VMError
+from vm import cache, debian, debug_kernel, kernel, reaper, sandbox, snapshot, toolchain, tools
+from vm.errors import MissingTool, NoMirror, VMError
 
 ROOM = 1 << 30
 """Bytes the cache and a run need."""
@@ -64,7 +64,7 @@ def report(console: Console, *, timed: bool = False) -> bool:
     With *timed* a guest is restored and the time it takes is shown; what that needs is
     fetched and made first.
     """
-    rows = [*_programs(), _qemu(), _static_libc(), _sandbox(), *_python()]
+    rows = [*_compiler(), *_programs(), _qemu(), _sandbox(), *_python()]
     rows += [_cores(), _memory(), *_rooms(), _stock_kernel(), _debug_kernel(), _template()]
     rows += [_emulation(), _kvm(), _last_check()]
     if timed:
@@ -95,16 +95,73 @@ def report(console: Console, *, timed: bool = False) -> bool:
 # --- what is needed ------------------------------------------------------------------
 
 
+_HOSTS_OWN = ("gcc", "addr2line", "mke2fs", "apt-get", "apt-cache")
+"""Of vm.tools.PACKAGES those that a fetched compiler (vm.toolchain) takes the place of."""
+
+_DEVELOPERS = {
+    "patch": "for knetlab selftest",
+    "git": "for make dist and knetlab's own tests",
+    "chromium": "for knetlab's own tests alone",
+}
+
+OLDEST_QEMU = (7, 2)
+
+
+def needed() -> dict[str, str]:
+    """Return the programs without which nothing works on this host, with their packages."""
+    own = not _by_host()
+    return {
+        name: package
+        for name, package in tools.PACKAGES.items()
+        if name not in _DEVELOPERS and not (own and name in _HOSTS_OWN)
+    }
+
+
+def _by_host() -> bool:
+    """Tell whether the host's own compiler is used; it is not where its setting is wrong."""
+    with contextlib.suppress(VMError):
+        return toolchain.is_host(debian.default_release())
+    return False
+
+
+def _compiler() -> Iterator[Row]:
+    """Say what compiles, where that is not a program of the host."""
+    release = debian.default_release()
+    try:
+        toolchain.setting()
+    except VMError as error:
+        yield Row("MISSING", "compiler", str(error), f"unset {toolchain.SETTING}")
+        return
+    if _by_host():
+        yield from _static_libc()
+        return
+    with contextlib.suppress(VMError, OSError):
+        if found := toolchain.if_there(release):
+            yield Row("ok", "compiler", f"{found.compiler}, of Debian {release}, in the cache")
+            return
+    try:
+        debian.mirror()
+    except VMError as error:
+        told = "no mirror of Debian is known, to fetch compiler and kernel from"
+        told = told if isinstance(error, NoMirror) else str(error)
+        todo = f"export {debian.MIRROR}=URL, or make check KIT=FILE"
+        yield Row("MISSING", "mirror", told, todo)
+    else:
+        told = f"that of Debian {release} is fetched at the first check, 70 MB"
+        yield Row("note", "compiler", told, "make kernel")
+
+
 def _programs() -> Iterator[Row]:
-    packages = {}
-    for name, package in tools.PACKAGES.items():
+    wanted = needed()
+    missing = False
+    for name, package in wanted.items():
         try:
             tools.find(name)
         except VMError:
-            packages[name] = package
-            yield Row("MISSING", name, "not on this host", f"apt install {package}")
-    if not packages:
-        yield Row("ok", "programs", f"all {len(tools.PACKAGES)} are here")
+            missing = True
+            yield Row("MISSING", name, "not on this host", tools.install(package))
+    if not missing:
+        yield Row("ok", "programs", f"all {len(wanted)} are here")
 
 
 def _qemu() -> Row:
@@ -112,11 +169,14 @@ def _qemu() -> Row:
         said = tools.run(["qemu-system-x86_64", "--version"], timeout=60)
     except VMError as error:
         return Row("MISSING", "QEMU", str(error))
-    version = re.search(r"version (\S+)", said)
+    version = re.search(r"version ((\d+)\.(\d+)\S*)", said)
+    if version and (int(version[2]), int(version[3])) < OLDEST_QEMU:
+        oldest = ".".join(map(str, OLDEST_QEMU))
+        return Row("MISSING", "QEMU", f"{version[1]}; {oldest} or newer is needed")
     return Row("ok", "QEMU", version[1] if version else said.strip())
 
 
-def _static_libc() -> Row:
+def _static_libc() -> Iterator[Row]:
     found = (
         subprocess.run(
             ["gcc", "-print-file-name=libc.a"], check=False, capture_output=True, text=True
@@ -126,8 +186,9 @@ def _static_libc() -> Row:
     )
     path = found.stdout.strip() if found else ""
     if Path(path).is_absolute():
-        return Row("ok", "static libc", str(Path(path).resolve()))
-    return Row("MISSING", "static libc", "not on this host", "apt install libc6-dev")
+        yield Row("ok", "static libc", str(Path(path).resolve()))
+    else:
+        yield Row("MISSING", "static libc", "not on this host", tools.install("libc6-dev"))
 
 
 def _sandbox() -> Row:
@@ -309,10 +370,12 @@ def _terminal(console: Console) -> Row:
 
 
 def _for_some() -> Iterator[Row]:
-    purposes = {"clangd": ("clangd", "for an editor; then make editor")}
-    purposes |= {"sparse": ("sparse", "for make lint LAB=..."), "perl": ("perl", "for the same")}
+    purposes = {"clangd": "for an editor; then make editor"}
+    purposes |= {"sparse": "for make lint LAB=...", "perl": "for the same"}
     if (ROOT / "tests").is_dir():
-        purposes["chromium"] = ("chromium chromium-driver", "for knetlab's own tests alone")
-    for program, (packages, purpose) in purposes.items():
+        purposes |= _DEVELOPERS
+    packages = {"chromium": "chromium chromium-driver"}
+    for program, purpose in purposes.items():
         if shutil.which(program) is None:
-            yield Row("note", program, f"not here; {purpose}", f"apt install {packages}")
+            todo = tools.install(packages.get(program, program))
+            yield Row("note", program, f"not here; {purpose}", todo)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from checker.errors import InputError
 from vm import kernel as kernels
+from vm import tools
 
 FULL, PARTIAL = 0, 1
 """Exit statuses: all is well; lint found something."""
@@ -88,7 +89,7 @@ def _editor(arguments: argparse.Namespace) -> int:
     target = editor.write(the_lab, kernel, folder)
     print(f"{target}: the commands that compile your files against Linux {kernel.release}")
     if shutil.which("clangd") is None:
-        print("An editor needs clangd to use it: apt install clangd")
+        print(f"An editor needs clangd to use it: {tools.install('clangd')}")
     return FULL
 
 

@@ -61,27 +61,117 @@ def test_a_host_that_runs_these_tests_is_fit(examine: Examine) -> None:
     fit, said = examine()
     assert fit
     assert "MISSING" not in said
-    assert f"all {len(tools.PACKAGES)} are here" in said
+    assert f"all {len(doctor.needed())} are here" in said
     (row,) = (line.split() for line in said.splitlines() if line.split()[1:2] == ["QEMU"])
     assert f"version {row[2]}" in tools.run(["qemu-system-x86_64", "--version"])
 
 
-@pytest.mark.parametrize("program", tools.PACKAGES)
-def test_a_missing_program_is_named_with_its_package(
-    program: str, examine: Examine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One program less, and the host is not fit; the others are still found."""
+Hide = Callable[..., None]
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
+    """Take programs from this host; ``also`` are there, wherever they are not."""
     which = shutil.which
 
-    def without(name: str, *, path: str | None = None) -> str | None:
-        return None if name == program else which(name, path=path)
+    def hidden(*programs: str, also: str = "") -> None:
+        def found(name: str, *, path: str | None = None) -> str | None:
+            return None if name in programs else which("true" if name == also else name, path=path)
 
-    monkeypatch.setattr(tools.shutil, "which", without)
+        monkeypatch.setattr(shutil, "which", found)
+
+    return hidden
+
+
+@pytest.mark.parametrize("program", doctor.needed())
+def test_a_missing_program_is_named_with_its_package(
+    program: str, examine: Examine, hide: Hide
+) -> None:
+    """One program less, and the host is not fit; the others are still found."""
+    hide(program)
     fit, said = examine()
+    if program == "apt-get":  # then the compiler is knetlab's own, and so is what fetches it
+        assert program not in said
+        return
     assert not fit
     (line,) = (x for x in said.splitlines() if x.split()[1:2] == [program])
     assert line.startswith("MISSING")
     assert f"apt install {tools.PACKAGES[program]}" in line
+
+
+@pytest.mark.parametrize(
+    ("manager", "command"),
+    [
+        ("dnf", "dnf install qemu-img"),
+        ("pacman", "pacman -S qemu-img"),
+        ("emerge", "install qemu-img"),
+    ],
+)
+def test_without_apt_nobody_is_told_to_run_it(
+    manager: str, command: str, examine: Examine, hide: Hide
+) -> None:
+    """The command is that of the package manager that is there, and so is the package's name."""
+    hide("apt-get", "apt-cache", "qemu-img", "clangd", also=manager)
+    fit, said = examine()
+    assert not fit
+    assert f"  {command}" in said.splitlines()
+    assert "apt install" not in said
+
+
+def test_a_fetched_compiler_needs_none_of_the_host(
+    examine: Examine, hide: Hide, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without gcc, apt and the like, and with a mirror named, nothing is missing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KNETLAB_TOOLCHAIN", "own")
+    monkeypatch.setenv("KNETLAB_MIRROR", "https://mirror.example/debian")
+    hide("gcc", "addr2line", "mke2fs", "apt-get", "apt-cache")
+    fit, said = examine()
+    assert fit, said
+    assert "compiler" in rows(said, "note")
+    assert "static libc" not in said
+
+
+def test_without_a_mirror_both_ways_out_are_named(
+    examine: Examine, hide: Hide, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where compiler and kernel would have to be fetched and nobody knows where from."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("KNETLAB_MIRROR", raising=False)
+    hide("apt-get", "apt-cache")
+    fit, said = examine(width=80)
+    assert not fit
+    assert "  export KNETLAB_MIRROR=URL, or make check KIT=FILE" in said.splitlines()
+
+
+def test_a_wrong_setting_is_told_of(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KNETLAB_TOOLCHAIN is own or host; the doctor goes on to the end."""
+    monkeypatch.setenv("KNETLAB_TOOLCHAIN", "mine")
+    fit, said = examine()
+    assert not fit
+    assert "KNETLAB_TOOLCHAIN=mine: it is own or host, or not set." in said
+    assert "/dev/kvm" in said
+
+
+def test_what_only_developers_need_is_no_fault(examine: Examine, hide: Hide) -> None:
+    """Patch and git are notes, each with what it is for, and the host is fit."""
+    hide("patch", "git")
+    fit, said = examine()
+    assert fit
+    assert {"patch", "git"} <= set(rows(said, "note"))
+
+
+@pytest.mark.parametrize(
+    ("version", "fit"), [("6.2.0 (Debian 1:6.2)", False), ("7.2.22", True), ("11.0.1", True)]
+)
+def test_a_qemu_that_is_too_old_is_told_of(
+    version: str, fit: bool, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """7.2 is the oldest that knetlab was tried with; numbers are compared as numbers."""
+    monkeypatch.setattr(tools, "run", lambda *_, **__: f"QEMU emulator version {version}\n")
+    done, said = examine()
+    assert done == fit
+    assert ("7.2 or newer is needed" in said) != fit
 
 
 def test_a_sandbox_that_does_not_start_is_told_of(

@@ -28,6 +28,19 @@ PACKAGES = {
 }
 """Program -> the Debian package that has it."""
 
+_MANAGERS = {"apt-get": "apt install", "dnf": "dnf install", "pacman": "pacman -S"}
+"""A package manager's program -> the command by which it installs."""
+
+_ELSEWHERE = {"qemu-utils": "qemu-img"}
+"""Debian's package -> what other systems call it, if not the same."""
+
+
+def install(packages: str) -> str:
+    """Return the command that installs Debian's *packages* here, "install X" if none is known."""
+    manager = next((program for program in _MANAGERS if shutil.which(program)), "")
+    names = packages if manager == "apt-get" else _ELSEWHERE.get(packages, packages)
+    return f"{_MANAGERS.get(manager, 'install')} {names}"
+
 
 def find(program: str) -> str:
     """Return the path of *program*, looked for in PATH and the sbin folders.
@@ -37,7 +50,9 @@ def find(program: str) -> str:
     path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
     if path is None:
         package = PACKAGES.get(program, program)
-        raise MissingTool(f"{program} is not on this host: run `apt install {package}`.")
+        how = install(package)
+        how = how if how.startswith("install ") else f"run `{how}`"
+        raise MissingTool(f"{program} is not on this host: {how}.")
     return path
 
 

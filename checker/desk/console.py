@@ -21,7 +21,7 @@ from checker.desk import debugger
 from checker.errors import InputError
 from checker.model import Build, Lab, Submission
 from vm import console as guest_console
-from vm import image, snapshot
+from vm import image, snapshot, tools
 from vm.errors import GuestCrashed, GuestError, VMError
 from vm.guest import Guest
 from vm.kernel import Kernel
@@ -136,7 +136,7 @@ class Desk:
             say.print(greeting)
         if self.gdb:
             line = debugger.start(guest, self.made, self.path)
-            lacking = "" if shutil.which("gdb") else ", once `apt install gdb` was run"
+            lacking = "" if shutil.which("gdb") else f", once `{tools.install('gdb')}` was run"
             say.print(f"For gdb, in another terminal on this machine{lacking}:\n  {line}\n")
         try:
             if person:
