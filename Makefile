@@ -13,7 +13,7 @@ $(if $(filter-out 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20,$(EX)),$(er
 .PHONY: check watch hint reset list pcap console skels kernel doctor lint editor help setup
 
 help: ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
 	@$(KNETLAB) check $(desk_args) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }

@@ -100,11 +100,16 @@ def _lint(arguments: argparse.Namespace) -> int:
     the_lab = work.lab(arguments.lab, arguments.submission)
     folder = arguments.submission or work.SKELS / the_lab.name
     given = submission.read(the_lab, folder)
-    found = lint.remarks(the_lab, given, kernels.stock())
+    kernel = kernels.stock()
+    found = lint.remarks(the_lab, given, kernel)
     for remark in found:
         where = f"{folder / remark.file}:{remark.line}" if remark.line else folder
         print(f"{where}: {remark.text} [{remark.tool}]")
     number = "1 remark" if len(found) == 1 else f"{len(found) or 'no'} remarks"
-    script = f"checkpatch.pl is {lint.checkpatch()}"
-    print(f"{number} of gcc, sparse and checkpatch ({script})", file=sys.stderr)
+    note = f"checkpatch.pl is {lint.checkpatch()}"
+    by = "gcc, sparse and checkpatch"
+    if not lint.has_sparse(kernel):
+        by = "gcc and checkpatch"
+        note += "; sparse is run only where the compiler is the host's own"
+    print(f"{number} of {by} ({note})", file=sys.stderr)
     return PARTIAL if found else FULL

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from vm import tools
+from vm import debian, toolchain, tools
 
 BORROWED = ("sh", "cat", "dirname", "env", "find", "grep", "head", "readlink", "rm", "touch")
 """Programs of this host that the script runs."""
@@ -229,10 +229,16 @@ def test_what_is_missing_is_named_and_installed_with_sudo(host: Host) -> None:
     ],
 )
 def test_the_compiler_is_installed_where_the_hosts_own_serves(
-    host: Host, name: str, setting: str, fetched: bool
+    host: Host, name: str, setting: str, fetched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Elsewhere knetlab fetches one, and the host needs neither gcc nor what builds kernels."""
     host.name = name
+    (host.home / "os-release").write_text(name)
+    monkeypatch.setattr(debian, "OS_RELEASE", host.home / "os-release")
+    monkeypatch.setattr(shutil, "which", lambda program: f"/bin/{program}")
+    monkeypatch.setenv(toolchain.SETTING, setting)
+    assert toolchain.is_host(debian.default_release()) != fetched  # knetlab does it alike
+    monkeypatch.undo()
     host.lacks(*COMPILER)
     done = host.setup("kernel", **({"KNETLAB_TOOLCHAIN": setting} if setting else {}))
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support import ROOT, SOLUTION, Student
 
 from checker import submission
@@ -108,3 +109,14 @@ def test_a_path_with_a_blank_in_it_is_no_matter(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "x.c").write_text("// SPDX-License-Identifier: GPL-2.0\nint f( int i);\n")
     assert "x.c:2: ERROR: space prohibited" in lint.style([folder / "x.c"], folder)
+
+
+def test_beside_a_fetched_compiler_there_is_no_sparse(
+    student: Make, lab: Lab, stock_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gcc and checkpatch are run all the same, and nothing fails."""
+    monkeypatch.setattr(lint, "has_sparse", lambda _: False)
+    alice = student("alice")
+    alice.replace("filter.c", "&iph->saddr", "iph->saddr")
+    alice.replace("udp_sock.c", "htons(MY_UDP_REMOTE_PORT)", "MY_UDP_REMOTE_PORT")
+    assert {remark.tool for remark in of(lab, alice, stock_kernel)} == {"gcc"}

@@ -1,9 +1,12 @@
 # The developers' half of the Makefile; the archive for students is without it (checker/dist.py).
 
-.PHONY: test selftest bench bench-class dist docs links setup-docs setup-dev
+.PHONY: test test-hosts selftest bench bench-class dist docs links setup-docs setup-dev
 
 test: setup-dev ## run the project's own tests
 	@tools/test.sh $(ARGS)
+
+test-hosts: ## try the README in roots of Debian 13 and sid; ARGS="--hosts '12 13'"
+	@tools/hosts.sh $(ARGS)
 
 selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
 	@$(KNETLAB) selftest $(lab) $(ARGS)

@@ -60,9 +60,12 @@ xz xz-utils unpacks its source
 esac
 case $want in
 lint | dev) needs="$needs
-sparse sparse checks the C code
 perl perl runs checkpatch
-xz xz-utils unpacks it
+" ;;
+esac
+case $want:$compiler in
+lint:host | dev:*) needs="$needs
+sparse sparse checks the C code
 " ;;
 esac
 case $want in

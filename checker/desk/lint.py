@@ -18,14 +18,11 @@ from checker import build
 from checker.lab import ROOT
 from checker.model import Lab, Module, Submission
 from checker.remarks import Remark, parse
-from vm import apt, cache, tools
+from vm import cache, debian, debug_kernel, toolchain, tools
 from vm import kernel as kernels
 from vm.errors import VMError
 from vm.kernel import Kernel
 from vm.sandbox import Sandbox
-
-SOURCE = "linux-source-6.1"
-"""The package whose checkpatch is taken; its rules are those of the kernel that is graded on."""
 
 _SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
 
@@ -36,7 +33,8 @@ def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
     Raises MissingTool when sparse or perl is not here, VMError when checkpatch cannot be
     had or the compiler fails without a word on the student's files.
     """
-    tools.find("sparse")
+    if has_sparse(kernel):
+        tools.find("sparse")
     said = [Remark(f.path, 0, "knetlab", f.problem) for f in submission.files if f.problem]
     sources = {f.path: f.content for f in submission.files if f.content is not None}
     whole = [m for m in lab.modules if all(f"{m.folder}/{name}" in sources for name in m.sources)]
@@ -49,6 +47,11 @@ def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
     return sorted(unique.values())
 
 
+def has_sparse(kernel: Kernel) -> bool:
+    """Tell whether sparse is run: a compiler that is fetched has none beside it."""
+    return kernel.tools.system is None
+
+
 # --- the compiler --------------------------------------------------------------------
 
 
@@ -59,6 +62,8 @@ def _compile(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[Rema
     sandbox = build.sandbox(root, kernel)
     make = [*kernel.make(build.INSIDE, len(modules)), "-k", "W=1"]
     found = _run(sandbox, make, "gcc")
+    if not has_sparse(kernel):
+        return found
     # C=2 checks what is compiled already
     return found + _run(sandbox, [*make, "C=2", "CF=-D__CHECK_ENDIAN__"], "sparse")
 
@@ -90,19 +95,24 @@ def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
 def checkpatch() -> Path:
     """Return checkpatch.pl: that of the debug kernel if it is built, else fetched once.
 
-    Raises VMError when the package cannot be had.
+    Its rules are those of the kernel that is graded on. Raises VMError when the package
+    cannot be had.
     """
     if debug := kernels.debug_if_built():
         (tree,) = debug.build_mounts
         if (script := tree / "scripts/checkpatch.pl").is_file():
             return script
 
+    release = debian.default_release()
+
     def make(folder: Path) -> None:
+        packages = toolchain.of(release).packages
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch)
-            apt.unpack([SOURCE], root)
-            with tarfile.open(root / f"usr/src/{SOURCE}.tar.xz") as archive:
-                wanted = {f"{SOURCE}/scripts/{name}": name for name in _SCRIPTS}
+            packages.unpack([debug_kernel.source_package(packages)], root)
+            (source,) = root.glob("usr/src/linux-source-*.tar.*")
+            with tarfile.open(source) as archive:
+                wanted = {f"{source.name.partition('.tar')[0]}/scripts/{n}": n for n in _SCRIPTS}
                 for member in archive:
                     if member.name in wanted:
                         content = archive.extractfile(member)
@@ -111,8 +121,8 @@ def checkpatch() -> Path:
                     if not wanted:
                         break
 
-    doing = f"fetching checkpatch, out of {SOURCE}, about 140 MB (once)"
-    return cache.entry("checkpatch", cache.digest(SOURCE), make, doing) / "checkpatch.pl"
+    doing = f"fetching checkpatch, out of the kernel's source of Debian {release}, 140 MB (once)"
+    return cache.entry("checkpatch", cache.digest(release), make, doing) / "checkpatch.pl"
 
 
 def style(files: Iterable[Path | str], folder: Path = ROOT) -> str:
