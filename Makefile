@@ -9,13 +9,19 @@ desk_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n
 $(foreach n,ex EXERCISE EXERCISES,$(if $(filter command,$(origin $(n))),$(error $(n)=$($(n)) says nothing to make: it is EX=2)))
 $(if $(filter-out 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20,$(EX)),$(error EX=$(EX) is no number of an exercise, as in EX=2 or EX='1 2'))
 
+# a kit (knetlab kit) that lies here or beside this folder is used
+KIT ?= $(firstword $(wildcard knetlab.kit ../knetlab.kit))
+ifneq ($(KIT),)
+export KNETLAB_KIT := $(shell realpath -m '$(KIT)')
+endif
+
 .DEFAULT_GOAL := check
 .PHONY: check watch hint reset list pcap console skels kernel doctor lint editor help setup
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2
+check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2; KIT=FILE without network
 	@$(KNETLAB) check $(desk_args) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
 
 watch: setup ## at each save, check the exercise you are at; EX=2 begins with that one

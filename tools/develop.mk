@@ -18,7 +18,8 @@ bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
 	@.venv/bin/python -m tools.bench_class $(ARGS)
 
 dist: setup ## make the archive that students get; COURSE=course.toml leaves out what that hides
-	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)')
+	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)') \
+		$(if $(KIT),--kit '$(KIT)')
 
 docs: setup-docs ## build the book: open build/docs/index.html
 	@tools/docs.sh

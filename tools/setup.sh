@@ -9,7 +9,8 @@
 #
 # Does nothing when all is there. Packages are installed as root or with sudo, and it says
 # which and why before it does; where there is no apt it only says what is missing. The
-# compiler and its like are needed only where vm/toolchain.py takes the host's own.
+# compiler and its like are needed only where vm/toolchain.py takes the host's own. With a kit
+# (KNETLAB_KIT) the Python packages come out of that, and nothing is asked of the network.
 set -eu
 cd "$(dirname "$0")/.."
 here=$(pwd -P)
@@ -23,7 +24,12 @@ system() { # "debian 12"; testing and sid have no VERSION_ID
 }
 
 # does the host's own compiler serve, or is one fetched into the cache?
-compiler=${KNETLAB_TOOLCHAIN:-}
+kit=${KNETLAB_KIT:-}
+if [ -n "$kit" ] && [ ! -f "$kit" ]; then
+	echo "There is no kit $kit." >&2
+	exit 2
+fi
+compiler=${KNETLAB_TOOLCHAIN:-${kit:+own}}
 case $compiler in
 own | host) ;;
 '')
@@ -156,7 +162,8 @@ fi
 
 # apt is asked for the guest's packages, or for its mirror: it needs its lists
 lists=$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)
-[ -n "$apt" ] && { [ "$compiler" = host ] || [ -z "${KNETLAB_MIRROR:-}" ]; } || lists=unused
+[ -n "$apt" ] && { [ "$compiler" = host ] || [ -z "${KNETLAB_MIRROR:-}$kit" ]; } ||
+	lists=unused
 if [ -n "$missing" ] || [ -z "$lists" ]; then
 	by_hand="apt-get update${missing:+; apt-get install$missing}"
 	as_root=
@@ -201,6 +208,16 @@ case $want in docs | dev) extra="[$want]" ;; esac
 stamp=.venv/.installed${extra:+-$want}
 if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml -newer "$stamp")" ]; then
 	echo "Installing the Python packages into .venv"
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$extra"
+	set -- --quiet --disable-pip-version-check
+	if [ -n "$kit" ] && [ -z "$extra" ]; then
+		wheels=$(mktemp -d)
+		trap 'rm -rf "$wheels"' EXIT
+		tar -xf "$kit" -C "$wheels" wheels || {
+			echo "$kit is no kit of knetlab, or damaged: it has no wheels." >&2
+			exit 2
+		}
+		set -- "$@" --no-index --find-links "$wheels/wheels"
+	fi
+	.venv/bin/python -m pip install "$@" --editable ".$extra"
 	touch "$stamp"
 fi
