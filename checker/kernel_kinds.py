@@ -89,7 +89,16 @@ def _field(offset: int) -> str:
     return f" (a field {_plural(str(offset), 'byte')} into a struct)" if offset else ""
 
 
+def _freed_twice(story: Story) -> str:
+    return (
+        f"{story.who} frees memory that was freed before{story.at('freed')}: the second kfree() "
+        "takes it away from whoever got it meanwhile."
+    )
+
+
 def _bug(story: Story) -> str:
+    if story.report.head["file"] == "mm/slub.c":  # of a list of free objects: one points to itself
+        return _freed_twice(story)
     if story.spot and story.spot in story.report.stacks.get("rip", ()):
         return story.fill(
             "{who} runs into BUG() or BUG_ON(): what must never happen has, and the kernel stops."
@@ -124,10 +133,7 @@ def _kasan(story: Story) -> str:
     allocated, freed = story.at("allocated"), story.at("freed")
     variable = story.report.search(r"belongs to the variable:\n +(?:\[<\w+>\] )?([\w.]+)\+")
     if "double-free" in what:
-        says = (
-            f"frees memory that was freed before{freed}: the second kfree() takes it away from "
-            "whoever got it meanwhile"
-        )
+        return _freed_twice(story)
     elif "invalid-free" in what:
         says = (
             f"frees an address that no allocation returned{allocated}: kfree() must get the very "
@@ -208,6 +214,18 @@ def _inversion(story: Story) -> str:
 def _recursion(story: Story) -> str:
     name = (_locks(story) or ["a lock"])[0]
     return f"{story.who} takes {name} while it holds it already: it waits for itself for ever."
+
+
+def _unlock(story: Story) -> str:
+    if story.timer:
+        return (
+            f"The timer {story.timer} of the module is still active when it is unloaded: the exit "
+            "function must stop it and wait for it, or it runs in memory that is gone."
+        )
+    return (
+        f"{story.who} gives back a lock that it does not hold: whoever does hold it is no longer "
+        "alone."
+    )
 
 
 _USAGE = re.compile(r"inconsistent \{(?:IN-)?(?:\w+IRQ)-\S+\} -> \{(?:IN-)?(?P<irq>SOFT|HARD)")
@@ -459,11 +477,7 @@ KINDS = (
     _row(r"WARNING: possible recursive locking", "lockdep", _recursion),
     _row(r"WARNING: inconsistent lock state", "lockdep", _irq_state),
     _row(r"WARNING: (possible irq lock inversion|(SOFT|HARD)IRQ-safe ->)", "lockdep", _irq_order),
-    _row(
-        r"WARNING: bad unlock balance",
-        "lockdep",
-        "{who} gives back a lock that it does not hold: whoever does hold it is no longer alone.",
-    ),
+    _row(r"WARNING: bad unlock balance", "lockdep", _unlock),
     _row(
         r"WARNING: lock held when returning to user|BUG: .* still has locks held",
         "lockdep",
@@ -558,10 +572,17 @@ KINDS = (
         "words",
     ),
     _row(
+        r"BUG (?P<cache>[\w-]+) \(.*\): Object already free",
+        "slab",
+        _freed_twice,
+        "words",
+    ),
+    _row(
         r"BUG (?P<cache>[\w-]+) \(.*\): (?P<what>.*)",
         "slab",
         "Memory of the slab cache {cache} was damaged ({what}): something was written beyond its "
         "end, or after it was freed.",
+        "words",
     ),
     _row(
         r"unregister_netdevice: waiting for (?P<device>\S+) to become free",

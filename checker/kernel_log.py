@@ -35,11 +35,13 @@ def findings(text: str, module: str, locate: Locate = nowhere) -> list[Finding]:
     before: tuple[str, str, str] = ("", "", "")
     for report_ in reports(text, KINDS):
         story = Story(report_, module, locate)
-        kind, location, summary = report_.row.kind, story.location, story.summary()
+        kind, location, summary = story.kind, story.location, story.summary()
         earlier, *where = before
+        what = report_.row.kind
         before = (kind, location, story.who)
-        same = where == [location, story.who] or story.spot is None
-        if (earlier, kind) in _AFTERMATH or (same and (earlier, kind) in _TWICE):
+        gone = story.spot is None or not story.spot.function  # it has no place, nor a name
+        same = where == [location, story.who] or gone
+        if (earlier, what) in _AFTERMATH or (same and (earlier, what) in _TWICE):
             continue
         excerpt = report_.excerpt()
         finding = Finding(kind=kind, summary=summary, location=location, report=excerpt)
@@ -53,6 +55,7 @@ _TWICE = {
     ("ubsan", "kasan"),
     ("overflow", "bug"),  # from 6.10 on fortify warns, with the sizes, before it stops
     ("rcu", "stall"),
+    ("debug-objects", "oops"),  # a timer of a module that is gone
     ("rcu", "atomic-sleep"),
     ("atomic-sleep", "lockdep"),
 }

@@ -98,8 +98,8 @@ _HINT = re.compile(r"hint: 0x(?P<address>[0-9a-f]{16})")
 
 _SECTIONS = (
     ("trace", re.compile(r"Call Trace:| *backtrace:|stack backtrace:")),
-    ("allocated", re.compile(r"Allocated by task|.*created by:$")),
-    ("freed", re.compile(r"Freed by task")),
+    ("allocated", re.compile(r"Allocated (by task|in \S+ age=)|.*created by:$")),
+    ("freed", re.compile(r"Freed (by task|in \S+.* age=)")),
     ("registered", re.compile(r".*state was registered at:")),
     ("owner", re.compile(r"INFO: task .* blocked on an? ")),
     ("other", re.compile(r"Last potentially|Second to last|.*(dependency chain|holding lock)")),
@@ -219,6 +219,7 @@ _NOISE = re.compile(
     r"PKRU|EFLAGS|note: |Call Trace:|#PF: error_code|PGD |Kernel Offset|Rebooting| \? |"
     r"RIP: 0033| *</?(TASK|IRQ|NMI)>$|={20,}$|-{20,}$|-+\[ (cut here|end trace)|irq event stamp|"
     r"(hard|soft)irqs last|[> ][0-9a-f]{16}: [0-9a-f]{2} |  +\^|Memory state around|raw: |flags: |"
+    r"(Object|Bytes b4|Redzone|Padding) +[0-9a-f]{16}: |"
     r"page: ?|page dumped|pfn:|ORIG_RAX|other info that might|\s*hex dump|    [0-9a-f]{2} |"
     r" +(\w*kasan_|__asan_|dump_stack|print_\w+|_*lock_acquire|lockdep_|mark_lock|__might_)\w*[.+]|"
     r"\d+\.\d+\.\S+ #\d|rcu_scheduler_active|turning off|\"echo 0|"
@@ -342,6 +343,21 @@ class Story:
     def row(self) -> Row:
         """The row of the report's kind."""
         return self.report.row
+
+    @property
+    def kind(self) -> str:
+        """The finding's kind: the row's, but where what follows its first line says more."""
+        if self.row.kind == "oops" and self.report.search(r"^KASAN: "):
+            return "kasan"
+        if self.row.kind == "lockdep" and self.timer:
+            return "debug-objects"
+        return self.row.kind
+
+    @property
+    def timer(self) -> str:
+        """The name of a timer whose module went while it ran: the kernel misses its lock."""
+        lock = self.report.search(r"is trying to release lock \(\(&(\w+)\)\) at:\n.*call_timer_fn")
+        return lock[1] if lock and self.spot is None else ""
 
     @cached_property
     def spot(self) -> Frame | None:

@@ -65,6 +65,7 @@ SAID: dict[str, tuple[str, str, str]] = {
     "copy-overflow": ("overflow", "(64 bytes, room for 32)", SAME),
     "usercopy": ("overflow", "show_others() shows a user program 200 bytes of", SAME),
     "stack-smash": ("overflow", "smash_stack() writes beyond one of its local variables", SAME),
+    "double-free-stock": ("bug", "free_twice() frees memory that was freed before: the se", SAME),
     # KASAN and UBSAN
     "use-after-free": (
         "kasan",
@@ -80,9 +81,9 @@ SAID: dict[str, tuple[str, str, str]] = {
     "alloca-out-of-bounds": ("kasan", "reads 1 byte outside a local variable", SAME),
     "vmalloc-out-of-bounds": ("kasan", "writes 1 byte outside the memory that was alloc", SAME),
     "page-use-after-free": ("kasan", "reads 1 byte of memory that was freed", SAME),
-    "kasan-null": ("kasan", "writes 4 bytes through a NULL pointer", "null-dereference"),
-    "kasan-user": ("kasan", "reads 4 bytes through a user program's pointer", "user-pointer"),
-    "kasan-wild": ("kasan", "reads 4 bytes through a pointer that leads nowhere", "wild-pointer"),
+    "kasan-null": ("kasan", "a NULL pointer", "null-dereference"),
+    "kasan-user": ("kasan", "a user program's pointer", "user-pointer"),
+    "kasan-wild": ("kasan", "a pointer that leads nowhere", "wild-pointer"),
     "ubsan-array": ("ubsan", "array_index() uses an index that the array does not have (", SAME),
     "ubsan-shift": ("ubsan", "shift() shifts by more bits than the type has", SAME),
     "ubsan-array-stock": ("ubsan", "uses an index that the array does not", "ubsan-array"),
@@ -139,6 +140,8 @@ SAID: dict[str, tuple[str, str, str]] = {
 """Recording -> kind, a piece of the sentence ("@x": the place marked x), the mark of its place."""
 
 IN_SERIES: dict[str, tuple[str, str, str]] = {
+    # the module's memory goes in pieces there, code first: the timer runs before all is gone
+    "6.12/debug-objects-unload": ("debug-objects", "The timer tick of the module is still", ""),
     "7.2/hung-mutex": (
         "hung-task",
         "it is a mutex, and the task keeper (in keep_lock(), @hung-mutex-owner) seems to hold it",
@@ -221,8 +224,7 @@ def test_every_recording_is_used() -> None:
     for series in SERIES:
         there = {p.stem for p in (CONSOLES / series).glob("*.txt")}
         assert there <= SAID.keys() | QUIET
-        release = tuple(map(int, series.split(".")))
-        cases = {case.name for case in record_consoles.CASES if case.since <= release}
+        cases = {case.name for case in record_consoles.CASES if case.said_by(series)}
         assert there - {"memory-leak-list"} == cases
 
 
@@ -384,7 +386,7 @@ NEWER = {
     "Oops: general protection fault, probably for non-canonical address 0xdead000000000122: "
     "0000 [#1] PREEMPT SMP": ("oops", "already deleted"),
     "general protection fault, probably for non-canonical address 0xdffffc0000000001: 0000 [#1]\n"
-    "KASAN: null-ptr-deref in range [0x0000000000000008-0x000000000000000f]": ("oops", "NULL"),
+    "KASAN: null-ptr-deref in range [0x0000000000000008-0x000000000000000f]": ("kasan", "NULL"),
     "Oops: divide error: 0000 [#1] PREEMPT SMP": ("oops", "divides by zero"),
     "BUG: KASAN: slab-use-after-free in f+0x1/0x2 [demo]\nRead of size 8 at addr ff by task a/1": (
         "kasan",
@@ -398,6 +400,13 @@ NEWER = {
     "memcpy: detected buffer overflow: 16 byte write of buffer size 8": ("overflow", "16 bytes"),
     "BUG: using smp_processor_id() in preemptible [00000000] code: tool/95": ("preempt", "smp_pro"),
     "BUG: spinlock bad magic on CPU#0, tool/95": ("lockdep", "bad magic"),
+    "BUG kmalloc-64 (Tainted: G           OE      ): Object already free\n"
+    "Freed in forget+0x1d/0x30 [demo] age=0 cpu=0 pid=126\n forget+0x1d/0x30 [demo]\n"
+    "WARNING: mm/slub.c:1239 at object_err+0x1f3/0x202, CPU#0: tool/126\n"
+    "Call Trace:\n <TASK>\n kfree+0x233/0x420\n twice+0x7d/0xff0 [demo]\n </TASK>": (
+        "slab",
+        "twice() frees memory that was freed before (in forget()): the second kfree()",
+    ),
     "BUG kmalloc-64 (Tainted: G OE): Poison overwritten": ("slab", "Poison overwritten"),
     "watchdog: CPU0: Watchdog detected hard LOCKUP on cpu 0": ("hang", "interrupts off"),
     "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!": (
