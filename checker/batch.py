@@ -46,13 +46,14 @@ class Received:
 class Task(Record):
     """One grade to be made, with all that it is made of but the lab and the kernel.
 
-    Those are known by name where the task is done; *key* says whether they are
-    the same there.
+    Those are known by name where the task is done, the kernel by its *release* of Debian,
+    too, which may not be that host's; *key* says whether they are the same there.
     """
 
     key: str
     lab: str
     kernel: Literal["stock", "debug"]
+    release: str
     submission: Submission
 
 
@@ -99,8 +100,8 @@ def sources_of(given: Submission) -> dict[str, bytes]:
 
 
 @lru_cache
-def _at_hand(lab: str, name: str) -> tuple[Lab, Kernel]:
-    return labs.load(lab), kernel.debug() if name == "debug" else kernel.stock()
+def _at_hand(lab: str, name: str, release: str) -> tuple[Lab, Kernel]:
+    return labs.load(lab), kernel.debug(release) if name == "debug" else kernel.stock(release)
 
 
 def grade(task: Task) -> Grade:
@@ -109,7 +110,7 @@ def grade(task: Task) -> Grade:
     Raises Mismatch when lab, kernel or code here are not those of the key, and what
     grading.grade_submission() raises.
     """
-    lab, on = _at_hand(task.lab, task.kernel)
+    lab, on = _at_hand(task.lab, task.kernel, task.release)
     if key_of(lab, task.submission, on) != task.key:
         raise Mismatch(
             f"The lab {task.lab}, the kernel {on.release} or knetlab itself is another one here: "
@@ -155,6 +156,7 @@ def _task(key: str, lab: Lab, on: Kernel, given: Submission) -> Task:
         key=key,
         lab=lab.name,
         kernel="debug" if on.name == "debug" else "stock",
+        release=on.debian,
         submission=given.model_copy(update={"name": key}),
     )
 

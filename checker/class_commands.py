@@ -18,9 +18,13 @@ RULES = "course.toml"
 def add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     number: Callable[[str], int],
-    debug: Callable[[], Kernel],
+    release_option: Callable[[argparse.ArgumentParser], None],
+    debug: Callable[[str], Kernel],
 ) -> None:
-    """Add the parsers; *number* reads a number from 1 on, *debug* returns that kernel, built."""
+    """Add the parsers; *number* reads a number from 1 on, *release_option* adds check's.
+
+    *debug* returns the debug kernel of a release, built.
+    """
     grade = commands.add_parser("grade", help="grade a class: everything that was handed in")
     grade.add_argument("lab", metavar="LAB", help="its name")
     grade.add_argument(
@@ -38,6 +42,7 @@ def add(
         default="debug",
         help="debug is built first, if need be",
     )
+    release_option(grade)
     grade.add_argument("--roster", type=Path, metavar="CSV", help="who is in the class")
     grade.add_argument(
         "--course", type=Path, metavar="TOML", help=f"the course's rules; kept as DIR/{RULES}"

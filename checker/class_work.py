@@ -68,12 +68,13 @@ def _grade(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return FULL
         runner = cluster.runner(arguments.scheduler) if arguments.scheduler else batch.local(jobs)
-        if arguments.kernel == "debug" and kernels.debug_if_built() is None:
+        debug, release = arguments.kernel == "debug", arguments.release
+        if debug and kernels.debug_if_built(release) is None:
             _print(
                 "Grades are given on the debug kernel, which is built first, in some minutes. "
                 "Ctrl-C and --kernel stock grade at once, without the checks that need it."
             )
-        on = arguments.debug() if arguments.kernel == "debug" else kernels.stock()
+        on = arguments.debug(release) if debug else kernels.stock(release)
         store = stack.enter_context(Store(arguments.out, the_lab.name))
         if arguments.course and arguments.course.resolve() != (arguments.out / RULES).resolve():
             shutil.copyfile(arguments.course, arguments.out / RULES)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +58,11 @@ def parser() -> argparse.ArgumentParser:
     )
     _kernel_options(check)
     check.add_argument(
+        "--all-kernels",
+        action="store_true",
+        help="on each kernel that is in the cache, one after another, and show where they differ",
+    )
+    check.add_argument(
         "--seed", type=int, metavar="N", help="repeat a run: its seed stands in the result"
     )
     check.add_argument(
@@ -88,6 +95,11 @@ def parser() -> argparse.ArgumentParser:
         default="all",
         help="all: each that is at hand",
     )
+    _release_option(own)
+    own.add_argument(
+        "--all-kernels", action="store_true", help="of every release, those that are in the cache"
+    )
+    _own_kernel_options(own)
     chosen = own.add_mutually_exclusive_group()
     chosen.add_argument("--sample", action="store_true", help="a mutant for each check, and so on")
     chosen.add_argument(
@@ -144,8 +156,10 @@ def parser() -> argparse.ArgumentParser:
     pack.set_defaults(run=_kit)
 
     desk_commands.add(commands, _number, _kernel_options)
-    class_commands.add(commands, _number, lambda: _build_debug(update=False))
-    workshop_commands.add(commands, lambda: _announce(_note))
+    class_commands.add(
+        commands, _number, _release_option, lambda release: _build_debug(release, update=False)
+    )
+    workshop_commands.add(commands, _release_option, lambda: _announce(_note))
 
     host = commands.add_parser("doctor", help="say what this host has and what it lacks")
     host.add_argument("--time", action="store_true", help="start a guest, too, and time it")
@@ -168,14 +182,18 @@ def _kernel_options(command: argparse.ArgumentParser) -> None:
         help="auto is debug once it was built, else stock",
     )
     _release_option(command)
+    _own_kernel_options(command)
+    command.add_argument(
+        "--accel", choices=["tcg", "kvm"], default="tcg", help="kvm: guest time is real time"
+    )
+
+
+def _own_kernel_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--kernel-image", type=Path, metavar="FILE", help="a bzImage or vmlinux of your own"
     )
     command.add_argument(
         "--kernel-build", type=Path, metavar="DIR", help="the build tree that belongs to it"
-    )
-    command.add_argument(
-        "--accel", choices=["tcg", "kvm"], default="tcg", help="kvm: guest time is real time"
     )
 
 
@@ -190,13 +208,8 @@ def _release_option(command: argparse.ArgumentParser) -> None:
 
 
 def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
-    if bool(arguments.kernel_image) != bool(arguments.kernel_build):
-        raise InputError("--kernel-image and --kernel-build go together: give both or neither.")
-    if arguments.kernel_image:
-        try:
-            return kernels.custom(arguments.kernel_image, arguments.kernel_build)
-        except VMError as error:
-            raise InputError(str(error)) from error
+    if own := _own_kernel(arguments):
+        return own
     release: str = arguments.release
     if arguments.kernel == "stock":
         return kernels.stock(release)
@@ -204,6 +217,25 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
     if found is None and arguments.kernel == "debug":
         return _build_debug(release, update=False)
     return found or kernels.stock(release)
+
+
+def _own_kernel(arguments: argparse.Namespace) -> Kernel | None:
+    """Return the user's own kernel, None when none is given."""
+    if bool(arguments.kernel_image) != bool(arguments.kernel_build):
+        raise InputError("--kernel-image and --kernel-build go together: give both or neither.")
+    if not arguments.kernel_image:
+        return None
+    try:
+        return kernels.custom(arguments.kernel_image, arguments.kernel_build)
+    except VMError as error:
+        raise InputError(str(error)) from error
+
+
+def _alone(arguments: argparse.Namespace, option: str, others: Sequence[str]) -> None:
+    """Refuse *option* together with any of *others* that was given."""
+    given = [o for o in others if getattr(arguments, o.removeprefix("--").replace("-", "_"))]
+    if given:
+        raise InputError(f"{option} and {given[0]} do not go together: leave out one of them.")
 
 
 def _build_debug(release: str = "", *, update: bool) -> Kernel:
@@ -252,6 +284,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from checker.desk import progress as reached
     from checker.report import terminal
 
+    if arguments.all_kernels:
+        return _check_on_all(arguments)
     the_lab = work.lab(arguments.lab, arguments.submission)
     for number in arguments.exercise or ():
         work.exercise(the_lab, number)
@@ -295,6 +329,49 @@ def _check(arguments: argparse.Namespace) -> int:
     return FULL if grade.score == grade.max_score else PARTIAL
 
 
+def _check_on_all(arguments: argparse.Namespace) -> int:
+    from checker import across, grading, selftest, submission
+    from checker.desk import work
+    from checker.report import kernels as report
+    from checker.report import story, terminal
+
+    _alone(
+        arguments,
+        "--all-kernels",
+        ("--release", "--kernel-image", "--kernel-build", "--json", "--junit", "--html", "--keep"),
+    )
+    if arguments.kernel != "auto":
+        raise InputError("--all-kernels and --kernel do not go together: leave out one of them.")
+    the_lab = work.lab(arguments.lab, arguments.submission)
+    for number in arguments.exercise or ():
+        work.exercise(the_lab, number)
+    given = submission.read(the_lab, arguments.submission or work.SKELS / the_lab.name)
+    options = grading.Options(
+        exercises=frozenset(arguments.exercise or ()),
+        # what the kernels differ in is not to come of other ports and addresses
+        seed=secrets.randbelow(1 << 32) if arguments.seed is None else arguments.seed,
+        accel=arguments.accel,
+        reuse=True,
+    )
+    runs = []
+    _announce(_note)
+    for name, kernel in across.names(kernels.at_hand() or [kernels.stock()]).items():
+        with terminal.Progress(Console(stderr=True, highlight=False)) as progress:
+            _announce(progress.stage, progress.note)
+            told = dataclasses.replace(
+                options, on_stage=progress.stage, on_result=progress.check_done
+            )
+            grade = grading.grade_submission(the_lab, given, kernel, told)
+            unbuilt = selftest.unbuilt(grade, the_lab, given, kernel)
+            runs.append(across.Run(name, grade, kernel.debian, tuple(unbuilt)))
+            progress.note(f"{name}: {story.score(grade)} points")
+    found = across.compare(the_lab, runs)
+    report.render(found, Console(highlight=False), verbose=arguments.verbose)
+    if found.errors:
+        return GRADER_FAILED
+    return FULL if found.full else PARTIAL
+
+
 def _require_folder(target: Path | None) -> None:
     if target is not None and not target.resolve().parent.is_dir():
         raise InputError(
@@ -308,6 +385,8 @@ def _selftest(arguments: argparse.Namespace) -> int:
     from checker.report.progress import Progress
     from vm import image
 
+    if arguments.all_kernels:
+        _alone(arguments, "--all-kernels", ("--release", "--kernel-image", "--kernel-build"))
     the_lab = lab.load(arguments.lab)
     lab.require_solution(the_lab, "knetlab selftest")
     _require_folder(arguments.json)
@@ -316,7 +395,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
     )
     with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage, progress.note)
-        chosen = _kernels_at_hand(arguments.kernel)
+        chosen = _kernels_of(arguments)
         image.root()
         progress.begin(len(trials) * len(chosen))
         done = selftest.run(
@@ -336,13 +415,29 @@ def _selftest(arguments: argparse.Namespace) -> int:
     return PARTIAL if done.troubles or done.disagreements else FULL
 
 
-def _kernels_at_hand(name: str) -> dict[str, Kernel]:
-    """Return the kernel called *name*, or for ``all`` stock and, once it is built, debug."""
-    makers = {"stock": kernels.stock, "debug": kernels.debug}
-    if name != "all":
-        return {name: makers[name]()}
-    debug = kernels.debug_if_built()
-    return {"stock": kernels.stock(), **({"debug": debug} if debug else {})}
+def _kernels_of(arguments: argparse.Namespace) -> dict[str, Kernel]:
+    """Return the kernels of a selftest by name: "stock", or "6.12 stock" if of several releases."""
+    from checker import across
+
+    if own := _own_kernel(arguments):
+        return {own.name: own}
+    release: str = arguments.release
+    if arguments.all_kernels:
+        found = [k for k in kernels.at_hand() if arguments.kernel in ("all", k.name)]
+        if not found:
+            name = "stock" if arguments.kernel == "all" else arguments.kernel
+            raise InputError(
+                f"No such kernel of any release is at hand: `knetlab kernel {name}` gets one."
+            )
+    elif arguments.kernel == "all":
+        debug = kernels.debug_if_built(release)
+        found = [kernels.stock(release), *([debug] if debug else [])]
+    else:
+        maker = kernels.stock if arguments.kernel == "stock" else kernels.debug
+        found = [maker(release)]
+    if len({kernel.debian for kernel in found}) == 1:
+        return {kernel.name: kernel for kernel in found}
+    return across.names(found)
 
 
 def _announce(say: Callable[[str], None], warn: Callable[[str], None] | None = None) -> None:
@@ -386,15 +481,9 @@ def _console(arguments: argparse.Namespace) -> int:
         kernel = _chosen_kernel(arguments)
         return console.run(the_lab, path, kernel, accel=arguments.accel, gdb=arguments.gdb)
 
-    def kernel_of(name: str) -> Kernel:
-        if name == "custom" and not arguments.kernel_image:
-            raise InputError("The last run had a kernel of your own: give --kernel-image again.")
-        if name in ("stock", "debug"):
-            arguments.kernel = name
-        return _chosen_kernel(arguments)
-
+    own = _own_kernel(arguments)
     return at_failure.run(
-        the_lab, path, kernel_of, wanted=arguments.at_failure or None, gdb=arguments.gdb
+        the_lab, path, own, wanted=arguments.at_failure or None, gdb=arguments.gdb
     )
 
 

@@ -152,8 +152,8 @@ def _watch(arguments: argparse.Namespace) -> int:
     the_lab, folder = _at_hand(arguments)
     first = work.exercise(the_lab, arguments.exercise) if arguments.exercise else None
     options = ["--kernel", arguments.kernel, "--accel", arguments.accel]
-    for name in ("kernel_image", "kernel_build"):
-        if path := getattr(arguments, name):
-            options += [f"--{name.replace('_', '-')}", str(path)]
+    for name in ("release", "kernel_image", "kernel_build"):
+        if value := getattr(arguments, name):
+            options += [f"--{name.replace('_', '-')}", str(value)]
     watch.watch(the_lab, folder, Console(highlight=False), first, options)
     return DONE

@@ -63,7 +63,7 @@ class Outcome(Record):
 
     name: str
     kind: Kind
-    kernel: str = Field(description="its name: stock, debug")
+    kernel: str = Field(description="its name: stock, debug; 6.12 stock, if of several releases")
     verdict: Verdict
     expected: str = Field(default="", description="what should have come of it")
     what: str = Field(default="", description="what came of it instead; for people")
@@ -200,7 +200,8 @@ def run(
 
 def _try(lab: Lab, kernels: Mapping[str, Kernel], item: tuple[Trial, str]) -> Outcome:
     trial, name = item
-    return attempt(trial, lab, kernels[name])
+    # of the kernels of two releases both may be called stock
+    return attempt(trial, lab, kernels[name]).model_copy(update={"kernel": name})
 
 
 def attempt(trial: Trial, lab: Lab, kernel: Kernel) -> Outcome:

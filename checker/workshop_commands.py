@@ -18,9 +18,11 @@ FULL, PARTIAL = 0, 1
 
 
 def add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], announce: Callable[[], None]
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    release_option: Callable[[argparse.ArgumentParser], None],
+    announce: Callable[[], None],
 ) -> None:
-    """Add the parsers; *announce* lets what takes long be told on stderr."""
+    """Add the parsers; *release_option* adds check's, *announce* lets what takes long be told."""
     archive = commands.add_parser(
         "dist", help="make the archive that students get: no solutions, no hidden checks"
     )
@@ -56,6 +58,7 @@ def add(
             "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
         )
         parser.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
+    release_option(commands_file)
 
 
 def _dist(arguments: argparse.Namespace) -> int:
@@ -85,7 +88,7 @@ def _editor(arguments: argparse.Namespace) -> int:
     folder = arguments.submission or work.SKELS / the_lab.name
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}: `make skels LAB={the_lab.name}` writes it.")
-    kernel = kernels.debug_if_built() or kernels.stock()
+    kernel = kernels.debug_if_built(arguments.release) or kernels.stock(arguments.release)
     target = editor.write(the_lab, kernel, folder)
     print(f"{target}: the commands that compile your files against Linux {kernel.release}")
     if shutil.which("clangd") is None:

@@ -10,12 +10,12 @@ import pytest
 from classes import grade
 from support import ROOT, SOLUTION
 
-from checker import batch, submission
+from checker import batch, grading, submission
 from checker.batch import Done, Received, Results, Task
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
 from checker.store import Store
-from vm import image
+from vm import image, kernel
 from vm.errors import NoSpace
 from vm.kernel import Kernel
 from vm.machine import CPU, qemu_version
@@ -223,6 +223,24 @@ def test_grades_of_processes_are_those_of_here(
 
 def test_worker_with_another_lab_is_found_out(lab: Lab, on: Kernel, given: Submission) -> None:
     """A task whose key does not fit what is here is refused, not graded."""
-    task = Task(key="0" * 16, lab=lab.name, kernel="stock", submission=given)
+    task = Task(key="0" * 16, lab=lab.name, kernel="stock", release="", submission=given)
     with pytest.raises(batch.Mismatch, match="install the same"):
         batch.grade(task)
+
+
+def test_a_task_is_done_on_the_kernel_of_its_release(
+    tmp_path: Path, lab: Lab, given: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the host is of another release, as a worker of a cluster may be."""
+
+    def stock(release: str) -> Kernel:
+        key = f"key-{release}"
+        return Kernel("stock", "6.12", key, Path("/none"), "/b", {}, (), debian=release)
+
+    monkeypatch.setattr(kernel, "stock", stock)
+    monkeypatch.setattr(grading, "grade_submission", lambda _, __, on, ___: on.debian)
+    with Store(tmp_path, lab.name) as store:
+        (task,) = batch.take(store, lab, stock("13"), [handed("a", given)])
+    batch._at_hand.cache_clear()
+    assert batch.grade(task) == "13"
+    batch._at_hand.cache_clear()

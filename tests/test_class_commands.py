@@ -298,7 +298,13 @@ def points(folder: Path) -> list[tuple[str, float | None, str]]:
 
 @pytest.mark.parametrize(
     ("options", "chosen"),
-    [([], "debug"), (["--kernel", "debug"], "debug"), (["--kernel", "stock"], "stock")],
+    [
+        ([], "debug"),
+        (["--kernel", "debug"], "debug"),
+        (["--kernel", "stock"], "stock"),
+        (["--release", "13"], "debug13"),
+        (["--kernel", "stock", "--release", "13"], "stock13"),
+    ],
 )
 @pytest.mark.parametrize("built", [True, False])
 def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
@@ -317,15 +323,15 @@ def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
         used.append(on)
         raise InputError("that will do.")
 
-    monkeypatch.setattr(kernels, "debug_if_built", lambda: "debug" if built else None)
-    monkeypatch.setattr(kernels, "debug", lambda **_: "debug")
-    monkeypatch.setattr(kernels, "stock", lambda **_: "stock")
+    monkeypatch.setattr(kernels, "debug_if_built", lambda r: f"debug{r}" if built else None)
+    monkeypatch.setattr(kernels, "debug", lambda release, **_: f"debug{release}")
+    monkeypatch.setattr(kernels, "stock", lambda release: f"stock{release}")
     monkeypatch.setattr(class_work, "_run", run)
     out = handed_in.parent / "out"
     assert knetlab("grade", "networking", handed_in, "--out", out, *options) == 2
     assert used == [chosen]
     told = "which is built first" in "".join(capsys.readouterr())
-    assert told == (chosen == "debug" and not built)
+    assert told == (chosen.startswith("debug") and not built)
 
 
 @pytest.mark.vm

@@ -241,10 +241,13 @@ def test_debug_kernel_is_taken_once_it_is_built(
     command: str, options: list[str], built: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an option nothing is built: it is stock until the debug kernel is there."""
-    monkeypatch.setattr(kernel, "stock", lambda: "stock")
-    monkeypatch.setattr(kernel, "debug_if_built", lambda: "debug" if built else None)
-    monkeypatch.setattr(kernel, "debug", lambda **_: "debug, built now")
+    monkeypatch.setattr(kernel, "stock", lambda release: f"stock{release}")
+    monkeypatch.setattr(kernel, "debug_if_built", lambda r: f"debug{r}" if built else None)
+    monkeypatch.setattr(kernel, "debug", lambda release, **_: f"debug{release}, built now")
     assert cli._chosen_kernel(cli.parser().parse_args([command, *options])) == chosen
+    arguments = [command, *options, "--release", "13"]
+    of_13 = re.sub(r"^(\w+)", r"\g<1>13", chosen)
+    assert cli._chosen_kernel(cli.parser().parse_args(arguments)) == of_13
 
 
 def test_build_of_the_debug_kernel_shows_the_time_left(
@@ -256,7 +259,7 @@ def test_build_of_the_debug_kernel_shows_the_time_left(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
 
-    def build(*, update: bool, progress: Progress) -> str:
+    def build(_: str, *, update: bool, progress: Progress) -> str:
         assert not update
         for done in range(1, 9):
             progress(done, 1750)
@@ -274,7 +277,7 @@ def test_build_of_the_debug_kernel_tells_its_tenths_where_there_is_no_terminal(
 ) -> None:
     """A log of CI has a line for each tenth, and no more."""
 
-    def build(*, update: bool, progress: Progress) -> None:
+    def build(_: str, *, update: bool, progress: Progress) -> None:
         for done in range(301):
             progress(done, 1000)
 

@@ -24,8 +24,8 @@ from support import ROOT, SOLUTION, Student, all_end
 
 from checker.desk import at_failure, console, last_run
 from checker.errors import InputError
-from checker.model import Lab
-from vm import machine, snapshot
+from checker.model import KernelInfo, Lab
+from vm import kernel, machine, snapshot
 from vm.console import Keys
 from vm.kernel import Kernel
 from vm.machine import Config
@@ -417,6 +417,22 @@ def test_the_last_failure_is_taken_unless_one_is_named(tmp_path: Path) -> None:
     assert {check.status for check in failed} <= {"fail", "crash", "timeout"}
     assert not any(check.id.endswith(".healthy") for check in failed)
     assert at_failure.last_failure(tmp_path, failed[0].id)[1] == failed[0]
+
+
+def test_a_failure_is_repeated_on_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the run, by name and release; one that is not here any more is named."""
+
+    def made(name: str, release: str) -> Kernel:
+        return Kernel(name, release, "key", Path("/none"), "/b", {}, ())
+
+    here = [made("stock", "6.1.0"), made("debug", "6.1.192"), made("stock", "6.12.1")]
+    monkeypatch.setattr(kernel, "at_hand", lambda: here)
+    assert at_failure.kernel_of(KernelInfo(name="stock", release="6.12.1")) == here[2]
+    assert at_failure.kernel_of(KernelInfo(name="debug", release="6.1.192")) == here[1]
+    with pytest.raises(InputError, match=r"stock kernel 6\.12\.0, which is not in the cache"):
+        at_failure.kernel_of(KernelInfo(name="stock", release="6.12.0"))
+    with pytest.raises(InputError, match="a kernel of your own: give --kernel-image"):
+        at_failure.kernel_of(KernelInfo(name="custom", release="7.5"))
 
 
 def checked(student: Student, exercise: int) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from support import ROOT, SOLUTION, SOURCES, Student
 
-from checker import skeleton
-from checker.desk import progress, work
+from checker import cli, skeleton
+from checker.desk import progress, watch, work
 from checker.model import Lab
 from vm.tools import descendants
 
@@ -221,3 +221,16 @@ def test_without_a_terminal_there_are_no_keys(
     seen.expect("my_udp_bind")
     seen.process.send_signal(signal.SIGINT)
     assert seen.end() == 130
+
+
+def test_the_checks_are_on_the_kernel_that_watch_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which kernel, and of which release, is passed on to each `check`."""
+    given: list[str] = []
+    monkeypatch.setattr(watch, "watch", lambda *arguments: given.extend(arguments[-1]))
+    chosen = ["--kernel", "stock", "--accel", "tcg", "--release", "13"]
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["watch", "networking", "--submission", str(SOLUTION), *chosen])
+    assert exit_.value.code == 0
+    assert given == chosen

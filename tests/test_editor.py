@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, SOLUTION
 
+from checker import cli
 from checker.desk import editor, lint
 from checker.model import Lab
 from vm import kernel as kernels
@@ -153,6 +154,27 @@ def test_what_clang_format_writes_has_the_kernels_style(tmp_path: Path) -> None:
     assert "ERROR: " in lint.style(files)
     subprocess.run(["clang-format", "-i", "--style=file", *files], check=True)
     assert lint.style(files) == ""
+
+
+def test_the_commands_are_of_the_release_that_is_asked_for(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its debug kernel if that is built, else stock, as a check takes them."""
+    asked: list[object] = []
+
+    def write(_: Lab, on: Kernel, folder: Path) -> Path:
+        asked.append(on.release)
+        return folder
+
+    def stock(release: str) -> Kernel:
+        return Kernel("stock", f"of {release}", "key", Path("/none"), "/b", {}, ())
+
+    monkeypatch.setattr(editor, "write", write)
+    monkeypatch.setattr(kernels, "debug_if_built", lambda _: None)
+    monkeypatch.setattr(kernels, "stock", stock)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["editor", "networking", "--submission", str(desk), "--release", "13"])
+    assert (exit_.value.code, asked) == (0, ["of 13"])
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from checker.model import (
 from checker.mutants import Mutant
 from checker.report import selftest as shown
 from checker.selftest import Outcome, Report, Trial
+from vm import kernel
 from vm.kernel import Kernel
 from vm.tools import descendants
 
@@ -268,6 +269,108 @@ def test_runs_that_disagree() -> None:
     (found,) = selftest.disagreements(runs)
     assert (found.check, found.kernel) == ("2.b", "stock")
     assert found.seeds == {"pass": (1, 2), "timeout": (3,)}
+
+
+# --- which kernels -------------------------------------------------------------------
+
+
+def of_release(name: str, release: str, debian: str) -> Kernel:
+    """Return a kernel that nothing is run on."""
+    return Kernel(name, release, "key", Path("/none"), "/b", {}, (), debian=debian)
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian 12 has both kernels, 13 stock alone."""
+
+    def stock(release: str) -> Kernel:
+        series = "6.12.1" if release == "13" else "6.1.0"
+        return of_release("stock", series, release or "12")
+
+    def debug(release: str) -> Kernel | None:
+        return None if release == "13" else of_release("debug", "6.1.192", "12")
+
+    everything = [stock("12"), debug("12"), stock("13")]
+    monkeypatch.setattr(kernel, "stock", stock)
+    monkeypatch.setattr(kernel, "debug", debug)
+    monkeypatch.setattr(kernel, "debug_if_built", debug)
+    monkeypatch.setattr(kernel, "at_hand", lambda: everything)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], {"stock": "6.1.0", "debug": "6.1.192"}),
+        (["--kernel", "debug"], {"debug": "6.1.192"}),
+        (["--release", "13"], {"stock": "6.12.1"}),
+        (
+            ["--all-kernels"],
+            {"6.1 stock": "6.1.0", "6.1 debug": "6.1.192", "6.12 stock": "6.12.1"},
+        ),
+        (
+            ["--all-kernels", "--kernel", "stock"],
+            {"6.1 stock": "6.1.0", "6.12 stock": "6.12.1"},
+        ),
+        (["--all-kernels", "--kernel", "debug"], {"debug": "6.1.192"}),
+    ],
+)
+@pytest.mark.usefixtures("kernels")
+def test_kernels_have_names_that_tell_them_apart(options: list[str], names: dict[str, str]) -> None:
+    """Of one release they are stock and debug; of several the series stands before that."""
+    arguments = cli.parser().parse_args(["selftest", "networking", *options])
+    assert {n: k.release for n, k in cli._kernels_of(arguments).items()} == names
+
+
+def test_no_kernel_at_hand_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what gets one."""
+    monkeypatch.setattr(kernel, "at_hand", list)
+    arguments = ["selftest", "networking", "--all-kernels", "--kernel", "debug"]
+    with pytest.raises(InputError, match="`knetlab kernel debug` gets one"):
+        cli._kernels_of(cli.parser().parse_args(arguments))
+
+
+def test_a_kernel_of_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is the one that is tried; half of it is refused, as a release beside it is."""
+    own = of_release("custom", "7.5.0-mine", "")
+    monkeypatch.setattr(kernel, "custom", lambda *_: own)
+    parse = cli.parser().parse_args
+    image, build = ("--kernel-image", str(tmp_path)), ("--kernel-build", str(tmp_path))
+    assert cli._kernels_of(parse(["selftest", "x", *image, *build])) == {"custom": own}
+    with pytest.raises(InputError, match="go together"):
+        cli._kernels_of(parse(["selftest", "x", *image]))
+
+
+@pytest.mark.parametrize("other", [("--release", "13"), ("--kernel-image", "x")])
+def test_all_kernels_and_one_do_not_go_together(
+    other: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before anything is graded."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["selftest", "networking", "--all-kernels", *other])
+    assert exit_.value.code == 2
+    assert f"--all-kernels and {other[0]} do not go together" in capsys.readouterr().err
+
+
+def test_outcomes_have_the_names_of_their_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two kernels that are both called stock are told apart, in the record and in the table."""
+    monkeypatch.setattr(selftest, "attempt", lambda trial, *_: judge(trial, grade()))
+    made = {
+        "6.1 stock": of_release("stock", "6.1.0", "12"),
+        "6.12 stock": of_release("stock", "6.12.1", "13"),
+    }
+    outcomes = [selftest._try(LAB, made, (SOLUTION, name)) for name in made]
+    assert [outcome.kernel for outcome in outcomes] == list(made)
+    text = _shown(
+        Report(
+            lab="small",
+            kernels=tuple(KernelInfo(name=n, release=k.release) for n, k in made.items()),
+            outcomes=tuple(outcomes),
+            disagreements=(),
+            seconds=3,
+        )
+    )
+    assert text.count("1 of 1") == 2
+    assert "6.12 stock is Linux 6.12.1" in text
 
 
 # --- the plan ------------------------------------------------------------------------

@@ -7,7 +7,6 @@ where it fails the guest is not thrown away but given to the person.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from checker import grading, plugin, submission
 from checker.desk import console, last_run
 from checker.desk.console import Desk
 from checker.errors import InputError
-from checker.model import CheckResult, Grade, Lab
+from checker.model import CheckResult, Grade, KernelInfo, Lab
 from checker.testbed import Module, Testbed
+from vm import kernel as kernels
 from vm import snapshot
 from vm.errors import GuestCrashed
 from vm.kernel import Kernel
@@ -142,20 +142,31 @@ class _Repeat(plugin.Plugin):
         return self.desk.serve(module.guest, greeting)
 
 
-def run(
-    lab: Lab, path: Path, kernel_of: Callable[[str], Kernel], *, wanted: str | None, gdb: bool
-) -> int:
+def kernel_of(graded: KernelInfo) -> Kernel:
+    """Return the kernel that a run was made on; InputError when it is not at hand."""
+    if graded.name == "custom":
+        raise InputError("The last run had a kernel of your own: give --kernel-image again.")
+    for kernel in kernels.at_hand():
+        if (kernel.name, kernel.release) == (graded.name, graded.release):
+            return kernel
+    raise InputError(
+        f"The last run had the {graded.name} kernel {graded.release}, which is not in the cache "
+        "any more: run `make check` again, and then this."
+    )
+
+
+def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bool) -> int:
     """Repeat a failed check of the last run of *path* and open a console where it fails.
 
-    *wanted* is its id, None for the one that failed last; *kernel_of* returns a
-    kernel by the name that the grade has for it. Returns the console's status.
+    *wanted* is its id, None for the one that failed last. It is repeated on the kernel of
+    that run, or on *own*, the user's. Returns the console's status.
     Raises InputError when nothing failed, the check passes now or leaves no
     guest behind, VMError when no guest can be had.
     """
     grade, check, failed = last_failure(path, wanted)
     seed = grade.provenance.seed
     given = submission.read(lab, last_run.sources(path))
-    kernel = kernel_of(grade.kernel.name)
+    kernel = own or kernel_of(grade.kernel)
     say = console.terminal()
     if others := ", ".join(other.id for other in failed if other is not check):
         say.print(f"More than one check failed. For another than {check.id}, name it: {others}")
