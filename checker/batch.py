@@ -20,7 +20,7 @@ from checker import lab as labs
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Record, Student, Submission
 from checker.store import Store, source_hash
-from vm import cache, image, kernel
+from vm import cache, image, kernel, toolchain
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 
@@ -104,9 +104,11 @@ def _at_hand(lab: str, name: str, release: str) -> tuple[Lab, Kernel]:
     return labs.load(lab), kernel.debug(release) if name == "debug" else kernel.stock(release)
 
 
+@toolchain.own_by_default()
 def grade(task: Task) -> Grade:
     """Make one grade; its seed comes of its key, so that it comes out the same anywhere.
 
+    The compiler is that of the kernel's release, unless this host's settings say otherwise.
     Raises Mismatch when lab, kernel or code here are not those of the key, and what
     grading.grade_submission() raises.
     """

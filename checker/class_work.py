@@ -36,7 +36,9 @@ from checker.report import similar as similar_report
 from checker.report.progress import Progress
 from checker.report.text import plain
 from checker.store import FILE, Store, Trouble
+from vm import debian, toolchain
 from vm import kernel as kernels
+from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
 
 FULL, PARTIAL, GRADER_FAILED = 0, 1, 3
@@ -67,8 +69,13 @@ def _grade(arguments: argparse.Namespace) -> int:
         told.intake(found, console)
         if arguments.dry_run:
             return FULL
+        batch.only(
+            found.students, arguments.only
+        )  # a wrong name is told before all that takes long
         runner = cluster.runner(arguments.scheduler) if arguments.scheduler else batch.local(jobs)
         debug, release = arguments.kernel == "debug", arguments.release
+        stack.enter_context(toolchain.own_by_default())
+        _fetch_compiler(release or debian.default_release())
         if debug and kernels.debug_if_built(release) is None:
             _print(
                 "Grades are given on the debug kernel, which is built first, in some minutes. "
@@ -86,6 +93,24 @@ def _grade(arguments: argparse.Namespace) -> int:
     if troubles:
         return GRADER_FAILED
     return FULL if all(e.attempt is None or e.attempt.grade for e in finished) else PARTIAL
+
+
+def _fetch_compiler(release: str) -> None:
+    """Have the compiler that grades are made with at hand, or say how to do without it."""
+    if toolchain.if_there(release) is None:
+        _print(
+            f"Grades are given with the compiler of Debian {release}, so that they are the same on "
+            "every host; it is fetched first, 70 MB."
+        )
+    try:
+        toolchain.of(release)
+    except (MissingTool, NoSpace):
+        raise
+    except VMError as error:
+        raise InputError(
+            f"{error} Where that cannot be mended, KNETLAB_TOOLCHAIN=host has this host's own "
+            "compiler taken."
+        ) from error
 
 
 def _run(

@@ -15,7 +15,7 @@ from checker.batch import Done, Received, Results, Task
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
 from checker.store import Store
-from vm import image, kernel
+from vm import image, kernel, toolchain
 from vm.errors import NoSpace
 from vm.kernel import Kernel
 from vm.machine import CPU, qemu_version
@@ -231,16 +231,20 @@ def test_worker_with_another_lab_is_found_out(lab: Lab, on: Kernel, given: Submi
 def test_a_task_is_done_on_the_kernel_of_its_release(
     tmp_path: Path, lab: Lab, given: Submission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the host is of another release, as a worker of a cluster may be."""
+    """With its compiler, too, where the host is of another one, as a cluster's may be."""
+    settings: list[str] = []
 
     def stock(release: str) -> Kernel:
+        settings.append(toolchain.setting())
         key = f"key-{release}"
         return Kernel("stock", "6.12", key, Path("/none"), "/b", {}, (), debian=release)
 
+    monkeypatch.delenv(toolchain.SETTING, raising=False)
     monkeypatch.setattr(kernel, "stock", stock)
     monkeypatch.setattr(grading, "grade_submission", lambda _, __, on, ___: on.debian)
     with Store(tmp_path, lab.name) as store:
         (task,) = batch.take(store, lab, stock("13"), [handed("a", given)])
     batch._at_hand.cache_clear()
     assert batch.grade(task) == "13"
+    assert settings == ["", "own"]
     batch._at_hand.cache_clear()

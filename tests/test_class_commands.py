@@ -25,7 +25,9 @@ from checker.export import classroom50
 from checker.export.formats import FORMATS, Document, Gradebook, Result
 from checker.model import Attempt, Student
 from checker.store import Store
+from vm import debian, toolchain
 from vm import kernel as kernels
+from vm.errors import VMError
 from vm.tools import descendants
 
 Run = Callable[..., int]
@@ -246,7 +248,7 @@ def test_diff_names_whose_mark_changed(
         ((".", "--out", "out"), "--out out lies in ."),
         (("class", "--executor", "dask"), "go together"),
         (("class", "--course", "wrong.toml"), "wrong.toml"),
-        (("class", "--only", "zed", "--kernel", "stock"), "--only zed"),
+        (("class", "--only", "zed"), "--only zed"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_graded(
@@ -316,13 +318,20 @@ def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Unless stock is asked for; where it is not built yet that is said, and it is built."""
+    """Unless stock is asked for; where it is not built yet that is said, and it is built.
+
+    The compiler is the release's own, which is looked for first.
+    """
     used: list[object] = []
+    compilers: list[tuple[str, str]] = []
 
     def run(_: object, __: object, on: object, *___: object, **____: object) -> None:
         used.append(on)
         raise InputError("that will do.")
 
+    monkeypatch.delenv(toolchain.SETTING, raising=False)
+    monkeypatch.setattr(toolchain, "if_there", lambda _: toolchain.host())
+    monkeypatch.setattr(toolchain, "of", lambda r: compilers.append((r, toolchain.setting())))
     monkeypatch.setattr(kernels, "debug_if_built", lambda r: f"debug{r}" if built else None)
     monkeypatch.setattr(kernels, "debug", lambda release, **_: f"debug{release}")
     monkeypatch.setattr(kernels, "stock", lambda release: f"stock{release}")
@@ -330,8 +339,31 @@ def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
     out = handed_in.parent / "out"
     assert knetlab("grade", "networking", handed_in, "--out", out, *options) == 2
     assert used == [chosen]
+    assert compilers == [("13" if "13" in chosen else debian.default_release(), "own")]
     told = "which is built first" in "".join(capsys.readouterr())
     assert told == (chosen.startswith("debug") and not built)
+
+
+def test_a_compiler_that_cannot_be_fetched_has_another_way_out(
+    handed_in: Path,
+    knetlab: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is said what was tried to be fetched and why, and the setting for the host's own."""
+
+    def fail(_: str) -> None:
+        raise VMError("https://mirror.example/debian cannot be fetched: no route.")
+
+    monkeypatch.setattr(toolchain, "if_there", lambda _: None)
+    monkeypatch.setattr(toolchain, "of", fail)
+    out = handed_in.parent / "out"
+    assert knetlab("grade", "networking", handed_in, "--out", out, "--release", "13") == 2
+    said = capsys.readouterr()
+    assert "the compiler of Debian 13" in said.out
+    assert "cannot be fetched: no route." in said.err
+    assert "KNETLAB_TOOLCHAIN=host" in said.err
+    assert not out.exists()
 
 
 @pytest.mark.vm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -67,3 +68,26 @@ def test_looking_for_a_toolchain_fetches_none(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert toolchain.if_there("13") is None
     assert list(cache.root().iterdir()) == []
+
+
+@pytest.mark.usefixtures("host_12")
+def test_grades_have_the_own_compiler_unless_a_setting_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While they are made, and no longer."""
+    with toolchain.own_by_default():
+        assert not toolchain.is_host("12")
+        monkeypatch.setenv(toolchain.SETTING, "host")
+        assert toolchain.is_host("12")
+        monkeypatch.delenv(toolchain.SETTING)
+    assert toolchain.is_host("12")
+
+
+@pytest.mark.parametrize("release", ["12", "13", ""])
+@pytest.mark.usefixtures("host_12")
+def test_a_toolchain_goes_to_another_process(release: str) -> None:
+    """With its kernel, as `selftest` sends it, and it has the same packages there."""
+    found = toolchain.host(release)
+    there = pickle.loads(pickle.dumps(found))  # noqa: S301
+    assert there == found
+    assert there.packages == found.packages

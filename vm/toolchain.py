@@ -8,11 +8,13 @@ needed) and are the system that the sandbox shows.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +23,8 @@ from vm.errors import VMError
 from vm.sandbox import Sandbox
 
 SETTING = "KNETLAB_TOOLCHAIN"
-"""own, host, or not set: the host's where it is of the release that is wanted."""
+"""own, host, or not set: the host's where it is of the release that is wanted, but own for
+grades of a class (own_by_default())."""
 
 Kind = Literal["modules", "kernels"]
 """What a toolchain is for; one for kernels has what their source asks for besides."""
@@ -67,13 +70,18 @@ class Toolchain:
     """A compiler with what belongs to it.
 
     *system* is the folder of the system that has it, None for the host's own; *key*
-    stands for its content. *packages* is where packages of its release come from.
+    stands for its content.
     """
 
     release: str
     key: str
     system: Path | None
-    packages: debian.Packages = field(repr=False, compare=False)
+
+    @property
+    def packages(self) -> debian.Packages:
+        """Where packages of its release come from."""
+        by_apt = self.system is None and self.release in ("", debian.host_release())
+        return apt if by_apt else debian.archive(self.release)
 
     @property
     def name(self) -> str:
@@ -127,9 +135,22 @@ class Toolchain:
         return box.argv(argv)
 
 
+_default: ContextVar[str] = ContextVar("what the setting is where nobody made it", default="")
+
+
+@contextlib.contextmanager
+def own_by_default() -> Iterator[None]:
+    """Have releases' own compilers taken meanwhile, unless KNETLAB_TOOLCHAIN says otherwise."""
+    token = _default.set("own")
+    try:
+        yield
+    finally:
+        _default.reset(token)
+
+
 def setting() -> str:
     """Return what KNETLAB_TOOLCHAIN says: "own", "host" or ""; VMError for anything else."""
-    value = os.environ.get(SETTING, "")
+    value = os.environ.get(SETTING, "") or _default.get()
     if value not in ("", "own", "host"):
         raise VMError(f"{SETTING}={value}: it is own or host, or not set.")
     return value
@@ -154,9 +175,7 @@ def of(release: str, kind: Kind = "modules", *, update: bool = False) -> Toolcha
 
 def host(release: str = "") -> Toolchain:
     """Return the host's own, for *release*; that there is one shows when it is used."""
-    by_apt = not release or release == debian.host_release()
-    packages = apt if by_apt else debian.archive(release)
-    return Toolchain(release, cache.digest(*_programs()), None, packages)
+    return Toolchain(release, cache.digest(*_programs()), None)
 
 
 @functools.cache
@@ -197,7 +216,7 @@ def _own(release: str, kind: Kind, *, update: bool = False, fetch: bool = True) 
         doing = f"fetching Debian {release}'s compiler and what belongs to it, 70 MB (once)"
         cache.entry("toolchain", key, lambda folder: _make(packages, names, folder), doing)
         cache.set_newest("toolchain", pointer, key)
-    return Toolchain(release, key, cache.root() / "toolchain" / key, packages)
+    return Toolchain(release, key, cache.root() / "toolchain" / key)
 
 
 def _there(packages: debian.Archive) -> list[str]:
@@ -224,5 +243,5 @@ def _make(packages: debian.Archive, names: Sequence[str], folder: Path) -> None:
         (folder / "usr" / name).mkdir(exist_ok=True)
         if not (folder / name).exists():
             (folder / name).symlink_to(f"usr/{name}")
-    made = Toolchain(packages.release, "", folder, packages)
+    made = Toolchain(packages.release, "", folder)
     (folder / COMPILER).write_text(made.run(["gcc", "--version"]).splitlines()[0] + "\n")
