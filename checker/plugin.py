@@ -39,6 +39,7 @@ from vm.errors import (
     GuestError,
     GuestFlooded,
     GuestLost,
+    GuestUnready,
     GuestTimeout,
     MissingTool,
     NoSpace,
@@ -228,7 +229,7 @@ class Plugin(_Collector):
         self._require(self._specs[request.node.nodeid])
         try:
             self._module = module = self.testbed.module()
-        except (GuestError, GuestLost) as error:
+        except (GuestError, GuestLost, GuestUnready) as error:
             self._no_guest = error
             raise _GraderError(str(error)) from error
         except (MissingTool, NoSpace) as error:

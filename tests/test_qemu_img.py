@@ -124,6 +124,7 @@ def test_without_qemu_img_its_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error says what to install."""
-    monkeypatch.setattr(tools.shutil, "which", lambda *_, **__: None)
+    which = {"apt-get": "/usr/bin/apt-get"}
+    monkeypatch.setattr(tools.shutil, "which", lambda name, **_: which.get(name))
     with pytest.raises(MissingTool, match="apt install qemu-utils"):
         qemu_img.create(tmp_path / "new", MIB)

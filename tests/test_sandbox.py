@@ -310,7 +310,8 @@ def test_it_dies_when_bubblewrap_does() -> None:
 
 def test_without_bubblewrap_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
-    monkeypatch.setattr(tools.shutil, "which", lambda *_, **__: None)
+    which = {"apt-get": "/usr/bin/apt-get"}
+    monkeypatch.setattr(tools.shutil, "which", lambda name, **_: which.get(name))
     with pytest.raises(
         MissingTool, match="bwrap is not on this host: run `apt install bubblewrap`"
     ):

@@ -154,8 +154,8 @@ if [ -n "$missing" ] && [ -z "$apt" ]; then
 There is no apt here, so install these with this host's package manager, and run it again.
 knetlab needs Python 3.11 or newer with venv, QEMU 7.2 or newer (qemu-system-x86_64 and
 qemu-img), bubblewrap, util-linux and make; the compiler and its like it fetches itself.
-  Fedora: sudo dnf install qemu-system-x86-core qemu-img bubblewrap util-linux make python3
-  Arch:   sudo pacman -S qemu-system-x86 qemu-img bubblewrap util-linux make python
+Fedora: sudo dnf install qemu-system-x86-core qemu-img bubblewrap util-linux make python3
+Arch:   sudo pacman -S qemu-system-x86 qemu-img bubblewrap util-linux make python
 END
 	exit 2
 fi

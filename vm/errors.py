@@ -33,7 +33,7 @@ class GuestCrashed(GuestError):
     """The guest's kernel panicked, reset itself, or broke its command channel."""
 
 
-class GuestUnready(GuestError):
+class GuestUnready(VMError):
     """The guest did not come up, or not with what it needs; no submission's code was in it."""
 
 
