@@ -134,7 +134,7 @@ def _kasan(story: Story) -> str:
     variable = story.report.search(r"belongs to the variable:\n +(?:\[<\w+>\] )?([\w.]+)\+")
     if "double-free" in what:
         return _freed_twice(story)
-    elif "invalid-free" in what:
+    if "invalid-free" in what:
         says = (
             f"frees an address that no allocation returned{allocated}: kfree() must get the very "
             "pointer that kmalloc() gave"
