@@ -1,0 +1,45 @@
+#!/bin/sh
+# A text that is signed in the clear comes back from pysequoia without the blanks at the ends of lines.
+#
+# Guess: the bytes that were signed are the bytes that verify() returns.
+# Seen: blanks and tabs at the end of a line are gone; \r\n and the last newline are kept; of
+# two signed texts one after the other only the first is looked at and returned, without a word.
+# Why it matters: an index of packages is such a text, and a hash of what comes back is not the
+# hash of what was signed. The format leaves these blanks out of what is signed (RFC 4880, 7.1).
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+python3 -m venv "$folder/venv"
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check pysequoia==0.1.35
+cat >"$folder/try.py" <<'END'
+import sys
+from importlib.metadata import version
+
+import pysequoia
+
+key = pysequoia.Tsk.generate("Somebody <somebody@example.org>")
+certificate = key.extract_certificate()
+
+
+def back(*texts: bytes) -> bytes:
+    """Sign each text in the clear, and return what comes of them one after the other."""
+    mode = pysequoia.SignatureMode.CLEAR
+    signed = b"".join(pysequoia.sign(key.signer(), text, mode=mode) for text in texts)
+    return bytes(pysequoia.verify(signed, store=lambda _: [certificate]).bytes)
+
+
+print(f"Python {sys.version.split()[0]}, pysequoia {version('pysequoia')}")
+expected = {
+    (b"a \t\nb\n",): b"a\nb\n",
+    (b"a\r\nb",): b"a\r\nb",
+    (b"- a\n\n",): b"- a\n\n",
+    (b"one\n", b"two\n"): b"one\n",
+}
+changed = False
+for texts, due in expected.items():
+    found = back(*texts)
+    print(f"signed {' and '.join(map(repr, texts))}: verify() returns {found!r}")
+    changed |= found != due
+sys.exit("This has changed." if changed else 0)
+END
+"$folder/venv/bin/python" "$folder/try.py"
