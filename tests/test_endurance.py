@@ -13,7 +13,11 @@ from support import Student
 
 from checker import endurance, grading, submission
 from checker.model import CheckResult, Lab
+from vm import debian, kernel
 from vm.kernel import Kernel
+
+FINDERS = {"stock": kernel.stock_if_there, "debug": kernel.debug_if_built}
+"""How a kernel is found that is in the cache."""
 
 ROUNDS = """\
 round 0 insmod=0 rmmod=0 left=0 met=0 tcp=0 udp=0 majors=14 threads=40
@@ -198,11 +202,20 @@ static int __init my_udp_sock_init(void)""",
     assert result.hint == "In exit, give back what init has got by kthread_stop()."
 
 
+@pytest.fixture(params=[f"{kind} {release}" for release in debian.SUITES for kind in FINDERS])
+def at_hand(request: pytest.FixtureRequest, stock_kernel: Kernel) -> Kernel:
+    """Each kernel that needs not be fetched or built, one after the other."""
+    kind, release = request.param.split()
+    on = FINDERS[kind](release)
+    if on is None:
+        pytest.skip(f"the {kind} kernel of Debian {release} is not in the cache")
+    return on
+
+
 @pytest.mark.vm
-@pytest.mark.parametrize("kernel", ["stock_kernel", "debug_kernel"])
 @pytest.mark.parametrize("forgets", [False, True])
 def test_what_goes_by_kfree_rcu_is_no_leak(
-    lab: Lab, kernel: str, forgets: bool, student: Make, request: pytest.FixtureRequest
+    lab: Lab, at_hand: Kernel, student: Make, *, forgets: bool
 ) -> None:
     """Memory that exit gives to kfree_rcu() is freed; without the call it is a leak."""
     dave = student()
@@ -221,7 +234,7 @@ static int __init my_filter_init(void)
     )
     if not forgets:
         dave.replace("filter.c", "exit(void)\n{\n", "exit(void)\n{\n	kfree_rcu(my_note, rcu);\n")
-    result = check(lab, request.getfixturevalue(kernel), dave.path, 1, "clean-reload")
+    result = check(lab, at_hand, dave.path, 1, "clean-reload")
     if forgets:
         line = line_of(dave, "filter.c", "my_note = kzalloc(")
         assert f"filter.c:{line} leaks memory" in result.message
