@@ -13,7 +13,7 @@ from support import SOLUTION, SOURCES, Student
 
 from checker import lab as labs
 from checker.model import Lab
-from vm import image, kernel
+from vm import debian, image, kernel
 from vm.kernel import Kernel
 from vm.machine import Config
 
@@ -34,6 +34,19 @@ def stock_kernel() -> Kernel:
 def debug_kernel() -> Kernel:
     """The debug kernel, built first if need be."""
     return kernel.debug()
+
+
+FINDERS = {"stock": kernel.stock_if_there, "debug": kernel.debug_if_built}
+
+
+@pytest.fixture(params=[f"{kind} {release}" for release in debian.SUITES for kind in FINDERS])
+def at_hand(request: pytest.FixtureRequest, stock_kernel: Kernel) -> Kernel:
+    """Every kernel in the cache, the host's own stock kernel among them."""
+    kind, release = request.param.split()
+    on = FINDERS[kind](release)
+    if on is None:
+        pytest.skip(f"the {kind} kernel of Debian {release} is not in the cache")
+    return on
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import pytest
 from support import ROOT, all_end
 
 from checker import kernel_log
-from vm import cache, debug_kernel, snapshot, toolchain, tools
+from tools import record_consoles
+from vm import cache, debian, debug_kernel, snapshot, toolchain, tools
 from vm import kernel as kernels
 from vm.debug_kernel import FRAGMENT as OWN_FRAGMENT
 from vm.debug_kernel import missing_options
@@ -164,6 +165,50 @@ def test_it_has_the_features_and_boots(debug_kernel: Kernel) -> None:
         release = guest.run(["/bin/uname", "-r"]).text.strip()
         assert release == debug_kernel.release
         assert kernel_log.findings(guest.machine.console(), "any") == []
+
+
+BEYOND_MEMBER = """
+static struct { char name[4]; int port; } packet;
+static int __init start(void)
+{
+	strcpy(packet.name, "longer than four");
+	return packet.port;
+}
+static void __exit stop(void) { }
+"""
+EXIT_CALLED_BY_INIT = """
+static noinline void __exit stop(void) { pr_info("stopped\\n"); }
+static int __init start(void)
+{
+	stop();
+	return 0;
+}
+"""
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("release", debian.SUITES)
+@pytest.mark.parametrize(
+    ("code", "compiles"), [(BEYOND_MEMBER, False), (EXIT_CALLED_BY_INIT, True)]
+)
+def test_the_same_code_compiles_as_for_the_stock_kernel(
+    code: str, compiles: bool, release: str, tmp_path: Path
+) -> None:
+    """Fortify's errors are errors for both; what modpost only warns of there, it only warns of."""
+    debug, stock = kernels.debug_if_built(release), kernels.stock_if_there(release)
+    if debug is None or stock is None:
+        pytest.skip(f"the kernels of Debian {release} are not in the cache")
+    source = tmp_path / "demo.c"
+    begin = "#include <linux/module.h>\n#include <linux/string.h>\n"
+    end = 'module_init(start);\nmodule_exit(stop);\nMODULE_LICENSE("GPL");\n'
+    source.write_text(begin + code + end)
+    for on in (stock, debug):
+        try:
+            built = record_consoles.build(source, on)
+        except SystemExit as error:
+            assert not compiles, f"{on.release}: {error}"
+        else:
+            assert compiles and built, on.release
 
 
 def test_build_tells_how_far_it_is_and_leaves_nothing_open(tmp_path: Path) -> None:

@@ -627,9 +627,9 @@ def test_kmemleak_is_on_where_it_is_recorded(
 
 @pytest.mark.vm
 @pytest.mark.parametrize("name", ["init", "warning", "null-dereference"])
-def test_a_mistake_in_a_guest_is_told_with_its_line(stock_kernel: Kernel, name: str) -> None:
+def test_a_mistake_in_a_guest_is_told_with_its_line(at_hand: Kernel, name: str) -> None:
     """A module is built, loaded and fails, and the line it fails at is named."""
-    on = kernel.debug_if_built() or stock_kernel
+    on = at_hand
     config = Config(on, image.initramfs(on), image.root())
     ko = record_consoles.build(CONSOLES / "demo/demo.c", on)
     text, _ = record_consoles.record(record_consoles.Case(name), config, ko)
