@@ -216,6 +216,15 @@ def test_what_is_missing_is_named_and_installed_with_sudo(host: Host) -> None:
     assert host.installed() == ["qemu-utils", "gcc", "libc6-dev"]
 
 
+def test_what_is_wanted_for_two_reasons_is_named_once(host: Host) -> None:
+    """Developers need gcc for the modules and for the tests."""
+    host.lacks("gcc")
+    done = host.setup("dev")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("gcc is missing") == 1
+    assert {"gcc", "git", "shellcheck"} <= set(host.installed())
+
+
 @pytest.mark.parametrize(
     ("name", "setting", "fetched"),
     [

@@ -91,7 +91,7 @@ git git is asked by the tests which files are the project's
 
 missing=
 lack() { # PACKAGE PURPOSE
-	case " $missing " in *" $1 "*) return ;; esac
+	case " $missing " in *" $1 "*) return 0 ;; esac
 	echo "$1 is missing; it $2."
 	missing="$missing $1"
 }
