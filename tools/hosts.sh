@@ -24,10 +24,10 @@ taken='http_proxy https_proxy no_proxy KNETLAB_MIRROR KNETLAB_TOOLCHAIN'
 # A chroot would not do: in one bubblewrap can have no user namespace.
 inside() { # ROOT DEBS HOST USER [COMMAND]
 	root=$1 debs=$2 user=$4
-	echo "knetlab-$3" >/proc/sys/kernel/hostname
+	hostname "knetlab-$3" || true
 	mount --bind "$root" "$root"
 	cd "$root"
-	printf '127.0.0.1 localhost knetlab-%s\n' "$3" >etc/hosts
+	echo "127.0.0.1 localhost $(uname -n)" >etc/hosts # sudo looks it up
 	cat /etc/resolv.conf >etc/resolv.conf
 	mount -t proc proc proc
 	mount -t tmpfs -o mode=755 tmpfs dev
