@@ -33,13 +33,8 @@ def _fault(story: Story) -> str:
     # KASAN looks at its shadow of the address first, and that is what the processor refuses
     meant = story.report.search(r"^KASAN: .* in range \[0x([0-9a-f]+)-")
     address = int(meant[1] if meant else story.report.head["address"], 16)
-    rip = next(iter(story.report.stacks.get("rip", ())), None)
-    unloaded = re.search(r"last unloaded: (\w+)", story.report.text)
-    if unloaded and (address in MODULES or (rip and rip.offset in MODULES)):
-        return (
-            f"Something of {unloaded[1]} (a timer, a hook, a thread) is still in use after the "
-            "module was unloaded: the exit function must stop all that init has started, and wait."
-        )
+    if left := _left_running(story, address):
+        return left
     does = re.search(r"#PF: supervisor (read|write|instruction fetch)", story.report.text)
     if _prints_address(story):
         return _PRINTS.format(who=story.who)
@@ -71,6 +66,22 @@ def _fault(story: Story) -> str:
             "overwritten, or its memory is gone"
         )
     return f"{story.who} {what}."
+
+
+def _left_running(story: Story, address: int = 0) -> str:
+    """Tell of code that goes on when its module is gone; "" where that is not the case."""
+    rip = next(iter(story.report.stacks.get("rip", ())), None)
+    unloaded = re.search(r"last unloaded: (\w+)", story.report.text)
+    if not unloaded or not (address in MODULES or (rip and rip.offset in MODULES)):
+        return ""
+    return (
+        f"Something of {unloaded[1]} (a timer, a hook, a thread) is still in use after the "
+        "module was unloaded: the exit function must stop all that init has started, and wait."
+    )
+
+
+def _breakpoint(story: Story) -> str:
+    return _left_running(story) or f"{story.who} runs into bytes that are no code."
 
 
 _PRINTS = (
@@ -265,9 +276,12 @@ def _context(story: Story) -> str:
     """Return why the code that slept must not, from the kernel's counters and lists of locks."""
     counter = story.report.search(r"^preempt_count: ([0-9a-f]+),|while atomic: .*/0x([0-9a-f]{8})")
     count = int(counter[1] or counter[2], 16) if counter else 0
+    # {2:2} is a spinlock and {3:3} a mutex; from 6.13 on 2 is a raw one, 3 a spinlock, 4 a mutex
+    release = story.report.search(r"^CPU: .* (\d+)\.(\d+)\.\S+ #\d")
+    spinning = "[23]" if release and (int(release[1]), int(release[2])) >= (6, 13) else "2"
+    held = rf"^ *#\d+: .*?{_LOCK}-\{{{spinning}:\d+\}}"
     spinlocks = [
-        m["name"].lstrip("&*(")
-        for m in re.finditer(rf"^ *#\d+: .*?{_LOCK}-\{{2:\d+\}}", story.report.text, re.MULTILINE)
+        m["name"].lstrip("&*(") for m in re.finditer(held, story.report.text, re.MULTILINE)
     ]
     if count & 0xF0000:
         return "in an interrupt"
@@ -353,7 +367,7 @@ def _refcount(story: Story) -> str:
 
 def _active(story: Story) -> str:
     kind = story.report.head["type"]
-    if "free_module" in story.report.text:
+    if any("free_mod" in frame.function for frame in story.report.stacks.get("trace", ())):
         return (
             f"A {kind} of the module is still active when it is unloaded: the exit function "
             "must stop it and wait for it, or it runs in memory that is gone."
@@ -409,6 +423,8 @@ KINDS = (
         "{who} uses up the kernel's stack of 16 KiB: it calls itself without end, or its local "
         "variables are too large.",
     ),
+    # what lies where the code of a module was, on 7.2
+    _row(r"(Oops: )?int3: ", "oops", _breakpoint),
     _row(r"(Oops: )?divide error", "oops", "{who} divides by zero: test the divisor before."),
     _row(
         r"(Oops: )?(stack guard page|invalid opcode): |Oops: (Oops: )?[0-9a-f]{4} ",

@@ -140,6 +140,7 @@ SAID: dict[str, tuple[str, str, str]] = {
 """Recording -> kind, a piece of the sentence ("@x": the place marked x), the mark of its place."""
 
 IN_SERIES: dict[str, tuple[str, str, str]] = {
+    "7.2/debug-objects-unload": ("oops", "of demo (a timer, a hook, a thread) is still in use", ""),
     # the module's memory goes in pieces there, code first: the timer runs before all is gone
     "6.12/debug-objects-unload": ("debug-objects", "The timer tick of the module is still", ""),
     "7.2/hung-mutex": (

@@ -137,7 +137,8 @@ CASES = (
     Case("hung-task", script=f"{LOAD} & sleep 70", deadline=80),
     Case("debug-objects"),
     Case("debug-objects-unload", fault="leave-timer", script=_LEAVE_TIMER),
-    Case("memory-leak", script=_MEMORY_LEAK, deadline=200, without="kmemleak=off "),
+    # kmemleak of 7.2 was seen to tell of none of these
+    Case("memory-leak", script=_MEMORY_LEAK, deadline=200, without="kmemleak=off ", until=(6, 17)),
     Case("fault-injection", script=_FAIL),
 )
 
