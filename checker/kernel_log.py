@@ -72,15 +72,21 @@ _AFTERMATH = {
 def injected(text: str, module: str) -> list[tuple[str, str, int]]:
     """Return where fault injection struck: the function called by *module*, then its own frame.
 
-    One (called, function, offset) for each "FAULT_INJECTION: forcing a failure", in order;
-    the offset is that of the call. ("", "", 0) when no frame is the module's.
+    One (called, function, offset) for each allocation that vm/witness let fail, in order, or
+    where it said nothing, for each "FAULT_INJECTION: forcing a failure"; the offset is that of
+    the call. ("", "", 0) when no frame is the module's, or the kernel did not tell of it, as it
+    does not where the caller asked for silence (__GFP_NOWARN).
     """
     found: list[tuple[str, str, int]] = []
-    above, looking = "", False
+    above, looking, announced = "", False, False
     for line in plain_lines(text):
-        if "FAULT_INJECTION: forcing a failure" in line:
+        if _TO_FAIL.match(line):
             found.append(("", "", 0))
-            above, looking = "", True
+            looking, announced = False, True
+        elif "FAULT_INJECTION: forcing a failure" in line:
+            if not announced:
+                found.append(("", "", 0))
+            above, looking, announced = "", True, False
         elif looking and (frame := _STACK_FRAME.match(line)):
             if frame["module"] == module:
                 found[-1] = (above, frame["function"], int(frame["offset"], 16) - 1)
@@ -89,6 +95,7 @@ def injected(text: str, module: str) -> list[tuple[str, str, int]]:
     return found
 
 
+_TO_FAIL = re.compile(r"witness: allocation \d+ of \w+ is to fail$")
 _STACK_FRAME = re.compile(
     r"^ +(?P<function>[\w.]+)\+(?P<offset>0x[0-9a-f]+)/0x[0-9a-f]+(?: \[(?P<module>\w+)\])?$"
 )

@@ -231,7 +231,8 @@ _REGISTERS = re.compile(
     r"Modules linked in: |Hardware name: |CPU: \d+ (UID: \d+ )?PID: |Tainted: \[[A-Z]\]=|"
     r"Code: [0-9a-f<]|PKRU: [0-9a-f]|"
     r"R(?!IP)[A-Z0-9]{2}: [0-9a-f]|[CD]R\d: [0-9a-f]|FS: +[0-9a-f]|CS: +[0-9a-f]|RIP: 0033|"
-    r"Call Trace:$| \? | </?(TASK|IRQ|NMI)>$|-+\[ (cut here|end trace)"
+    r"Call Trace:$| \? | </?(TASK|IRQ|NMI)>$|-+\[ (cut here|end trace)|"
+    r"witness: allocation \d+ of "
 )
 
 

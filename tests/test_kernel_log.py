@@ -535,6 +535,17 @@ def test_injected_failures_are_placed() -> None:
     assert kernel_log.findings(INJECTED, "udp_sock") == []
 
 
+def test_a_failure_that_the_kernel_keeps_to_itself_does_not_shift_the_others() -> None:
+    """The witness says which allocation is to fail; of some the kernel tells nothing."""
+    cut = INJECTED.index("[    2.018]")
+    first, second = INJECTED[:cut], INJECTED[cut:]
+    told = [f"[ 2.0] witness: allocation {n} of udp_sock is to fail\n" for n in (1, 2, 3, 4)]
+    at = [("sock_create_kern", "my_udp_sock_init", offset) for offset in (0x6A, 0x9A)]
+    log = "".join([told[0], first, told[1], told[2], second, told[3]])
+    assert kernel_log.injected(log, "udp_sock") == [at[0], ("", "", 0), at[1], ("", "", 0)]
+    assert all(kernel_reports.is_noise(line.split("] ")[1]) for line in told)
+
+
 def test_plain_lines_have_neither_stamps_nor_our_folder() -> None:
     """A log is shown with the student's own paths."""
     assert kernel_log.plain_lines("[ 0.1] [  18.3] /build/demo/demo.c:7 said\n") == [

@@ -16,7 +16,7 @@
  * fail; those of the module loader before it, and what comes after it, do not.
  * Reading says how many were still to come when init returned: 0, one has
  * failed. The failing itself is the kernel's own
- * (Documentation/fault-injection).
+ * (Documentation/fault-injection); a line of the log before it says N.
  *
  * major: writing N holds the major number N, 0 gives it back.
  *
@@ -55,6 +55,8 @@ struct region {
 
 static struct region regions[] = { { .name = ".text" }, { .name = ".init.text" } };
 
+static unsigned int nth;
+
 static int on_module(struct notifier_block *block, unsigned long state, void *data)
 {
 	struct module *module = data;
@@ -72,6 +74,8 @@ static int on_module(struct notifier_block *block, unsigned long state, void *da
 	regions[1].base = (unsigned long)module->init_layout.base;
 	regions[1].size = module->init_layout.text_size;
 #endif
+	if (nth)	/* the kernel tells of most failures, and not by which nth */
+		pr_info("witness: allocation %u of %s is to fail\n", nth, module->name);
 	return NOTIFY_DONE;
 }
 
@@ -429,7 +433,6 @@ static const struct kernel_param_ops major_ops = {
 module_param_cb(major, &major_ops, &major, 0600);
 
 #if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_KRETPROBES)
-static unsigned int nth;
 module_param(nth, uint, 0600);
 
 static bool armed;
