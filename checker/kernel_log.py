@@ -33,6 +33,7 @@ def findings(text: str, module: str, locate: Locate = nowhere) -> list[Finding]:
     """
     found: dict[tuple[str, str, str], Finding] = {}
     before: tuple[str, str, str] = ("", "", "")
+    unplaced: tuple[str, str, str] | None = None  # a timer of a module that is gone, just told
     for report_ in reports(text, KINDS):
         story = Story(report_, module, locate)
         kind, location, summary = story.kind, story.location, story.summary()
@@ -43,9 +44,13 @@ def findings(text: str, module: str, locate: Locate = nowhere) -> list[Finding]:
         same = where == [location, story.who] or gone
         if (earlier, what) in _AFTERMATH or (same and (earlier, what) in _TWICE):
             continue
+        if unplaced and what == "debug-objects":
+            del found[unplaced]  # this is the same, and has a place
         excerpt = report_.excerpt()
         finding = Finding(kind=kind, summary=summary, location=location, report=excerpt)
-        found.setdefault((kind, location, summary), finding)
+        key = (kind, location, summary)
+        unplaced = key if story.timer and key not in found else None
+        found.setdefault(key, finding)
     return list(found.values())
 
 
