@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vm import cache, tools
-from vm.errors import GuestError, GuestLost, NoSpace, VMError
+from vm.errors import GuestError, GuestLost, GuestUnready, NoSpace, VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.machine import Config, Frozen, Machine, command_line
@@ -123,7 +123,7 @@ def _twice(boot: Callable[[], T]) -> T:
     """Return what *boot* does, once more where the guest goes: nobody's code was in it yet."""
     try:
         return boot()
-    except GuestError as error:
+    except (GuestError, GuestUnready) as error:
         log.info(f"A guest did not come up; it is booted again: {str(error).splitlines()[0]}")
         return boot()
 
