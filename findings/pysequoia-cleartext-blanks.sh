@@ -15,31 +15,17 @@ cat >"$folder/try.py" <<'END'
 import sys
 from importlib.metadata import version
 
-import pysequoia
-
-key = pysequoia.Tsk.generate("Somebody <somebody@example.org>")
-certificate = key.extract_certificate()
-
-
-def back(*texts: bytes) -> bytes:
-    """Sign each text in the clear, and return what comes of them one after the other."""
-    mode = pysequoia.SignatureMode.CLEAR
-    signed = b"".join(pysequoia.sign(key.signer(), text, mode=mode) for text in texts)
-    return bytes(pysequoia.verify(signed, store=lambda _: [certificate]).bytes)
-
+import pysequoia as ps
 
 print(f"Python {sys.version.split()[0]}, pysequoia {version('pysequoia')}")
-expected = {
-    (b"a \t\nb\n",): b"a\nb\n",
-    (b"a\r\nb",): b"a\r\nb",
-    (b"- a\n\n",): b"- a\n\n",
-    (b"one\n", b"two\n"): b"one\n",
-}
-changed = False
-for texts, due in expected.items():
-    found = back(*texts)
-    print(f"signed {' and '.join(map(repr, texts))}: verify() returns {found!r}")
-    changed |= found != due
-sys.exit("This has changed." if changed else 0)
+key = ps.Tsk.generate("Somebody <somebody@example.org>")
+certificates = [key.extract_certificate()]
+signed = lambda text: ps.sign(key.signer(), text, mode=ps.SignatureMode.CLEAR)
+back = lambda texts: bytes(ps.verify(b"".join(map(signed, texts)), store=lambda _: certificates).bytes)
+due = {(b"a \t\nb\n",): b"a\nb\n", (b"a\r\nb",): b"a\r\nb", (b"- a\n\n",): b"- a\n\n"}
+due[b"one\n", b"two\n"] = b"one\n"
+found = {texts: back(texts) for texts in due}
+print(*(f"signed {' and '.join(map(repr, t))}: verify() returns {f!r}" for t, f in found.items()), sep="\n")
+sys.exit(None if found == due else "This has changed.")
 END
 "$folder/venv/bin/python" "$folder/try.py"

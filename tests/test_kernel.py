@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -247,7 +248,16 @@ def test_a_packaged_kernel_can_be_given_as_an_own_one(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ((host, inside),) = stock_kernel.build_mounts.items()
     tree = host / Path(stock_kernel.build).relative_to(inside)
-    found = kernel.custom(stock_kernel.image, tree)
+    own = tmp_path / "boot/vmlinuz"
+    modules = tmp_path / "lib/modules" / stock_kernel.release
+    for folder in (own.parent, modules):
+        folder.mkdir(parents=True)
+    shutil.copy(stock_kernel.image, own)
+    with pytest.raises(VMError, match=r"no driver virtio_\w+, .* below \S+"):
+        kernel.custom(own, tree)
+    for driver in stock_kernel.drivers:
+        shutil.copy(driver, modules)
+    found = kernel.custom(own, tree)
     assert found.release == stock_kernel.release
     assert found.build == stock_kernel.build
 

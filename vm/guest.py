@@ -229,6 +229,11 @@ class Guest:
             self.machine.agent.sendall(
                 f"{self._nonce} {kind} {number} {len(data)}\n".encode() + data
             )
+        except TimeoutError as error:
+            seconds = self.machine.agent.gettimeout()
+            raise GuestTimeout(
+                f"it did not read them within {seconds:.0f} s of this host"
+            ) from error
         except OSError as error:
             raise self._crashed() from error
 
