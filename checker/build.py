@@ -57,10 +57,36 @@ class _Advice:
     sentence: str
 
 
+_NEVER_CLOSED = re.compile(r"unterminated argument list invoking macro .(?P<name>\w+)")
+_CALLED_WITH = r"passing argument \d of .(?P<name>[\w>.-]+). from incompatible pointer type"
+_NOTED = r".*\n(?:(?!.* error: ).*\n){0,8}?.*expected .%s. but argument is of type .%s\W$"
+"""gcc's note on what is passed, a few lines after its error."""
+
 _ADVICE = (
     _Advice(
-        re.compile(r'error: unterminated comment|"/\*" within comment'),
+        re.compile(r"error: unterminated comment|./\*. within comment"),
         "A comment is opened with /* and never closed: look for a TODO whose */ is missing.",
+    ),
+    _Advice(
+        # in what #if 0 leaves out an apostrophe is warned of, too
+        re.compile(
+            r"(?:error: |warning: (?=[\s\S]*unterminated argument list))"
+            r"missing terminating (?P<name>\W) character"
+        ),
+        "What is opened with {name} is not closed in its line.",
+    ),
+    _Advice(
+        _NEVER_CLOSED,
+        "{name}( is opened and never closed: its ) is missing, and the compiler reads on to the "
+        "end of the file.",
+    ),
+    _Advice(
+        re.compile(r"error: unterminated #(?P<name>\w+)"),
+        "#{name} has no #endif: the compiler names the line of the #{name}.",
+    ),
+    _Advice(
+        re.compile(r"expected declaration or statement at end of input"),
+        "A brace {{ is opened and never closed: look for its }} above the line that is named.",
     ),
     _Advice(
         re.compile(r"fatal error: (?P<name>std\w+|string|errno|unistd)\.h: No such file"),
@@ -80,13 +106,58 @@ _ADVICE = (
         "nf_hook_state *state); the one with hooknum and net_device is from before Linux 4.4.",
     ),
     _Advice(
-        re.compile(r"(too many arguments to function|passing argument 3 of)\W*[^\n]*accept"),
+        re.compile(
+            r"initialization of .struct (callback|list)_head \*. from incompatible pointer type"
+            r"[^\n]*nf_hook_state"
+        ),
+        "Name the fields of struct nf_hook_ops, .hook = ... and so on: what its first field is "
+        "has changed.",
+    ),
+    _Advice(
+        re.compile(
+            _CALLED_WITH
+            + _NOTED % (r"struct sockaddr_unsized \*", r"struct sockaddr(?:_storage)? \*"),
+            re.MULTILINE,
+        ),
+        "From Linux 6.19 on, {name}() takes a struct sockaddr_unsized *. Cast the pointer to "
+        "void * instead, as in (void *)&addr, which is right on every kernel.",
+    ),
+    _Advice(
+        re.compile(
+            _CALLED_WITH + _NOTED % (r"struct sockaddr \*", r"struct sockaddr_unsized \*"),
+            re.MULTILINE,
+        ),
+        "On this kernel {name}() takes a struct sockaddr *. Cast the pointer to void * instead, "
+        "as in (void *)&addr, which is right on every kernel.",
+    ),
+    _Advice(
+        re.compile(
+            _CALLED_WITH + _NOTED % (r"struct sockaddr\w* \*", r"struct sockaddr_in6? \*"),
+            re.MULTILINE,
+        ),
+        "{name}() takes addresses of all families: cast the pointer to void *, as in "
+        "(void *)&addr.",
+    ),
+    _Advice(
+        re.compile(_CALLED_WITH + _NOTED % (r"struct kvec \*", r"struct iovec \*"), re.MULTILINE),
+        "{name}() takes a struct kvec: a struct iovec is for pointers of a program's.",
+    ),
+    _Advice(
+        re.compile(
+            r"incompatible type for argument \d of .(?P<name>[\w>.-]+)."
+            + _NOTED % (r"struct \w+ \*", r"struct \w+"),
+            re.MULTILINE,
+        ),
+        "{name}() takes the address of a structure: put an & before its name.",
+    ),
+    _Advice(
+        re.compile(r"(too many arguments to function|passing argument 3 of) [^\n]*->accept\W"),
         "From Linux 6.10 on, ops->accept takes (sock, newsock, struct proto_accept_arg *); "
         "kernel_accept(sock, &newsock, 0) is the same on every kernel.",
     ),
     _Advice(
-        re.compile(r"too few arguments to function\W*[^\n]*accept"),
-        "ops->accept takes a fourth argument, kern, from Linux 4.11 on; "
+        re.compile(r"too few arguments to function [^\n]*->accept\W"),
+        "ops->accept takes a fourth argument, kern, from Linux 4.11 to 6.9; "
         "kernel_accept(sock, &newsock, 0) is the same on every kernel.",
     ),
     _Advice(
@@ -105,9 +176,33 @@ _ADVICE = (
         "and not of a pointer or of another type.",
     ),
     _Advice(
+        re.compile(r"call to \W*__(?P<name>read|write)_overflow"),
+        "The {name} goes beyond the end of a variable: compare its size with what is copied.",
+    ),
+    _Advice(
         re.compile(r"implicit declaration of function .nf_(un)?register_hook\W"),
         "nf_register_hook() is gone since Linux 4.13: nf_register_net_hook(&init_net, &my_nfho) "
         "takes its place, and nf_unregister_net_hook() goes with it.",
+    ),
+    _Advice(
+        re.compile(
+            r"error: [^\n]*(?:(?:of|to function) .class_create\W|macro .class_create. requires 2)"
+        ),
+        "class_create() takes the name alone from Linux 6.4 on; before, THIS_MODULE and the name.",
+    ),
+    _Advice(
+        re.compile(r"implicit declaration of function .(?P<name>del_timer(?:_sync)?)\W"),
+        "{name}() is gone since Linux 6.15: timer_delete() or timer_delete_sync() takes its place, "
+        "on every kernel.",
+    ),
+    _Advice(
+        re.compile(r"implicit declaration of function .from_timer\W"),
+        "from_timer() is gone since Linux 6.16: container_of(timer, struct mine, timer), with the "
+        "names of your structure and its field, is the same on every kernel.",
+    ),
+    _Advice(
+        re.compile(r"implicit declaration of function .strlcpy\W"),
+        "strlcpy() is gone since Linux 6.8: strscpy() takes its place, on every kernel.",
     ),
     _Advice(
         re.compile(r"error: .(?P<name>\w+). undeclared"),
@@ -121,6 +216,20 @@ _ADVICE = (
     _Advice(
         re.compile(r"implicit declaration of function .(?P<name>\w+)"),
         "The compiler does not know {name}(): is it misspelled, or is its #include missing?",
+    ),
+    _Advice(
+        # the one wording is that of 7.3, the other that of kernels before it
+        re.compile(r"modpost: .*(?:symbol .|\")(?P<name>\w+)(?:.|\" \[\S+\.ko\]) undefined!"),
+        "{name} is declared and used, and nothing that a module can use has this name: is it "
+        "misspelled, missing in your source, or a function that the kernel keeps to itself?",
+    ),
+    _Advice(
+        re.compile(r"modpost: .*missing MODULE_LICENSE\(\)"),
+        'The line MODULE_LICENSE("GPL"); is missing at the end of the source.',
+    ),
+    _Advice(
+        re.compile(r"modpost: .*GPL-incompatible .* uses GPL-only symbol .(?P<name>\w+)"),
+        '{name} is for modules under the kernel\'s license alone: write MODULE_LICENSE("GPL").',
     ),
 )
 
@@ -145,8 +254,13 @@ def next_step(output: str, folders: Iterable[str]) -> str:
     *folders* have the student's files; an error in a header of the kernel's comes of a line there.
     """
     own = "|".join(f"{re.escape(folder)}/[^\\s:]+:\\d+" for folder in folders)
-    place = re.search(rf"^({own}):(?:\d+:)? (?:fatal )?error:", output, re.MULTILINE)
+    error = rf"^({own}):(?:\d+:)? (?:fatal )?error: "
+    place = None
+    if never := _NEVER_CLOSED.search(output):  # which is told of the end of the file
+        place = re.search(rf"{error}.{never['name']}. undeclared", output, re.MULTILINE)
+    place = place or re.search(error, output, re.MULTILINE)
     place = place or re.search(rf"inlined from \S+ at ({own})", output)
+    place = place or re.search(rf"^({own}):\d+: note: in expansion of macro", output, re.MULTILINE)
     begin = f"Mend {place[1]} first" if place else "Mend the first error first"
     return f"{begin}, then check again: errors further down may only follow from it."
 
@@ -363,14 +477,18 @@ def _make(
 def _tidy(log: Path) -> tuple[bool, str]:
     """Return whether the sandbox started, and the compiler's words.
 
-    They have the student's own paths, and the kernel's as in its own tree; make's chatter
-    is left out.
+    They have the student's own paths, and the kernel's as in its own tree. Left out is what
+    a student cannot mend: make's chatter, objtool's, which looks at what gcc made, and the
+    description that some kernels' modpost misses and no module needs.
     """
     with log.open("rb") as f:
         text = f.read(OUTPUT_LIMIT).decode(errors="replace")
-    text = re.sub(r"/kernel/usr/src/[^/\s]+/", "./", text.replace(f"{INSIDE}/", ""))
-    lines = text.splitlines()
-    chatter = re.compile(r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs")
+    text = re.sub(r"/kernel/(usr/src/[^/\s]+|build)/", "./", text)
+    lines = text.replace(f"{INSIDE}/", "").splitlines()
+    chatter = re.compile(
+        r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs|"
+        r"\.o: warning: objtool: |WARNING: modpost: .*missing MODULE_DESCRIPTION\(\)"
+    )
     chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
     begun = lines[:1] == [_STARTED]
     said = (x for x in lines[begun:] if not chatter.search(x) and not chatter_tail.match(x))

@@ -50,6 +50,11 @@ def parse(output: str, tool: str) -> list[Remark]:
 
 
 _IN_MACRO = re.compile(r"in (expansion|definition) of macro")
+_OF_GCC = re.compile(
+    r"\S+:\d+:(?:\d+:)? note: "
+    r"(?:\W?-Wmisleading-indentation\W? is disabled from|adding \W?-flarge-source-files)"
+)
+"""What gcc says of itself once it has lost the columns, as where a bracket is never closed."""
 _CHAIN = re.compile(r"(?:In file included|\s+) from (?P<place>[^\s:]+:\d+)[:,]$")
 
 
@@ -57,7 +62,8 @@ def shorten(output: str) -> str:
     """Return the compiler's *output* without the ways through the kernel's own headers.
 
     Those are how one of them came to be included, but for the student's line it began
-    with, and the macros that a macro in the student's line is made of.
+    with, and the macros that a macro in the student's line is made of. gcc's notes on
+    itself are left out, too.
     """
     kept: list[str] = []
     inside = False
@@ -67,8 +73,10 @@ def shorten(output: str) -> str:
                 kept.append(f"In file included from {chain['place']}:")
         elif inside and re.match(r" *\d* \|", line):
             continue  # the macro's own line
-        elif (note := _LINE.match(line)) and (
-            _is_kernels(note["file"]) and _IN_MACRO.match(note["text"])
+        elif _OF_GCC.match(line) or (
+            (note := _LINE.match(line))
+            and _is_kernels(note["file"])
+            and _IN_MACRO.match(note["text"])
         ):
             inside = True
             continue

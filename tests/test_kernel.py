@@ -6,6 +6,7 @@ import gzip
 import lzma
 import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -336,3 +337,26 @@ def test_without_the_packages_lists_it_says_what_to_run(
     monkeypatch.setattr(apt, "depends", lambda _: [])
     with pytest.raises(VMError, match=r"apt-get update.*--kernel-image and --kernel-build"):
         kernel.stock()
+
+
+# --- what modules are built with ---------------------------------------------------------
+
+TELLS_OF_PAHOLE = """\
+CONFIG_PAHOLE_VERSION := 132
+PAHOLE_VERSION = $(shell echo 0)
+modules: ; @$(MAKE) --no-print-directory -f $(CURDIR)/Makefile prepare
+prepare: PAHOLE_VERSION := $(PAHOLE_VERSION)
+prepare:
+	@if [ "$(PAHOLE_VERSION)" != "$(CONFIG_PAHOLE_VERSION)" ]; then \\
+		echo >&2 "warning: pahole version differs from the one used to build the kernel"; \\
+	fi
+"""
+"""What the Makefile of 7.x has of pahole."""
+
+
+def test_make_does_not_tell_of_pahole(tmp_path: Path) -> None:
+    """A host's pahole is no other than the kernel's, whatever it is: nobody calls it."""
+    (tmp_path / "Makefile").write_text(TELLS_OF_PAHOLE)
+    built = Kernel("", "", "", tmp_path, build=str(tmp_path), build_mounts={}, drivers=())
+    done = subprocess.run(built.make("/x"), check=True, capture_output=True, text=True)
+    assert done.stdout + done.stderr == ""

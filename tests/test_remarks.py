@@ -85,3 +85,27 @@ def test_ways_through_the_kernels_headers_are_left_out() -> None:
     """What stays is the compiler's word, the student's lines, and notes on types."""
     assert shorten(LONG).splitlines() == SHORT.splitlines()
     assert parse(LONG, "gcc") == parse(SHORT, "gcc")
+
+
+NOTES = """\
+a/x.c:20:38: error: expected ';' at end of input
+   20 |                 addr.sin_port = htons(60000;
+......
+a/x.c:19:9: note: '-Wmisleading-indentation' is disabled from this point onwards, since \
+column-tracking was disabled due to the size of the code/headers
+   19 |         if (err == 10)
+      |         ^~
+a/x.c:19:9: note: adding '-flarge-source-files' will allow for more column-tracking support, at \
+the expense of compilation time and memory
+a/x.c:20:17: error: expected declaration or statement at end of input
+"""
+
+
+@pytest.mark.parametrize("place", ["a/x.c:19:9:", "a/x.c:19:"])
+@pytest.mark.parametrize("quotes", ["''", "\u2018\u2019"])
+def test_gccs_notes_on_itself_are_left_out(place: str, quotes: str) -> None:
+    """What it does no more, for a bracket is missing or a line is long, is nothing to mend."""
+    said = NOTES.replace(" '", f" {quotes[0]}").replace("' ", f"{quotes[1]} ")
+    kept = shorten(said.replace("a/x.c:19:9:", place)).splitlines()
+    lines = said.splitlines()
+    assert kept == [*lines[:3], lines[-1]]
