@@ -91,7 +91,7 @@ def observe(on: Kernel) -> Seen:
     _compile(on, seen)
     module = _build(on)
     config = Config(on, image.initramfs(on), image.root())
-    files = {"facts.ko": PayloadFile(module), "holder": PayloadFile(_holder(), executable=True)}
+    files = {"facts.ko": PayloadFile(module), "unload": PayloadFile(_unload(), executable=True)}
     for _ in range(TRIES):
         with contextlib.suppress(GuestError), snapshot.guest(config, files) as guest:
             _look(guest, seen)
@@ -169,10 +169,10 @@ def _compile(on: Kernel, seen: Seen) -> None:
 # --- in guests -----------------------------------------------------------------------
 
 
-def _holder() -> bytes:
+def _unload() -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
-        program = Path(scratch) / "holder"
-        image.compile_static(SOURCES / "holder.c", program)
+        program = Path(scratch) / "unload"
+        image.compile_static(SOURCES / "unload.c", program)
         return program.read_bytes()
 
 
@@ -196,7 +196,7 @@ def _look(guest: Guest, seen: Seen) -> None:
         seen.log[act] = "\n".join(record.text for record in guest.records[begin:])
         seen.guest[f"{act} loaded"] = _shell(guest, "grep -c ^facts /proc/modules").strip()
         if act == "netlink":
-            _hold(guest, seen)
+            seen.guest["unload"] = guest.run(["/lab/unload"]).text.strip()
         guest.run(["/sbin/tool", "rmmod", "facts"])
     seen.guest["listening"] = _shell(guest, "ss -Hltn; nc -z 127.0.0.1 7021 && echo connects")
     seen.guest["accept"] = _shell(guest, ACCEPT)
@@ -206,14 +206,3 @@ def _look(guest: Guest, seen: Seen) -> None:
     told = re.findall(r"^seen: (\w+) (.*)$", _text(guest), re.MULTILINE)
     for name, result in told:
         seen.facts[name] = "; ".join(filter(None, [seen.facts.get(name, ""), result.strip()]))
-
-
-def _hold(guest: Guest, seen: Seen) -> None:
-    """Note what rmmod says while a program has a socket of the module's, and when it has not."""
-    unload = ["/sbin/tool", "rmmod", "facts"]
-    program = guest.start(["/lab/holder"])
-    wait = "until grep -q ' 31  *[1-9]' /proc/net/netlink; do sleep 0.1; done"
-    _shell(guest, wait)
-    seen.guest["rmmod held"] = str(guest.run(unload).value)
-    program.kill()
-    seen.guest["rmmod free"] = str(guest.run(unload).value)
