@@ -64,7 +64,7 @@ CPU: Mapping[Accel, str] = {"tcg": "max,-erms,-fsrm,-cx16", "kvm": "host"}
 -erms, -fsrm: without "rep movsb is fast" the kernel moves words, an eighth of the steps
 under TCG. -cx16: before version 8.0, QEMU leaves rubbish in the flags behind cmpxchg16b
 where an addition stands just before it: target/i386/tcg/mem_helper.c works them out before
-the translator has stored which operation set them (findings/qemu-cmpxchg16b-flags.sh). An
+the translator has stored which operation set them (tools/qemu_flags.py). An
 interrupt that comes there saves the rubbish, and the kernel crashes some time later.
 kmalloc() of Linux 6.5 and newer is such code. Without cx16 the kernel has another way, which
 takes no longer; every QEMU gets the same guest, so that a grade does not depend on it.

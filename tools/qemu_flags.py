@@ -1,18 +1,20 @@
-#!/bin/sh
-# Behind cmpxchg16b, QEMU before 8.0 has flags that no instruction has set: bits of an address, say.
-#
-# Guess: cmpxchg16b sets ZF and leaves the other flags alone.
-# Seen: QEMU 7.2.22 (TCG). The flags came from the stack (popf, iret) or QEMU's main loop was left,
-# an addition follows and then cmpxchg16b, with no jump in between: the flags are then bits of
-# what was added. TF (single step), DF (string direction) and NT among them. An interrupt at
-# that place saves them, and leaving the main loop makes them the processor's own.
-# Why: the helper works the flags out by env->cc_op (target/i386/tcg/mem_helper.c), which the
-# translator had not stored yet. 8.0 has no such helper any more.
-# Why it matters: kmalloc() of Linux 6.5 and newer is such code. Guests do without cx16
-# (CPU in vm/machine.py).
-set -eu
-cd "$(dirname "$0")/.."
-exec .venv/bin/python - <<'END'
+"""Show what QEMU before 8.0 does to the flags behind cmpxchg16b: python -m tools.qemu_flags.
+
+Behind cmpxchg16b, QEMU before 8.0 has flags that no instruction has set: bits of an address, say.
+
+Guess: cmpxchg16b sets ZF and leaves the other flags alone.
+Seen: QEMU 7.2.22 (TCG). The flags came from the stack (popf, iret) or QEMU's main loop was left,
+an addition follows and then cmpxchg16b, with no jump in between: the flags are then bits of
+what was added. TF (single step), DF (string direction) and NT among them. An interrupt at
+that place saves them, and leaving the main loop makes them the processor's own.
+Why: the helper works the flags out by env->cc_op (target/i386/tcg/mem_helper.c), which the
+translator had not stored yet. 8.0 has no such helper any more.
+Why it matters: kmalloc() of Linux 6.5 and newer is such code. Guests do without cx16
+(CPU in vm/machine.py).
+"""
+
+from __future__ import annotations
+
 import sys
 import tempfile
 from pathlib import Path
@@ -34,17 +36,17 @@ static unsigned long flags_behind(unsigned long object)
 	unsigned long flags, a = 0, d = 0, x = 1, y = 2;
 
 	asm volatile("pushf; popf; jmp 1f; 1:\n\t"
-		     "add %[object], %[x]\n\t"
-		     "mov %[word], %[y]\n\t"
-		     "xor %[word], %[y]\n\t"
-		     "cmpxchg16b %[cell]\n\t"
-		     "jne 2f; 2:\n\t"
-		     "pushf; pop %[flags]\n\t"
-		     "pushq $0x202; popf"
-		     : [flags] "=r"(flags), [cell] "+m"(cell), "+a"(a), "+d"(d),
-		       [x] "+r"(x), [y] "+r"(y)
-		     : [object] "r"(object), [word] "m"(word), "b"(0UL), "c"(0UL)
-		     : "cc", "memory");
+			"add %[object], %[x]\n\t"
+			"mov %[word], %[y]\n\t"
+			"xor %[word], %[y]\n\t"
+			"cmpxchg16b %[cell]\n\t"
+			"jne 2f; 2:\n\t"
+			"pushf; pop %[flags]\n\t"
+			"pushq $0x202; popf"
+			: [flags] "=r"(flags), [cell] "+m"(cell), "+a"(a), "+d"(d),
+			[x] "+r"(x), [y] "+r"(y)
+			: [object] "r"(object), [word] "m"(word), "b"(0UL), "c"(0UL)
+			: "cc", "memory");
 	return flags;
 }
 
@@ -69,4 +71,3 @@ print(f"QEMU {version}: with 0 added {with_0:#x}, with an address added {with_ad
 wrong = bool(with_address & ~0xAD7)  # CF PF AF ZF SF OF and IF may be set
 old = int(version.partition(".")[0]) < 8
 sys.exit("This has changed." if wrong != old else 0)
-END
