@@ -86,7 +86,7 @@ _ADVICE = (
     ),
     _Advice(
         re.compile(r"expected declaration or statement at end of input"),
-        "A brace {{ is opened and never closed: look for its }} above the line that is named.",
+        "A {{ has no }}: look for the function that is never closed, above the line that is named.",
     ),
     _Advice(
         re.compile(r"fatal error: (?P<name>std\w+|string|errno|unistd)\.h: No such file"),
@@ -110,8 +110,8 @@ _ADVICE = (
             r"initialization of .struct (callback|list)_head \*. from incompatible pointer type"
             r"[^\n]*nf_hook_state"
         ),
-        "Name the fields of struct nf_hook_ops, .hook = ... and so on: what its first field is "
-        "has changed.",
+        "Name the fields of struct nf_hook_ops, as in .hook = my_hook: which one is the first is "
+        "not the same on all kernels.",
     ),
     _Advice(
         re.compile(

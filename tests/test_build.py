@@ -62,7 +62,7 @@ SAID = {
         "bad.c:20:33: error: 'htons' undeclared (first use in this function)",
     ],
     "#ifdef has no #endif": ["bad.c:19: error: unterminated #ifdef"],
-    "A brace { is opened and never closed": [
+    "A { has no }": [
         "module.h:132:49: error: invalid storage class for function '__inittest'\n"
         "bad.c:26:1: error: expected declaration or statement at end of input"
     ],
