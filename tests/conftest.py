@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from chromium import Browser
-from support import SOLUTION, SOURCES, Student
+from support import KERNELS, SOLUTION, SOURCES, Student, in_the_cache
 
 from checker import lab as labs
 from checker.model import Lab
-from vm import debian, image, kernel
+from vm import image, kernel
 from vm.kernel import Kernel
 from vm.machine import Config
 
@@ -36,17 +36,16 @@ def debug_kernel() -> Kernel:
     return kernel.debug()
 
 
-FINDERS = {"stock": kernel.stock_if_there, "debug": kernel.debug_if_built}
-
-
-@pytest.fixture(params=[f"{kind} {release}" for release in debian.SUITES for kind in FINDERS])
+@pytest.fixture(scope="session", params=KERNELS)
 def at_hand(request: pytest.FixtureRequest, stock_kernel: Kernel) -> Kernel:
-    """Every kernel in the cache, the host's own stock kernel among them."""
-    kind, release = request.param.split()
-    on = FINDERS[kind](release)
-    if on is None:
-        pytest.skip(f"the {kind} kernel of Debian {release} is not in the cache")
-    return on
+    """Each kernel in the cache; those marked slow with ``-m slow`` alone."""
+    return in_the_cache(request.param)
+
+
+@pytest.fixture(scope="session", params=[k for k in KERNELS if "stock" in str(k.id)])
+def stock_at_hand(request: pytest.FixtureRequest, stock_kernel: Kernel) -> Kernel:
+    """Each stock kernel in the cache; those marked slow with ``-m slow`` alone."""
+    return in_the_cache(request.param)
 
 
 @pytest.fixture(scope="session")

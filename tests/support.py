@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vm import debian, kernel
+from vm.kernel import Kernel
 
 ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "labs" / "networking" / "solution"
@@ -23,6 +30,31 @@ ENDLESS = (
     + "M9\n"
 )
 """C that keeps the compiler for as long as it has memory: 10^9 declarations."""
+
+
+FINDERS = {"stock": kernel.stock_if_there, "debug": kernel.debug_if_built}
+
+
+def _cases() -> Iterator[Any]:
+    """Yield each kernel's name; slow are all but the host's own two and the newest one."""
+    for release in debian.SUITES:
+        for kind in FINDERS:
+            fast = release == debian.default_release() or (release, kind) == ("sid", "stock")
+            marks = () if fast else pytest.mark.slow
+            yield pytest.param(f"{kind} {release}", marks=marks, id=f"{release}-{kind}")
+
+
+KERNELS = list(_cases())
+"""The kernels that a test may be run on if they are in the cache: ``-m slow`` for most."""
+
+
+def in_the_cache(name: str) -> Kernel:
+    """Return the kernel that KERNELS calls *name*; the test is skipped if it is not there."""
+    kind, release = name.split()
+    on = FINDERS[kind](release)
+    if on is None:
+        pytest.skip(f"the {kind} kernel of Debian {release} is not in the cache")
+    return on
 
 
 class Student:

@@ -107,6 +107,16 @@ def test_missing_programs_are_told_with_their_packages(monkeypatch: pytest.Monke
         debug_kernel.require_tools()
 
 
+def test_cache_with_a_blank_in_its_path_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's Makefile cannot work there; nothing is fetched before it is said."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
+    with pytest.raises(VMError, match="my cache.* Set XDG_CACHE_HOME to a folder without one"):
+        debug_kernel.make(tmp_path, "key", "linux-source=1", toolchain.host(), lambda *_: None)
+    assert not (tmp_path / "my cache/knetlab/kernel-build").exists()
+
+
 def test_it_is_not_there_before_it_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,11 +13,7 @@ from support import Student
 
 from checker import endurance, grading, submission
 from checker.model import CheckResult, Lab
-from vm import debian, kernel
 from vm.kernel import Kernel
-
-FINDERS = {"stock": kernel.stock_if_there, "debug": kernel.debug_if_built}
-"""How a kernel is found that is in the cache."""
 
 ROUNDS = """\
 round 0 insmod=0 rmmod=0 left=0 met=0 tcp=0 udp=0 majors=14 threads=40
@@ -200,16 +196,6 @@ static int __init my_udp_sock_init(void)""",
     result = check(lab, request.getfixturevalue(kernel), carol.path, 5, "clean-reload")
     assert result.actual == "1 kernel thread"
     assert result.hint == "In exit, give back what init has got by kthread_stop()."
-
-
-@pytest.fixture(params=[f"{kind} {release}" for release in debian.SUITES for kind in FINDERS])
-def at_hand(request: pytest.FixtureRequest, stock_kernel: Kernel) -> Kernel:
-    """Each kernel that needs not be fetched or built, one after the other."""
-    kind, release = request.param.split()
-    on = FINDERS[kind](release)
-    if on is None:
-        pytest.skip(f"the {kind} kernel of Debian {release} is not in the cache")
-    return on
 
 
 @pytest.mark.vm

@@ -1,5 +1,7 @@
 """docs/reference/kernels.md: each row that a kernel can show is shown on the kernels at hand.
 
+``pytest -m slow tests/test_kernels_page.py`` is for all of them (KERNELS in tests/support.py).
+
 A row's last cell names its test here without ``test_row_``, or says how else it was seen.
 """
 
@@ -12,7 +14,6 @@ import pytest
 from kernel_facts import Seen, kept
 from support import ROOT
 
-from vm import kernel
 from vm.kernel import Kernel
 
 pytestmark = pytest.mark.vm
@@ -22,24 +23,17 @@ CONSOLES = ROOT / "tests/data/console"
 ELSEWHERE = ("by hand", "in the source")
 """What stands for the test of a row that no guest shows at little cost."""
 
-AT_HAND = kernel.at_hand()
-STOCK = [on for on in AT_HAND if on.name == "stock"] or [None]
 
-
-def _name(on: Kernel | None) -> str:
-    return f"{on.debian}-{on.name}" if on else "stock"
-
-
-@pytest.fixture(scope="session", params=AT_HAND or [None], ids=_name)
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+@pytest.fixture(scope="session")
+def seen(at_hand: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """What was seen of a kernel at hand, stock or debug."""
-    return kept(request.param or kernel.stock(), tmp_path_factory.getbasetemp())
+    return kept(at_hand, tmp_path_factory.getbasetemp())
 
 
-@pytest.fixture(scope="session", params=STOCK, ids=_name)
-def stock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+@pytest.fixture(scope="session")
+def stock(stock_at_hand: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """What was seen of a stock kernel at hand: on 6.1's debug kernel answers come later."""
-    return kept(request.param or kernel.stock(), tmp_path_factory.getbasetemp())
+    return kept(stock_at_hand, tmp_path_factory.getbasetemp())
 
 
 def rows() -> Iterator[list[str]]:
@@ -67,12 +61,6 @@ def test_every_row_of_a_change_says_when_it_came() -> None:
     assert len(changes) > 30
     for row in changes:
         assert re.match(r"(after )?\d\.\d+|never|stable updates of|gcc \d+|Debian", row[4]), row
-
-
-def test_more_than_one_kernel_is_at_hand() -> None:
-    """The rows below were held against more than one kernel."""
-    if len(AT_HAND) < 2:
-        pytest.skip("one kernel is at hand: `knetlab kernel stock --release sid` fetches another")
 
 
 # --- calls ---------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def _meaning(action: argparse.Action) -> str:
     words = [action.help or ""]
     if not action.option_strings and action.choices:
         words.append("one of " + ", ".join(map(str, action.choices)))
-    if action.choices and isinstance(action.default, str):
+    if action.choices and action.default:
         words.append(f"default: {action.default}")
     if action.option_strings and action.required:
         words.append("must be given")

@@ -101,6 +101,11 @@ def make(folder: Path, key: str, package: str, builder: Toolchain, progress: Pro
     if builder.system is None:
         require_tools()
     work = work_folder(key)
+    if " " in str(work):
+        raise VMError(
+            f"The kernel's Makefile builds nothing in a folder with a blank in its path: {work}. "
+            "Set XDG_CACHE_HOME to a folder without one."
+        )
     work.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(work).free < ROOM and not (work / "src/arch/x86/boot/bzImage").exists():
         raise NoSpace(f"{work} is on a disk with less than {ROOM >> 30} GiB free; make room.")
