@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import shutil
 import struct
 import subprocess
@@ -316,6 +317,29 @@ def test_the_stock_kernel_is_whole(stock_kernel: Kernel) -> None:
 
 
 @pytest.mark.vm
+def test_packages_that_apt_cannot_fetch_are_told_in_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them, how many more, apt's own reason, and both ways out."""
+    apt_get = tmp_path / "bin/apt-get"
+    apt_get.parent.mkdir()
+    apt_get.write_text(
+        "#!/bin/sh\n"
+        "echo 'E: Failed to fetch http://mirror/zlib1g.deb  No such host' >&2\n"
+        "echo 'E: Failed to fetch http://mirror/libc6.deb  No such host' >&2\nexit 100\n"
+    )
+    apt_get.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apt_get.parent}:{os.environ['PATH']}")
+    with pytest.raises(VMError) as raised:
+        apt.unpack(["zlib1g", "libc6", "dash"], tmp_path)
+    assert str(raised.value) == (
+        "apt-get could not fetch zlib1g and 2 more: "
+        "Failed to fetch http://mirror/zlib1g.deb  No such host. "
+        "If this host has a network, `apt-get update` as root may help. "
+        "Where there is none, a kit does: `make check KIT=FILE`."
+    )
+
+
 def test_the_stock_kernel_is_not_fetched_again(
     stock_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,9 +60,12 @@ def unpack(packages: Iterable[str], folder: Path) -> dict[str, str]:
     except NoSpace:
         raise
     except VMError as error:
+        why = re.search(r"E: ([^\n]*?)(?: / |\n|$)", str(error))
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise VMError(
-            f"The packages {', '.join(names)} could not be fetched; `apt-get update` "
-            f"(as root) may help. {error}"
+            f"apt-get could not fetch {names[0]}{more}: {why[1] if why else error}. "
+            "If this host has a network, `apt-get update` as root may help. "
+            "Where there is none, a kit does: `make check KIT=FILE`."
         ) from error
     versions: dict[str, str] = {}
     for deb in sorted(debs.glob("*.deb")):

@@ -184,7 +184,8 @@ def _index(tar: tarfile.TarFile, path: Path) -> dict[str, Any]:
     if index["made_by"] != made_by():
         raise BadKit(
             f"{path} was made by another version of knetlab than this one, and its files do not "
-            "fit. Get the kit that belongs to this version, or make one: knetlab kit --out FILE."
+            "fit. Get the kit that belongs to this version, or make one (knetlab kit --out FILE), "
+            "or move that file away."
         )
     return index
 
