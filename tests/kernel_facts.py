@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 from support import ROOT
 
-from checker.build import INSIDE, sandbox
+from checker.engine.build import INSIDE, sandbox
 from vm import image, snapshot
 from vm.errors import GuestError, VMError
 from vm.guest import Guest, Result

@@ -12,8 +12,9 @@ from pages import words
 from rich.console import Console
 from support import ROOT, SOLUTION
 
-from checker import across, cli, grading, selftest
-from checker.across import Run
+from checker import cli
+from checker.engine import across, grading
+from checker.engine.across import Run
 from checker.model import (
     NEEDS_A_KERNEL,
     CheckResult,
@@ -27,6 +28,7 @@ from checker.model import (
     Provenance,
 )
 from checker.report import kernels as report
+from checker.workshop import selftest
 from vm import kernel
 from vm.kernel import Kernel
 

@@ -19,9 +19,9 @@ import py7zr
 import pytest
 import zstandard
 
+from checker.classroom.intake import archive
+from checker.classroom.intake.archive import ArchiveError, Limits
 from checker.errors import InputError
-from checker.intake import archive
-from checker.intake.archive import ArchiveError, Limits
 
 FILES = {"1-2-netfilter/kernel/filter.c": b"int a;\n", "5-udp-sock/udp_sock.c": b"int b;\n" * 999}
 

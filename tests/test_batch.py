@@ -10,11 +10,12 @@ import pytest
 from classes import grade
 from support import ROOT, SOLUTION
 
-from checker import batch, grading, submission
-from checker.batch import Done, Received, Results, Task
+from checker.classroom import batch
+from checker.classroom.batch import Done, Received, Results, Task
+from checker.classroom.store import Store
+from checker.engine import grading, submission
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
-from checker.store import Store
 from vm import image, kernel, toolchain
 from vm.errors import NoSpace
 from vm.kernel import Kernel

@@ -21,9 +21,10 @@ from chromium import Browser
 from rich.console import Console
 from support import ROOT
 
-from checker import build, grading, skeleton, submission
+from checker.engine import build, grading, submission
 from checker.model import Lab
 from checker.report import terminal
+from checker.workshop import skeleton
 from tools import book_examples, lint_labs
 from vm import image, snapshot
 from vm.image import PayloadFile

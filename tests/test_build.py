@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import ENDLESS, SOLUTION, Student
 
-from checker import build, submission
+from checker.engine import build, submission
 from checker.model import Lab, ModuleBuild
 from vm.kernel import Kernel
 from vm.sandbox import Limits

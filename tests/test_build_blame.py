@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support import Student
 
-from checker import build, submission
+from checker.engine import build, submission
 from checker.model import Lab, ModuleBuild
 from vm.kernel import Kernel
 

@@ -19,12 +19,13 @@ import pytest
 from classes import SUBMITTED, grade
 from support import ROOT, SOLUTION, SOURCES, all_end
 
-from checker import class_work, cli
+from checker import cli
+from checker.classroom.export import classroom50
+from checker.classroom.export.formats import FORMATS, Document, Gradebook, Result
+from checker.classroom.store import Store
+from checker.commands import class_work
 from checker.errors import InputError
-from checker.export import classroom50
-from checker.export.formats import FORMATS, Document, Gradebook, Result
 from checker.model import Attempt, Student
-from checker.store import Store
 from vm import debian, toolchain
 from vm import kernel as kernels
 from vm.errors import VMError

@@ -15,11 +15,12 @@ import pytest
 from distributed import Client
 from support import ROOT, SOLUTION, all_end
 
-from checker import batch, cluster, submission
-from checker.batch import Done, Received
+from checker.classroom import batch, cluster
+from checker.classroom.batch import Done, Received
+from checker.classroom.store import Store
+from checker.engine import submission
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Lab, Student, Submission
-from checker.store import Store
 from vm.kernel import Kernel
 from vm.tools import descendants
 

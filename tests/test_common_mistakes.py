@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from checker import grading, mutants, submission
+from checker.engine import grading, submission
 from checker.model import Lab
+from checker.workshop import mutants
 from vm.kernel import Kernel
 
 SAYS = {

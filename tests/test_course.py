@@ -13,9 +13,9 @@ import pytest
 from classes import grade as recorded
 from support import ROOT
 
-from checker import course as courses
-from checker import plugin
-from checker.course import Course, Override, Own, Penalty
+from checker.classroom import course as courses
+from checker.classroom.course import Course, Override, Own, Penalty
+from checker.engine import plugin
 from checker.errors import InputError, LabError
 from checker.model import (
     NEEDS_A_KERNEL,

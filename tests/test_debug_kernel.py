@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, all_end
 
-from checker import kernel_log
+from checker.words import kernel_log
 from tools import record_consoles
 from vm import cache, debian, debug_kernel, snapshot, toolchain, tools
 from vm import kernel as kernels

@@ -17,10 +17,11 @@ from support import ROOT, SOURCES, Student
 from test_pcap import HEADER, SYN, ethernet, ipv4, record, tcp
 
 from checker import lab as labs
-from checker import skeleton, submission
 from checker.desk import hints, last_run, overview, packets, progress, reset, work
+from checker.engine import submission
 from checker.errors import InputError
 from checker.model import CheckResult, ExerciseResult, Grade, KernelInfo, Lab, Provenance, Status
+from checker.workshop import skeleton
 from vm import pcap
 
 FILTER, TCP, UDP = SOURCES

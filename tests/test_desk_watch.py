@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 from support import ROOT, SOLUTION, SOURCES, Student
 
-from checker import cli, skeleton
+from checker import cli
 from checker.desk import progress, watch, work
 from checker.model import Lab
+from checker.workshop import skeleton
 from vm.tools import descendants
 
 FILTER, TCP, UDP = SOURCES

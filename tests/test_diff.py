@@ -11,8 +11,8 @@ import pytest
 from classes import SUBMITTED, absent, entry, grade
 from rich.console import Console
 
-from checker import diff
-from checker.diff import CheckChange, Diff
+from checker.classroom import diff
+from checker.classroom.diff import CheckChange, Diff
 from checker.model import Attempt, Entry, Grade
 from checker.report import diff as report
 

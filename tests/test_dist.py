@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from support import ROOT, SOLUTION, SOURCES
 
-from checker import dist, plugin, skeleton
 from checker import lab as labs
+from checker.engine import plugin
 from checker.errors import InputError
 from checker.model import Lab
+from checker.workshop import dist, skeleton
 
 OURS = """
 

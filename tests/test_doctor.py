@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from checker import doctor
-from checker.desk import last_run
+from checker.desk import doctor, last_run
 from checker.model import ExerciseResult, Grade, KernelInfo, Provenance
 from vm import kernel, sandbox, tools
 from vm.errors import NoSandbox

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import Student
 
-from checker import endurance, grading, submission
+from checker.engine import endurance, grading, submission
 from checker.model import CheckResult, Lab
 from vm.kernel import Kernel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checker import evasion
+from checker.words import evasion
 
 
 @pytest.mark.parametrize(

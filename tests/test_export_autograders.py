@@ -13,13 +13,13 @@ import pytest
 from classes import absent, entry, grade
 from support import ROOT
 
+from checker.classroom.export import autolab, classroom50, gradescope, prairielearn
+from checker.classroom.export.entries import Hidden
 from checker.errors import InputError
-from checker.export import autolab, classroom50, gradescope, prairielearn
-from checker.export.entries import Hidden
 from checker.model import Attempt, Entry, Grade, Mark, Student
 
 GRADED = ["full", "skeleton", "compile-error", "crash", "timeout", "evil", "check-error"]
-SCRIPTS = ROOT / "checker/export/gradescope"
+SCRIPTS = ROOT / "checker/classroom/export/gradescope"
 HIDDEN: Hidden = {"1.outgoing-syn": "after_due_date", "1.not-syn-ack": "never"}
 BROKEN = Entry(
     student=Student(key="broken"), attempt=Attempt(student="broken", problem="No file of the lab.")

@@ -12,7 +12,7 @@ import yaml
 from support import ROOT
 
 from checker import cli
-from checker.export.formats import FORMATS, Document
+from checker.classroom.export.formats import FORMATS, Document
 
 PAGE = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
 BLOCKS = {

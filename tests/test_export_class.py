@@ -14,10 +14,10 @@ from markdown_it import MarkdownIt
 from support import ROOT
 
 from checker import lab
+from checker.classroom.export import ABOUT, document, github, markdown, table
+from checker.classroom.export.entries import for_students, from_grade, graded, result
+from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.errors import InputError
-from checker.export import ABOUT, document, github, markdown, table
-from checker.export.entries import for_students, from_grade, graded, result
-from checker.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.model import Attempt, CheckResult, Entry, Mark, Student
 
 COMMANDS = "::set-output name=grade::100\n  ::error::boom\n:::stop-commands::x\na ##[error]b"

@@ -8,8 +8,8 @@ import io
 import pytest
 from classes import absent, entry, grade
 
+from checker.classroom.export import canvas, moodle, sheet
 from checker.errors import InputError
-from checker.export import canvas, moodle, sheet
 from checker.model import Attempt, Entry, Mark, Student
 
 # --- cells of somebody else's file --------------------------------------------------------

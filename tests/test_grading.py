@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from checker import grading, skeleton, submission
-from checker.grade import Checked
-from checker.grade import grade as sum_up
+from checker.engine import grading, submission
+from checker.engine.grade import Checked
+from checker.engine.grade import grade as sum_up
 from checker.model import CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
+from checker.workshop import skeleton
 from vm import snapshot
 from vm.kernel import Kernel
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from checker.grade import Checked, judge
+from checker.engine.grade import Checked, judge
+from checker.engine.owner import function_at
 from checker.model import CheckResult, Exercise, Finding, Status
-from checker.owner import function_at
 
 EXERCISES = [
     Exercise(number=n, title="T", module=module, points=20, health=2, hint="")

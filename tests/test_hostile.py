@@ -25,11 +25,12 @@ from pathlib import Path
 import pytest
 from support import ENDLESS, ROOT, SOLUTION, Student, all_end
 
-from checker import grading, mutants, submission, testbed
-from checker.export import junit
+from checker.classroom.export import junit
+from checker.engine import grading, submission, testbed
 from checker.model import Lab
-from checker.mutants import Mutant
 from checker.report import html
+from checker.workshop import mutants
+from checker.workshop.mutants import Mutant
 from vm import guest as guests
 from vm import machine
 from vm.kernel import Kernel

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from support import SOURCES, all_end
 
-from checker import intake, submission
+from checker.classroom import intake
+from checker.classroom.intake import Handed, Intake, archive, lms
+from checker.classroom.intake.roster import Roster
+from checker.engine import submission
 from checker.errors import InputError
-from checker.intake import Handed, Intake, archive, lms
-from checker.intake.roster import Roster
 from checker.model import Lab, Student
 from checker.report import intake as report
 
@@ -337,7 +338,7 @@ def test_a_huge_file_is_not_copied(lab: Lab, read: Read, tmp_path: Path) -> None
 
 def test_too_many_files(read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with more files than anybody writes is one student's problem."""
-    monkeypatch.setattr("checker.intake.layout.MAX_FILES", 50)
+    monkeypatch.setattr("checker.classroom.intake.layout.MAX_FILES", 50)
     put(tmp_path / "subs" / "ada", {f"{n}.o": b"" for n in range(60)})
     put(tmp_path / "subs" / "bob", work())
     found = read(tmp_path / "subs")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checker.export.junit import render
+from checker.classroom.export.junit import render
 from checker.model import Grade
 
 GRADES = Path(__file__).parent / "data" / "grades"

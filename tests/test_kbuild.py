@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checker import build
+from checker.engine import build
 from checker.model import Lab
 from vm import kbuild, toolchain
 from vm.kernel import Kernel

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from checker import kernel_log, kernel_reports
 from checker.model import Finding
-from checker.symbols import Symbols
+from checker.words import kernel_log, kernel_reports
+from checker.words.symbols import Symbols
 from tools import record_consoles
 from vm import image, kernel, machine
 from vm.kernel import Kernel

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from checker import plugin
+from checker.engine import plugin
+from checker.engine.testbed import Testbed
 from checker.errors import LabError
 from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild
-from checker.testbed import Testbed
 from vm import snapshot
 from vm.errors import GuestUnready
 from vm.image import PayloadFile

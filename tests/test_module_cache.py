@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import Student
 
-from checker import build, module_cache, submission
+from checker.engine import build, module_cache, submission
 from checker.model import Build, Lab, ModuleBuild
 from vm import cache
 from vm.kernel import Kernel

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import pytest
 
-from checker import selftest
 from checker.lab import load
 from checker.model import Lab
-from checker.selftest import Trial
+from checker.workshop import selftest
+from checker.workshop.selftest import Trial
 from vm.kernel import Kernel
 
 pytestmark = pytest.mark.vm

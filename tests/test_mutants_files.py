@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from checker import mutants
 from checker.errors import LabError
-from checker.mutants import Mutant
+from checker.workshop import mutants
+from checker.workshop.mutants import Mutant
 
 LAB = Path(__file__).parent.parent / "labs" / "networking"
 SOLUTION = LAB / "solution"
@@ -70,7 +70,7 @@ def test_wrong_ones_say_what_they_break(mutant: Mutant) -> None:
 def test_checks_are_the_labs_own(mutant: Mutant) -> None:
     """Each check that a mutant names is a function in the lab's checks of that exercise, or health.
 
-    The health of an exercise is what the kernel reports meanwhile (checker/grade.py).
+    The health of an exercise is what the kernel reports meanwhile (checker/engine/grade.py).
     """
     for check in mutant.checks:
         number, name = check.split(".")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checker import next_step
-from checker.grade import Checked, grade, judge
-from checker.kernel_kinds import KINDS
+from checker.engine.grade import Checked, grade, judge
 from checker.model import (
     NEEDS_A_KERNEL,
     CheckResult,
@@ -19,6 +17,8 @@ from checker.model import (
     Status,
     Submission,
 )
+from checker.words import next_step
+from checker.words.kernel_kinds import KINDS
 
 FIRST = Exercise(number=1, title="T", module="m", points=9, health=2, hint="Fill in TODO 1.")
 SECOND = Exercise(number=2, title="T", module="n", points=9, health=2, hint="Fill in TODO 2.")

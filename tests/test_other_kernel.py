@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from checker import grading, submission
+from checker.engine import grading, submission
 from checker.model import Lab
 from tools import lint_labs
 from vm import apt, cache, kernel, tools

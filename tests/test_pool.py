@@ -12,7 +12,7 @@ import sys
 import pytest
 from support import ROOT, all_end
 
-from checker import pool
+from checker.engine import pool
 from checker.errors import InputError
 from vm.tools import descendants
 
@@ -85,7 +85,7 @@ def test_forked_process_prints_nothing_of_its_parents() -> None:
     """What the parent has in its buffers is printed once."""
     program = """
 import sys
-from checker import pool
+from checker.engine import pool
 sys.stdout.write("once ")
 list(pool.each(abs, [1, 2], 2, method="fork"))
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checker import grading
+from checker.engine import grading
 from checker.model import Lab
 from vm import snapshot
 from vm.kernel import Kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checker.remarks import parse, shorten
+from checker.words.remarks import parse, shorten
 
 
 @pytest.mark.parametrize(

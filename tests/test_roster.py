@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from checker.classroom.intake import roster
+from checker.classroom.intake.roster import Person, Roster, make_keys
 from checker.errors import InputError
-from checker.intake import roster
-from checker.intake.roster import Person, Roster, make_keys
 from checker.model import Student
 
 

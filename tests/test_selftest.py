@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from support import ROOT, all_end
 
-from checker import cli, selftest
+from checker import cli
 from checker import lab as labs
 from checker.errors import InputError, LabError
 from checker.model import (
@@ -29,9 +29,10 @@ from checker.model import (
     Provenance,
     Status,
 )
-from checker.mutants import Mutant
 from checker.report import selftest as shown
-from checker.selftest import Outcome, Report, Trial
+from checker.workshop import selftest
+from checker.workshop.mutants import Mutant
+from checker.workshop.selftest import Outcome, Report, Trial
 from vm import kernel
 from vm.kernel import Kernel
 from vm.tools import descendants

@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 from test_report import Page
 
-from checker import similar, skeleton
+from checker.classroom import similar
+from checker.classroom.similar import Match, Pair, Side
 from checker.errors import InputError
 from checker.model import Lab
 from checker.report import similar as report
-from checker.similar import Match, Pair, Side
+from checker.workshop import skeleton
 
 PATH = "3-4-tcp-sock/tcp_sock.c"
 
@@ -190,7 +191,8 @@ def test_a_passage_that_begins_at_the_name_of_a_struct(lab: Lab, given: str) -> 
 
 AGAIN = """
 import json, sys
-from checker import lab, similar
+from checker import lab
+from checker.classroom import similar
 for pair in similar.find(lab.load("networking"), json.load(sys.stdin), least_score=0.0):
     print(pair.model_dump_json())
 """

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from checker.desk import editor
-from checker.skeleton import (
+from checker.workshop.skeleton import (
     EditedFilesError,
     SkeletonError,
     SkeletonFile,

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from checker import doctor, pool
+from checker.desk import doctor
+from checker.engine import pool
 from tools.bench import private_mib
 from vm import cache, image, snapshot, tools
 from vm.errors import GuestCrashed, GuestLost, GuestUnready, NoSpace, VMError

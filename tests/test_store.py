@@ -14,9 +14,9 @@ import pytest
 from classes import grade
 from support import ROOT
 
+from checker.classroom.store import FILE, Store, source_hash
 from checker.errors import InputError
 from checker.model import Attempt, Grade, Student
-from checker.store import FILE, Store, source_hash
 
 ALICE = Student(key="alice", name="Alice")
 MONDAY = datetime(2026, 11, 16, 12, tzinfo=UTC)
@@ -171,7 +171,7 @@ import sys
 from pathlib import Path
 from classes import grade
 from checker.model import Attempt, Grade, Student
-from checker.store import Store
+from checker.classroom.store import Store
 
 with Store(Path(sys.argv[1]), "networking") as store:
     for n in range(10_000):

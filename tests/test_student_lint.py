@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from support import ROOT, SOLUTION, Student
 
-from checker import submission
 from checker.desk import lint
+from checker.engine import submission
 from checker.model import Lab
-from checker.remarks import Remark
+from checker.words.remarks import Remark
 from vm.kernel import Kernel
 
 Make = Callable[..., Student]

@@ -14,7 +14,7 @@ from classes import absent, entry, grade
 from pages import Page, words
 from support import Student
 
-from checker import submission
+from checker.engine import submission
 from checker.model import Attempt, Entry, Grade, Lab, Mark
 from checker.model import Student as Person
 from checker.report import html, source, story, student_page

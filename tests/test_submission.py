@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import SOURCES, Student
 
-from checker import submission
+from checker.engine import submission
 from checker.errors import InputError
 from checker.model import Lab, SourceFile
 

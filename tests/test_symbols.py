@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from checker import symbols
-from checker.symbols import Symbols
+from checker.words import symbols
+from checker.words.symbols import Symbols
 
 HEADER = """\
 static inline int first(const int *numbers)

@@ -21,8 +21,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from checker import kernel_log
-from checker.symbols import Symbols
+from checker.words import kernel_log
+from checker.words.symbols import Symbols
 from tools import lint_labs
 from tools.record_consoles import strip
 from vm import image, kernel, snapshot

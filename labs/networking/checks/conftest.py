@@ -21,7 +21,7 @@ from networking import (
     logged,
 )
 
-from checker.testbed import Module, Picks, Unmet
+from checker.engine.testbed import Module, Picks, Unmet
 from vm.guest import Guest
 
 
