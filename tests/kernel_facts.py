@@ -1,6 +1,6 @@
 """What a kernel does with the C of tests/data/kernels: compiled, and loaded into a guest.
 
-tests/test_kernels_page.py compares it with docs/reference/kernels.md. A kernel is observed
+tests/vm/test_kernels_page.py compares it with docs/reference/kernels.md. A kernel is observed
 once: three makes, and one guest for all that leaves the kernel whole; two more die.
 """
 

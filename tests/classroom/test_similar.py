@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from pages import Page
 from rich.console import Console
-from test_report import Page
 
 from checker.classroom import similar
 from checker.classroom.similar import Match, Pair, Side

@@ -1,6 +1,6 @@
 """docs/reference/kernels.md: each row that a kernel can show is shown on the kernels at hand.
 
-``pytest -m slow tests/test_kernels_page.py`` is for all of them (KERNELS in tests/support.py).
+``pytest -m slow tests/vm/test_kernels_page.py`` is for all of them (KERNELS in tests/support.py).
 
 A row's last cell names its test here without ``test_row_``, or says how else it was seen.
 """

@@ -7,12 +7,11 @@ import hashlib
 import re
 from collections.abc import Callable
 from html import unescape
-from pathlib import Path
 
 import pytest
 from classes import absent, entry, grade
 from pages import Page, words
-from support import Student
+from support import ROOT, Student
 
 from checker.engine import submission
 from checker.model import Attempt, Entry, Grade, Lab, Mark
@@ -25,7 +24,7 @@ SOURCES = {
     TCP: "".join(f"\ttcp line {n};\n" for n in range(1, 100)),
     FILTER: "".join(f"\tfilter line {n};\n" for n in range(1, 100)),
 }
-ALL = sorted(path.stem for path in (Path(__file__).parent / "data" / "grades").glob("*.json"))
+ALL = sorted(path.stem for path in (ROOT / "tests/data/grades").glob("*.json"))
 
 
 def marked(page: str) -> list[str]:

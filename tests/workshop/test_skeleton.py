@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from support import ROOT
 
 from checker.desk import editor
 from checker.workshop.skeleton import (
@@ -18,7 +19,6 @@ from checker.workshop.skeleton import (
     write,
 )
 
-ROOT = Path(__file__).parents[1]
 SOLUTION = ROOT / "labs" / "networking" / "solution"
 SKELETON = ROOT / "skels" / "networking"
 EXERCISES = 5

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
+from packets import HEADER, SYN, ethernet, ipv4, record, tcp
 from rich.console import Console
 from support import ROOT, SOURCES, Student
-from test_pcap import HEADER, SYN, ethernet, ipv4, record, tcp
 
 from checker import lab as labs
 from checker.desk import hints, last_run, overview, packets, progress, reset, work

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.vm
 
 Make = Callable[..., Student]
 
-HOSTILE = mutants.load(Path(__file__).parent / "hostile")
+HOSTILE = mutants.load(ROOT / "tests/hostile")
 
 SAYS = {
     # the guest goes, or hangs

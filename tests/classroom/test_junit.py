@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from checker.classroom.export.junit import render
 from checker.model import Grade
 
-GRADES = Path(__file__).parent / "data" / "grades"
+GRADES = ROOT / "tests/data/grades"
 NAMES = sorted(path.stem for path in GRADES.glob("*.json"))
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import re
-from pathlib import Path
 
 import pytest
 from pages import Page, colours, contrast, words
 from rich.cells import cell_len
 from rich.console import Console
+from support import ROOT
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, Grade
 from checker.report import html, story, terminal
 from checker.report.templates import code
 from checker.report.text import clean, fold, plain, points
 
-GRADES = Path(__file__).parent / "data" / "grades"
+GRADES = ROOT / "tests/data/grades"
 NAMES = sorted(path.stem for path in GRADES.glob("*.json"))
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe]"

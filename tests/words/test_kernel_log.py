@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from checker.model import Finding
 from checker.words import kernel_log, kernel_reports
@@ -22,7 +23,7 @@ from vm import image, kernel, machine
 from vm.kernel import Kernel
 from vm.machine import Config
 
-CONSOLES = Path(__file__).parent / "data" / "console"
+CONSOLES = ROOT / "tests/data/console"
 SOURCES = [p.read_text().splitlines() for p in sorted((CONSOLES / "demo").glob("*.c"))]
 DEMO = [line for source in SOURCES for line in source]
 SERIES = sorted(p.parent.name for p in CONSOLES.glob("*/places.json"))

@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from checker.errors import LabError
 from checker.workshop import mutants
 from checker.workshop.mutants import Mutant
 
-LAB = Path(__file__).parent.parent / "labs" / "networking"
+LAB = ROOT / "labs/networking"
 SOLUTION = LAB / "solution"
 WRONG = mutants.load(LAB / "mutants")
 RIGHT = mutants.load(LAB / "idioms")

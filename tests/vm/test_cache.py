@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from vm import cache
 from vm.errors import MissingTool, VMError
@@ -334,7 +335,7 @@ def process(name: str) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,  # so that what was not read yet stays in the pipe
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
     )
 
 
