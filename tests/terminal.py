@@ -79,7 +79,7 @@ class Terminal(_Spawn):
 
     def ends(self) -> int | None:
         """Wait for the command's end and return its status; None if a signal ended it."""
-        # close() would send signals to a command that has closed its terminal and still runs
+        # not close(), which sends signals to what is about to end by itself
         self.expect(pexpect.EOF)
         self.printed += self.before or ""
         self.wait()
