@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import math
 import os
 import re
 import threading
@@ -85,7 +86,7 @@ class _Line(_Base):
     def running(self, seconds: float) -> Iterator[None]:
         """Let the guest run while something is read, for at most *seconds* of its time."""
         idle = console.sleeps(self.guest.machine)
-        clock = self.guest.begin(["/bin/sleep", str(seconds)], idle=idle)
+        clock = self.guest.begin(["/sbin/tool", "sleep", str(math.ceil(seconds))], idle=idle)
         try:
             with contextlib.closing(
                 self.guest.attend(self._bell, seconds, clock, self.shell)

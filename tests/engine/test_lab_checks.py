@@ -286,7 +286,7 @@ from checker.kit import console
 def check_typed(guest):
     """Typed."""
     with console.opened(guest) as shell:
-        assert shell.run("echo hello") == "hello\\\\n"
+        assert shell.run("echo hello") == "hello\\n"
 
 @pytest.mark.points(3)
 def check_late(guest):

@@ -10,7 +10,7 @@ import pytest
 from checker.engine.testbed import Late, Unmet
 from checker.kit import console
 from vm import snapshot
-from vm.errors import GuestCrashed
+from vm.errors import GuestCrashed, GuestFlooded
 from vm.guest import Guest
 from vm.machine import Config
 
@@ -106,6 +106,13 @@ def test_a_guest_that_goes_is_told_as_that(guest: Guest) -> None:
     """A kernel that panics under a command is no timeout."""
     with pytest.raises(GuestCrashed, match="panicked"), console.opened(guest) as shell:
         shell.run("echo c >/proc/sysrq-trigger")
+
+
+@pytest.mark.vm
+def test_a_line_that_is_flooded_ends_the_guest(guest: Guest) -> None:
+    """A program that prints without end is not listened to until its deadline."""
+    with pytest.raises(GuestFlooded), console.opened(guest) as shell:
+        shell.run("yes 'the same line again and again and again and again'", deadline=600)
 
 
 def test_lines_that_look_like_commands_are_those_that_print_them() -> None:
