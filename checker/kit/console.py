@@ -51,7 +51,7 @@ _LOG_LEVEL = "/proc/sys/kernel/printk"
 
 
 class _Line(_Base):
-    """The serial line of a guest as pexpect reads it, while the *clock* has not run out.
+    """The serial line of a guest as pexpect reads it, within running().
 
     pexpect itself is given no timeout: it would count seconds of this host.
     """
@@ -123,8 +123,7 @@ class Console:
         self._guest = guest
         shell = console.start_shell(guest, "echo $$ >&9\n", rows=24, columns=COLUMNS)
         self._line = _Line(guest, shell)
-        self._typed = "the shell"
-        self.expect(PROMPT)
+        self._typed = "nothing"
 
     def type(self, keys: str) -> None:
         r"""Type *keys*: Enter is ``\r``, Ctrl-C ``\x03``."""
@@ -146,16 +145,16 @@ class Console:
                 line.expect(pattern, timeout=None)
         except pexpect.TIMEOUT:
             what = f"did not come within {deadline:g} s of the guest's time"
-            raise Late(*self._missing(pattern, what)) from None
+            raise Late(self._missing(pattern, what)) from None
         except pexpect.EOF:
-            raise Unmet(*self._missing(pattern, "did not come: the shell has ended")) from None
+            raise Unmet(self._missing(pattern, "did not come: the shell has ended")) from None
         return _plain(line.before or "")
 
-    def _missing(self, pattern: str | re.Pattern[str], what: str) -> tuple[str]:
+    def _missing(self, pattern: str | re.Pattern[str], what: str) -> str:
         text = pattern if isinstance(pattern, str) else pattern.pattern
         wanted = "the prompt" if pattern is PROMPT else repr(text)
         seen = _plain(self._line.before or "")[-_SHOWN:]
-        return (f"After {self._typed} was typed, {wanted} {what}. What came:\n{seen}",)
+        return f"After {self._typed} was typed, {wanted} {what}. What came:\n{seen}"
 
     def run(self, command: str, deadline: float = 10.0) -> str:
         """Type *command* and Enter, and wait for the prompt; return what was printed.
@@ -173,9 +172,12 @@ class Console:
         """End the shell and all that was started in it; /lab is read-only again."""
         shell = self._line.shell
         try:
-            if not self._guest.dead and re.fullmatch(rb"\d+\n", shell.out):
+            if self._guest.dead:
+                return
+            if re.fullmatch(rb"\d+\n", shell.out):
                 self._guest.run(["/bin/sh", "-c", _END.format(int(shell.out))])
-                shell.wait()
+            if shell.result is None:
+                shell.kill()
         finally:
             self._line.close()
 
@@ -192,6 +194,7 @@ def opened(guest: Guest, *, quiet: bool = False) -> Iterator[Console]:
             stack.enter_context(_without_log(guest))
         shell = Console(guest)
         stack.callback(shell.close)
+        shell.expect(PROMPT)
         yield shell
 
 
