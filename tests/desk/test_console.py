@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import re
-import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from classes import grade
 from support import ROOT, SOLUTION, Student, all_end
+from terminal import Terminal
 
 from checker.desk import at_failure, console, last_run
 from checker.errors import InputError
@@ -31,69 +27,7 @@ from vm.kernel import Kernel
 from vm.machine import Config
 from vm.tools import descendants
 
-PROMPT = "guest:/lab# "
-SECONDS = 120
-"""What a guest on a busy host has for a word; a test that waits so long has failed."""
-
 FILTER, TCP = "1-2-netfilter/kernel/filter.ko", "3-4-tcp-sock/tcp_sock.ko"
-
-
-class Terminal:
-    """A command on a terminal of its own, 100 columns by 30 rows."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.seen = ""
-        self._read = ""
-        self._fd, self.tty = os.openpty()
-        self.resize(30, 100)
-        self.before = termios.tcgetattr(self.tty)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "checker", "console", "networking", *arguments],
-            stdin=self.tty,
-            stdout=self.tty,
-            stderr=self.tty,
-            cwd=ROOT,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
-        )
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Give the window another size."""
-        fcntl.ioctl(self.tty, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, keys: str) -> None:
-        """Type *keys*."""
-        os.write(self._fd, keys.encode())
-
-    def until(self, text: str) -> str:
-        """Read until *text* comes; return what came before it, since the last time."""
-        deadline = time.monotonic() + SECONDS
-        while text not in self._read:
-            left = deadline - time.monotonic()
-            ready = select.select([self._fd], [], [], max(left, 0))[0]
-            assert ready, f"no {text!r} in:\n{self.seen}"
-            part = os.read(self._fd, 65536).decode(errors="replace").replace("\r", "")
-            self.seen += part
-            self._read += part
-        before, _, self._read = self._read.partition(text)
-        return before
-
-    def run(self, command: str) -> str:
-        """Run *command* in the guest, whose prompt was seen, and return what it printed."""
-        self.type(f"{command}\r")
-        return self.until(PROMPT).partition("\n")[2]
-
-    def wait(self) -> int:
-        """Wait for the command's end and return its status."""
-        return self.process.wait(SECONDS)
-
-    def close(self) -> None:
-        """End the command if it still runs."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait()
-        os.close(self._fd)
-        os.close(self.tty)
 
 
 @pytest.fixture
@@ -102,7 +36,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     with contextlib.ExitStack() as stack:
 
         def opened(*arguments: str) -> Terminal:
-            new = Terminal("--kernel", "stock", *arguments)
+            new = Terminal("console", "networking", "--kernel", "stock", *arguments)
             stack.callback(new.close)
             return new
 
@@ -152,7 +86,7 @@ def test_a_shell_with_modules_and_scripts(
 ) -> None:
     """The greeting is true, the kernel's log is there, Ctrl-A X leaves the terminal as it was."""
     at = terminal("--submission", str(student().path))
-    greeting = at.until(PROMPT)
+    greeting = at.until_prompt()
     assert "update " in greeting and "Ctrl-A X" in greeting
     for folder, name in (("1-2-netfilter/kernel", "filter.ko"), ("3-4-tcp-sock", "test-4.sh")):
         assert re.search(rf"^  {folder} .*\b{re.escape(name)}\b", greeting, re.MULTILINE)
@@ -161,14 +95,14 @@ def test_a_shell_with_modules_and_scripts(
     at.type("1-2-netfilter/user/test-1.sh\r")
     logged = r"\[ *\d+\.\d+\] TCP connection initiated from 127.0.0.1:\d+"
     assert re.search(logged, at.until("test-1: ok"))
-    at.until(PROMPT)
+    at.until_prompt()
     # a person may keep files there
     assert at.run("cp */*.ko . && ls *.ko") == "tcp_sock.ko  udp_sock.ko\n"
-    running = [os.pidfd_open(pid) for pid in descendants(at.process.pid)]
+    running = [os.pidfd_open(pid) for pid in descendants(at.pid)]
     assert running
     at.type("\x01x")
-    assert at.wait() == 0
-    assert termios.tcgetattr(at.tty) == at.before
+    assert at.ends() == 0
+    assert at.settings() == at.found
     assert all_end(running)
 
 
@@ -176,17 +110,17 @@ def test_a_shell_with_modules_and_scripts(
 def test_the_guest_follows_the_window(terminal: Callable[..., Terminal]) -> None:
     """A window that is made larger is larger for the programs of the guest; exit leaves, too."""
     at = terminal("--submission", str(SOLUTION))
-    at.until(PROMPT)
+    at.until_prompt()
     at.type("trap 'echo now: $(stty size)' WINCH\r")
-    at.until(PROMPT)
-    at.resize(41, 133)
-    at.until(PROMPT)  # the line is drawn anew, or the trap has run
+    at.until_prompt()
+    at.setwinsize(41, 133)
+    at.until_prompt()  # the line is drawn anew, or the trap has run
     at.type("while [ \"$(stty size)\" != '41 133' ]; do sleep 0.1; done; echo it\\ is so\r")
     at.until("it is so")
-    at.until(PROMPT)
+    at.until_prompt()
     at.type("exit\r")
-    assert at.wait() == 0
-    assert termios.tcgetattr(at.tty) == at.before
+    assert at.ends() == 0
+    assert at.settings() == at.found
 
 
 @pytest.mark.vm
@@ -196,7 +130,7 @@ def test_edits_are_built_and_copied_in(
     """Update builds what was edited; a mistake is told in the compiler's words and is no end."""
     alice = student()
     at = terminal("--submission", str(alice.path))
-    at.until(PROMPT)
+    at.until_prompt()
     assert "was edited" in at.run("update")
     at.run(f"insmod {FILTER}")
 
@@ -227,7 +161,7 @@ def test_what_does_not_compile_is_told_before_the_prompt(
     alice = student()
     alice.replace("udp_sock.c", "static struct socket *sock;", "static struct socket *sock")
     at = terminal("--submission", str(alice.path))
-    greeting = at.until(PROMPT)
+    greeting = at.until_prompt()
     assert "udp_sock is not built." in greeting and "5-udp-sock/udp_sock.c:" in greeting
     assert "udp_sock.ko" not in greeting.partition("A guest with")[2]
     assert "filter.ko" in at.run("ls 1-2-netfilter/kernel")
@@ -237,18 +171,18 @@ def test_what_does_not_compile_is_told_before_the_prompt(
 def test_a_guest_that_panics_is_told(terminal: Callable[..., Terminal]) -> None:
     """The kernel's last words are on the terminal, which is as it was; so it is after SIGTERM."""
     at = terminal("--submission", str(SOLUTION))
-    at.until(PROMPT)
+    at.until_prompt()
     at.type("echo c >/proc/sysrq-trigger\r")
     at.until("sysrq triggered crash")
     at.until("The guest is gone: the guest's kernel panicked")
-    assert at.wait() == 0
-    assert termios.tcgetattr(at.tty) == at.before
+    assert at.ends() == 0
+    assert at.settings() == at.found
 
     at = terminal("--submission", str(SOLUTION))
-    at.until(PROMPT)
-    at.process.send_signal(signal.SIGTERM)
-    assert at.wait() == 130
-    assert termios.tcgetattr(at.tty) == at.before
+    at.until_prompt()
+    at.kill(signal.SIGTERM)
+    assert at.ends() == 130
+    assert at.settings() == at.found
 
 
 # --- without one ---------------------------------------------------------------------
@@ -337,7 +271,7 @@ def test_gdb_stops_in_a_function_of_init(
     assert shutil.which("gdb"), "install gdb for this test"
     alice = student()
     at = terminal("--submission", str(alice.path), "--gdb")
-    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until(PROMPT), re.MULTILINE)
+    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until_prompt(), re.MULTILINE)
     at.run(f"insmod {FILTER}")
     script = tmp_path / "commands"
     script.write_text(
@@ -366,7 +300,7 @@ def test_gdb_session_of_the_book(terminal: Callable[..., Terminal], tmp_path: Pa
     script.write_text("set print pretty off\nset width 0\n" + "".join(lines) + "kill\n")
 
     at = terminal("--submission", str(SOLUTION), "--gdb")
-    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until(PROMPT), re.MULTILINE)
+    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until_prompt(), re.MULTILINE)
     keys = f"insmod {FILTER}; ping -c 1 127.0.0.1\r"
     said = debugged(line, script, "(gdb) continue", lambda: at.type(keys))
     told = [_comparable(line) for line in said.splitlines()]
@@ -466,7 +400,7 @@ def test_the_guest_of_the_failure(
     (client,) = re.findall(r"netcat connected from (\S+),", failed.message)
 
     at = terminal("--submission", str(alice.path), "--at-failure")
-    greeting = at.until(PROMPT)
+    greeting = at.until_prompt()
     assert f"{failed.id} failed here" in greeting and failed.message in greeting
     assert "tcp_sock " in at.run("lsmod")
     assert re.search(rf"ESTAB .* 127\.0\.0\.1:60000 +{re.escape(client)}", at.run("ss -tan"))
@@ -475,7 +409,7 @@ def test_the_guest_of_the_failure(
     # the mistake is mended already: what was edited since can be tried here as well
     assert f"new: {TCP}\n" in at.run("update")
     at.type("\x01x")
-    assert at.wait() == 0
+    assert at.ends() == 0
 
 
 @pytest.mark.vm

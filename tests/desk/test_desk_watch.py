@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
-import re
 import select
 import signal
-import subprocess
-import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT, SOLUTION, SOURCES, Student
+from support import SOLUTION, SOURCES, Student
+from terminal import SECONDS, Terminal
 
 from checker import cli
 from checker.desk import progress, watch, work
@@ -25,69 +19,21 @@ from checker.workshop import skeleton
 from vm.tools import descendants
 
 FILTER, TCP, UDP = SOURCES
-SECONDS = 120
-"""Wall seconds until a test gives up on what it waits for; a check takes some."""
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-class Watching:
-    """`knetlab watch` on a pseudo terminal, and all that it printed."""
+class Watching(Terminal):
+    """`knetlab watch` on a terminal, wide enough for its sentences."""
 
-    def __init__(self, *arguments: str, terminal: bool = True) -> None:
-        self.ours, self.theirs = pty.openpty()
-        self.before = termios.tcgetattr(self.theirs)
-        self.raw = b""
-        self.printed = ""
-        self.seen = 0
-        command = [sys.executable, "-m", "checker", "watch", "--kernel", "stock", *arguments]
-        # a controlling terminal makes Ctrl-C a signal
-        self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command] if terminal else command,
-            stdin=self.theirs if terminal else subprocess.DEVNULL,
-            stdout=self.theirs,
-            stderr=self.theirs,
-            cwd=ROOT,
-            env=os.environ | {"COLUMNS": "200", "TERM": "xterm" if terminal else "dumb"},
-        )
-
-    def expect(self, text: str) -> str:
-        """Wait until *text* is printed, after what was waited for last; return what came."""
-        deadline = time.monotonic() + SECONDS
-        while (at := self.printed.find(text, self.seen)) < 0:
-            ready, _, _ = select.select([self.ours], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{text!r} did not come after:\n{self.printed[self.seen :][-3000:]}"
-            self.raw += os.read(self.ours, 65536)
-            self.printed = _ESCAPES.sub("", self.raw.decode(errors="replace"))
-        since, self.seen = self.printed[self.seen : at], at + len(text)
-        return since
-
-    def press(self, keys: str) -> None:
-        """Press keys."""
-        os.write(self.ours, keys.encode())
+    def __init__(self, *arguments: str, keyboard: bool = True) -> None:
+        super().__init__("watch", "--kernel", "stock", *arguments, columns=200, keyboard=keyboard)
 
     def runs(self) -> list[int]:
         """Return the processes of checks that run now."""
-        below = descendants(self.process.pid)
-        mine = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        below = descendants(self.pid)
+        mine = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         # the other child is vm/reaper.sh
         children = [int(pid) for pid in mine.read_text().split()]
         return [pid for pid in children if below.get(pid, "").startswith("python")]
-
-    def end(self) -> int:
-        """Wait for its end, and return its exit status."""
-        return self.process.wait(SECONDS)
-
-    def close(self) -> None:
-        """End it if it still runs."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(30)
-            self.process.kill()
-        self.process.wait()
-        os.close(self.ours)
-        os.close(self.theirs)
 
 
 @pytest.fixture
@@ -95,8 +41,8 @@ def watching() -> Iterator[Callable[..., Watching]]:
     """Start watch; it is ended with the test."""
     started: list[Watching] = []
 
-    def start(*arguments: str, terminal: bool = True) -> Watching:
-        started.append(Watching(*arguments, terminal=terminal))
+    def start(*arguments: str, keyboard: bool = True) -> Watching:
+        started.append(Watching(*arguments, keyboard=keyboard))
         return started[-1]
 
     yield start
@@ -124,37 +70,37 @@ def test_a_save_is_checked_and_the_next_exercise_follows(
 ) -> None:
     """From the first failure over a save to the exercise that is still open, keys on the way."""
     seen = watching("--submission", str(skels.path))
-    seen.expect("Exercise 1, SYN logger: 0 of 19 points")
-    seen.expect("failed: A connection that this host opens is logged once")
-    seen.expect("Waiting for a save (h hint, n next exercise, l full log, q quit)")
-    os.write(seen.ours, b"\xffx")  # keys that mean nothing
-    seen.press("h")
-    seen.expect("Exercise 1, SYN logger, hint 1 of 6")
-    seen.press("h")
-    seen.expect("hint 2 of 6")
-    seen.press("l")
-    seen.expect("networking, submission mine")
-    seen.expect("exercise-1-guest-1-console.log")
+    seen.until("Exercise 1, SYN logger: 0 of 19 points")
+    seen.until("failed: A connection that this host opens is logged once")
+    seen.until("Waiting for a save (h hint, n next exercise, l full log, q quit)")
+    os.write(seen.child_fd, b"\xffx")  # keys that mean nothing
+    seen.type("h")
+    seen.until("Exercise 1, SYN logger, hint 1 of 6")
+    seen.type("h")
+    seen.until("hint 2 of 6")
+    seen.type("l")
+    seen.until("networking, submission mine")
+    seen.until("exercise-1-guest-1-console.log")
     solve(skels, FILTER)
-    seen.expect("Exercise 1, SYN logger: 19 of 19 points, solved")
-    seen.expect("Exercise 2, Address filter: 20 of 20 points, solved")
-    seen.expect("Exercise 3, TCP listener: 0 of 19 points")
-    seen.expect("Waiting for a save")
+    seen.until("Exercise 1, SYN logger: 19 of 19 points, solved")
+    seen.until("Exercise 2, Address filter: 20 of 20 points, solved")
+    seen.until("Exercise 3, TCP listener: 0 of 19 points")
+    seen.until("Waiting for a save")
     assert progress.load(lab, skels.path).hints == {}
     # another file: the exercise that is about it
     solve(skels, UDP)
-    seen.expect("Exercise 5, UDP sender: 19 of 19 points, solved")
-    seen.expect("Exercise 3, TCP listener: 0 of 19 points")
-    seen.expect("Waiting for a save")
-    seen.press("n")
-    seen.expect("Exercise 4, Accept: 0 of 19 points")
+    seen.until("Exercise 5, UDP sender: 19 of 19 points, solved")
+    seen.until("Exercise 3, TCP listener: 0 of 19 points")
+    seen.until("Waiting for a save")
+    seen.type("n")
+    seen.until("Exercise 4, Accept: 0 of 19 points")
     solve(skels, TCP)
-    seen.expect("Exercise 4, Accept: 19 of 19 points, solved")
-    seen.expect("Exercise 3, TCP listener: 19 of 19 points, solved")
-    seen.expect("All exercises are solved.")
-    seen.press("q")
-    assert seen.end() == 0
-    assert termios.tcgetattr(seen.theirs) == seen.before
+    seen.until("Exercise 4, Accept: 19 of 19 points, solved")
+    seen.until("Exercise 3, TCP listener: 19 of 19 points, solved")
+    seen.until("All exercises are solved.")
+    seen.type("q")
+    assert seen.ends() == 0
+    assert seen.settings() == seen.found
 
 
 @pytest.mark.vm
@@ -163,18 +109,18 @@ def test_a_save_during_a_run_is_what_is_checked(
 ) -> None:
     """The run is stopped, one begins with what was saved last, and only that is told."""
     seen = watching("--submission", str(skels.path))
-    seen.expect("running the checks")
+    seen.until("running the checks")
     (first,) = seen.runs()
     end = os.pidfd_open(first)
     skels.replace("filter.c", "\treturn true;\n}", "\treturn not_declared;\n}")
     # the first run has ended before the second begins
     assert select.select([end], [], [], SECONDS)[0]
     os.close(end)
-    said = seen.expect("not_declared")
+    said = seen.until("not_declared")
     assert "0 of 19 points" in said
     assert "netcat connected" not in said
     assert len(seen.runs()) <= 1
-    seen.expect("Waiting for a save")
+    seen.until("Waiting for a save")
     assert seen.runs() == []
 
 
@@ -185,12 +131,12 @@ def test_ctrl_c_leaves_nothing_behind(
 ) -> None:
     """In a run or between runs: one word, exit status 130, the terminal as before, no process."""
     seen = watching("--submission", str(skels.path))
-    seen.expect(when)
+    seen.until(when)
     runs = [os.pidfd_open(pid) for pid in seen.runs()]
-    seen.press("\x03")
-    seen.expect("knetlab: stopped.")
-    assert seen.end() == 130
-    assert termios.tcgetattr(seen.theirs) == seen.before
+    seen.type("\x03")
+    seen.until("knetlab: stopped.")
+    assert seen.ends() == 130
+    assert seen.settings() == seen.found
     assert "Traceback" not in seen.printed
     for run in runs:
         assert select.select([run], [], [], 0)[0]
@@ -203,10 +149,10 @@ def test_being_terminated_gives_the_terminal_back(
 ) -> None:
     """SIGTERM ends it as q does."""
     seen = watching("--submission", str(skels.path))
-    seen.expect("running the checks")
-    seen.process.send_signal(signal.SIGTERM)
-    assert seen.end() == 0
-    assert termios.tcgetattr(seen.theirs) == seen.before
+    seen.until("running the checks")
+    seen.kill(signal.SIGTERM)
+    assert seen.ends() == 0
+    assert seen.settings() == seen.found
 
 
 @pytest.mark.vm
@@ -214,14 +160,14 @@ def test_without_a_terminal_there_are_no_keys(
     watching: Callable[..., Watching], skels: Student
 ) -> None:
     """Saves are checked all the same, and it says how to end it."""
-    seen = watching("--submission", str(skels.path), "--exercise", "5", terminal=False)
-    seen.expect("checking exercise 5, UDP sender")
-    seen.expect("Waiting for a save (Ctrl-C ends)")
+    seen = watching("--submission", str(skels.path), "--exercise", "5", keyboard=False)
+    seen.until("checking exercise 5, UDP sender")
+    seen.until("Waiting for a save (Ctrl-C ends)")
     skels.replace("udp_sock.c", "static int __init my_udp_bind(void)", "static int bind(void)")
-    seen.expect("checking exercise 5, UDP sender")
-    seen.expect("my_udp_bind")
-    seen.process.send_signal(signal.SIGINT)
-    assert seen.end() == 130
+    seen.until("checking exercise 5, UDP sender")
+    seen.until("my_udp_bind")
+    seen.kill(signal.SIGINT)
+    assert seen.ends() == 130
 
 
 def test_the_checks_are_on_the_kernel_that_watch_was_given(

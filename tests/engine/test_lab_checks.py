@@ -276,3 +276,30 @@ def test_a_lab_in_a_folder_with_blanks_and_quotes_is_read(tmp_path: Path) -> Non
     (folder / "checks" / "beside.py").write_text("")
     assert plugin.worth(lab) == {"1.first": 2, "1.second": 3}
     assert "pass" in [result.status for result in run(lab)]
+
+
+TYPING = '''
+import pytest
+from checker.kit import console
+
+@pytest.mark.points(2)
+def check_typed(guest):
+    """Typed."""
+    with console.opened(guest) as shell:
+        assert shell.run("echo hello") == "hello\\n"
+
+@pytest.mark.points(3)
+def check_late(guest):
+    """Late."""
+    with console.opened(guest) as shell:
+        shell.run("sleep 1000", deadline=1)
+'''
+
+
+@pytest.mark.vm
+def test_a_check_types_at_the_guests_shell(config: Config, tmp_path: Path) -> None:
+    """What it types is run in its guest; what does not end in time is a timeout, told as that."""
+    typed, late = ran(a_lab(tmp_path, TYPING), config).results
+    assert (typed.status, typed.points) == ("pass", 2), typed
+    assert late.status == "timeout"
+    assert "'sleep 1000' was typed, the prompt did not come within 1 s" in late.message
