@@ -108,8 +108,13 @@ def apply(mutant: Mutant, solution: Path, target: Path) -> None:
     """Copy the folder *solution* to *target*, which must not exist, and change the copy.
 
     Raises LabError naming the patch, or the row's line, when it does not fit the
-    solution exactly, MissingTool when the host has no ``patch``.
+    solution exactly or was left in conflict with it, MissingTool when the host has no ``patch``.
     """
+    if mutant.base:
+        raise LabError(
+            f"{mutant.place}: {mutant.name} was left in conflict with the solution: correct it, "
+            f"then run `knetlab mutants {solution.parent.name} --refresh`."
+        )
     shutil.copytree(solution, target)
     if mutant.edits:
         _replace(mutant, solution, target)

@@ -112,6 +112,16 @@ def test_wrong_ones_say_what_they_break(mutant: Mutant) -> None:
     assert mutant.name.startswith(f"{mutant.checks[0].split('.')[0]}-")
 
 
+@pytest.mark.parametrize("folder", ["mutants", "idioms"])
+def test_bases_are_the_solution(folder: str) -> None:
+    """What the mutants were made against is kept, so that they can follow the next edit."""
+    for mutant in mutants.load(LAB / folder):
+        assert not mutant.base
+        for name in mutant.files:
+            kept = (LAB / folder / "bases" / name).read_bytes()
+            assert kept == (SOLUTION / name).read_bytes(), "knetlab mutants networking --refresh"
+
+
 @pytest.mark.parametrize("mutant", WRONG, ids=names(WRONG))
 def test_wrong_ones_lie_with_their_exercise(mutant: Mutant) -> None:
     """A row stands in the file of its exercise, a patch in the folder."""
