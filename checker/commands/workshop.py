@@ -1,4 +1,4 @@
-"""The commands dist, editor and lint: what goes round the checks. They call and print."""
+"""The commands dist, mutants, editor and lint: what goes round the checks. They call and print."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from checker.commands.exits import FULL, PARTIAL
 from checker.errors import InputError
 from vm import kernel as kernels
 from vm import tools
-
-"""Exit statuses: all is well; lint found something."""
 
 
 def add(
@@ -40,6 +38,25 @@ def add(
         "--kit", type=Path, metavar="FILE", help="put this kit in, for students without network"
     )
     archive.set_defaults(run=_dist)
+
+    wrong = commands.add_parser(
+        "mutants", help="list a lab's mutants and idioms, and which fit its solution no more"
+    )
+    wrong.add_argument("lab", metavar="LAB", help="its name")
+    wrong.add_argument(
+        "--folder",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="of other changes of the solution, instead of the lab's mutants and idioms; may be "
+        "given again",
+    )
+    wrong.add_argument(
+        "--refresh",
+        action="store_true",
+        help="let them follow an edit of the solution, and list the conflicts",
+    )
+    wrong.set_defaults(run=_mutants)
 
     commands_file = commands.add_parser(
         "editor", help="write compile_commands.json, so that clangd finds the kernel's headers"
@@ -81,6 +98,33 @@ def _dist(arguments: argparse.Namespace) -> int:
     out.write_bytes(archive.pack())
     print(f"{out}: {len(archive.files)} files, {out.stat().st_size >> 10} KiB")
     return FULL
+
+
+def _mutants(arguments: argparse.Namespace) -> int:
+    from checker import lab
+    from checker.report import mutants as report
+    from checker.workshop import mutants, refresh
+
+    the_lab = lab.load(arguments.lab)
+    lab.require_solution(the_lab, "knetlab mutants")
+    own = [the_lab.root / "mutants", the_lab.root / "idioms"]
+    folders = arguments.folder or [folder for folder in own if folder.is_dir()]
+    if not folders:
+        raise InputError(f"{the_lab.root} has neither mutants/ nor idioms/: there is none to list.")
+    loaded = {folder: mutants.load(folder) for folder in folders}  # before any is written
+    bad = 0
+    for folder, found in loaded.items():
+        if arguments.refresh:
+            result = refresh.refresh(folder, found, the_lab.solution)
+            bad += len(result.left)
+            print(report.refreshed(folder, the_lab.solution, result))
+        else:
+            misfits = refresh.misfits(found, the_lab.solution)
+            bad += len(misfits)
+            print(report.listed(folder, found, misfits))
+            if names := refresh.edited(folder, found, the_lab.solution):
+                print(f"{', '.join(names)}: edited since the last --refresh of {folder}.")
+    return PARTIAL if bad else FULL
 
 
 def _editor(arguments: argparse.Namespace) -> int:

@@ -101,7 +101,7 @@ _HOSTS_OWN = ("gcc", "addr2line", "mke2fs", "apt-get", "apt-cache")
 
 _DEVELOPERS = {
     "patch": "for knetlab selftest",
-    "git": "for make dist and knetlab's own tests",
+    "git": "for make dist, knetlab mutants --refresh and knetlab's own tests",
     "chromium": "for knetlab's own tests alone",
 }
 

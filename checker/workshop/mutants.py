@@ -1,8 +1,8 @@
-"""Solutions that are wrong on purpose, or right in another idiom: patches of a lab's solution.
+"""Solutions that are wrong on purpose, or right in another idiom, as changes of a lab's solution.
 
-A patch is a unified diff (paths a/… and b/… relative to the lab's solution)
-behind a preamble of ``Key: text`` lines. A wrong one says what it breaks and
-which check must notice::
+Small ones are rows of a TOML file (checker/workshop/rows.py), larger ones patches: a
+unified diff (paths a/… and b/… relative to the lab's solution) behind a preamble of
+``Key: text`` lines. A wrong one says what it breaks and which check must notice::
 
     Exercise: 1
     Check: 1.outgoing-syn
@@ -16,6 +16,7 @@ marks those that many students write, which every sample has.
 ``Kernel: < 6.10`` bounds the kernels that a patch is for. ``Needs: KASAN`` names
 features of a kernel (see vm.kernel.FEATURES) without which nothing can tell that
 a wrong one is wrong. ``Builds: no`` is for a wrong one that need not compile.
+``Base`` is written by `knetlab mutants --refresh` (checker/workshop/refresh.py).
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ from pydantic import Field
 
 from checker.errors import LabError
 from checker.model import Record
+from checker.workshop import rows
+from checker.workshop.rows import Edit
 from vm import tools
 from vm.errors import MissingTool, VMError
 from vm.kernel import FEATURES
 
-_KEYS = ("Exercise", "Check", "Why", "Kernel", "Earns", "Needs", "Builds", "Usual")
-_DIFF = re.compile(r"^--- a/", re.MULTILINE)
+KEYS = ("Exercise", "Check", "Why", "Kernel", "Earns", "Needs", "Builds", "Usual", "Base")
+BASES = "bases"
+"""A folder beside the mutants: what they were made against."""
+DIFF = re.compile(r"^--- a/([^\t\n]+)", re.MULTILINE)
 
 
 class Mutant(Record):
-    """One patch and what must come of it."""
+    """One patch or row, and what must come of it."""
 
     name: str
     exercises: tuple[int, ...] = Field(default=(), description="may lose points; none: it is right")
@@ -49,7 +54,22 @@ class Mutant(Record):
     needs: tuple[str, ...] = Field(default=(), description="features of a kernel that sees it")
     builds: bool = Field(default=True, description="false: the compiler may refuse it")
     usual: bool = Field(default=False, description="a right one that every sample has")
-    patch: str
+    base: tuple[str, ...] = Field(default=(), description="left behind: made against these")
+    patch: str = Field(default="", description="a unified diff; or else there are edits")
+    edits: tuple[Edit, ...] = ()
+    path: Path = Field(default=Path(), description="where it stands")
+    line: int = Field(default=0, description="of a row: where in the file")
+
+    @property
+    def files(self) -> list[str]:
+        """The files that it changes, relative to the solution."""
+        found = DIFF.findall(self.patch) if self.patch else [edit.file for edit in self.edits]
+        return list(dict.fromkeys(found))
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people: a patch, or a row's line."""
+        return f"{self.path}:{self.line}" if self.line else str(self.path)
 
     def fits(self, release: str) -> bool:
         """Whether the patch is for a kernel of this *release* (6.1.0-13-cloud-amd64)."""
@@ -61,24 +81,44 @@ class Mutant(Record):
 
 
 def load(folder: Path) -> list[Mutant]:
-    """Read every patch in *folder*, by name.
+    """Read the patches and rows in *folder* and in the folders in it, by name.
 
-    Raises LabError naming file and line where a preamble is wrong.
+    Raises LabError naming file and line where one is wrong, or two have the same name.
     """
     try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix == ".patch")
+        paths = sorted(p for p in folder.iterdir() if p.name != BASES)
+        paths += [p for inner in paths if inner.is_dir() for p in sorted(inner.iterdir())]
     except OSError as error:
         raise LabError(f"{folder} cannot be read: {error.strerror}.") from error
-    return [_read(path) for path in paths]
+    found: dict[str, Mutant] = {}
+    for path in paths:
+        mutants = [_read(path)] if path.suffix == ".patch" else []
+        if path.suffix == ".toml":
+            mutants = [_of_row(path, row) for row in rows.read(path)]
+        for mutant in mutants:
+            if mutant.name in found:
+                other = found[mutant.name].place
+                raise LabError(f"{mutant.place}: {other} has the name {mutant.name}, too.")
+            found[mutant.name] = mutant
+    # as their files were sorted when each had its own: a class made of them stays the same
+    return sorted(found.values(), key=lambda mutant: f"{mutant.name}.")
 
 
 def apply(mutant: Mutant, solution: Path, target: Path) -> None:
-    """Copy the folder *solution* to *target*, which must not exist, and patch the copy.
+    """Copy the folder *solution* to *target*, which must not exist, and change the copy.
 
-    Raises LabError naming the patch when it does not fit the solution exactly,
-    MissingTool when the host has no ``patch``.
+    Raises LabError naming the patch, or the row's line, when it does not fit the
+    solution exactly or was left in conflict with it, MissingTool when the host has no ``patch``.
     """
+    if mutant.base:
+        raise LabError(
+            f"{mutant.place}: {mutant.name} was left in conflict with the solution: correct it, "
+            f"then run `knetlab mutants {solution.parent.name} --refresh`."
+        )
     shutil.copytree(solution, target)
+    if mutant.edits:
+        _replace(mutant, solution, target)
+        return
     with tempfile.NamedTemporaryFile("w", suffix=".patch", encoding="utf-8") as file:
         file.write(mutant.patch)
         file.flush()
@@ -90,8 +130,34 @@ def apply(mutant: Mutant, solution: Path, target: Path) -> None:
             raise
         except VMError as error:
             raise LabError(
-                f"{mutant.name}.patch does not apply to {solution}: make it again. {error}"
+                f"{mutant.path} does not apply to {solution}: {_advice(solution)} {error}"
             ) from error
+
+
+def _replace(mutant: Mutant, solution: Path, target: Path) -> None:
+    for name in mutant.files:
+        try:
+            text = (target / name).read_text(encoding="utf-8")
+            text = rows.apply([edit for edit in mutant.edits if edit.file == name], text)
+        except OSError as error:
+            raise LabError(
+                f"{mutant.place}: {mutant.name}: there is no file {name} in {solution}: "
+                f"correct the key file."
+            ) from error
+        except rows.NotOnce as error:
+            raise LabError(
+                f"{mutant.path}:{error.edit.line}: {mutant.name}: its old text stands "
+                f"{error.often} in {solution / name}, and must stand there once: "
+                f"{_advice(solution)}"
+            ) from error
+        (target / name).write_text(text, encoding="utf-8")
+
+
+def _advice(solution: Path) -> str:
+    return (
+        f"correct it, or, when the solution was edited, "
+        f"run `knetlab mutants {solution.parent.name} --refresh`."
+    )
 
 
 def _version(text: str) -> tuple[int, int]:
@@ -104,27 +170,42 @@ def _read(path: Path) -> Mutant:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{path} cannot be read: {error}.") from error
-    start = _DIFF.search(text)
+    start = DIFF.search(text)
     if start is None:
         raise LabError(f"{path}: no line begins with '--- a/': the diff is missing.")
-    preamble = _Preamble(path)
+    preamble = _Preamble(path, path.stem)
     for number, line in enumerate(text[: start.start()].splitlines(), start=1):
         if not line.startswith(("diff ", "index ")):  # as diff -r and git diff begin
             preamble.add(number, line)
-    return preamble.mutant(text[start.start() :])
+    return preamble.mutant(patch=text[start.start() :])
+
+
+def _of_row(path: Path, row: rows.Row) -> Mutant:
+    preamble = _Preamble(path, row.name, row.line)
+    for key, (number, value) in row.keys.items():
+        if key not in map(str.lower, KEYS):
+            known = ", ".join(map(str.lower, KEYS))
+            raise preamble.error(number, f"a row has the keys {known}, file, old, new, not {key!r}")
+        preamble.add(number, f"{key.capitalize()}: {value}")
+    return preamble.mutant(edits=tuple(row.edits))
 
 
 class _Preamble:
-    """The lines before the diff, with their numbers, so that an error can name one."""
+    """The lines before the diff, with their numbers, so that an error can name one.
 
-    def __init__(self, path: Path) -> None:
+    Of a row they are its keys; *line* is the row's.
+    """
+
+    def __init__(self, path: Path, name: str, line: int = 0) -> None:
         self.path = path
+        self.name = name
+        self.line = line
         self.lines: dict[str, tuple[int, str]] = {}
 
     def add(self, number: int, line: str) -> None:
         key, colon, value = (part.strip() for part in line.partition(":"))
-        if not colon or key not in _KEYS:
-            raise self.error(number, f"a preamble line is one of {', '.join(_KEYS)}, not {line!r}")
+        if not colon or key not in KEYS:
+            raise self.error(number, f"a preamble line is one of {', '.join(KEYS)}, not {line!r}")
         if key in self.lines:
             raise self.error(number, f"{key} stands here for the second time")
         if not value:
@@ -134,9 +215,10 @@ class _Preamble:
     def error(self, number: int, what: str) -> LabError:
         return LabError(f"{self.path}:{number}: {what}.")
 
-    def mutant(self, patch: str) -> Mutant:
+    def mutant(self, patch: str = "", edits: tuple[Edit, ...] = ()) -> Mutant:
         if "Why" not in self.lines:
-            raise self.error(1, "the preamble has no line Why")
+            what = f"{self.name} has no key why" if self.line else "the preamble has no line Why"
+            raise self.error(self.line or 1, what)
         for key, other in (("Exercise", "Check"), ("Check", "Exercise")):
             if key in self.lines and other not in self.lines:
                 raise self.error(self.lines[key][0], f"{key} needs a line {other} beside it")
@@ -146,7 +228,7 @@ class _Preamble:
                 kind = "right solutions, without" if wrong else "wrong solutions, with"
                 raise self.error(self.lines[key][0], f"{key} is for {kind} Check")
         return Mutant(
-            name=self.path.stem,
+            name=self.name,
             exercises=self._exercises(),
             checks=self._checks(),
             why=self.lines["Why"][1],
@@ -155,7 +237,11 @@ class _Preamble:
             needs=self._needs(),
             builds=not self._items("Builds", "no", "no, or not there"),
             usual=bool(self._items("Usual", "yes", "yes, or not there")),
+            base=tuple(m[0] for m in self._items("Base", "[0-9a-f]{12}", "as refresh writes it")),
             patch=patch,
+            edits=edits,
+            path=self.path,
+            line=self.line,
         )
 
     def _items(self, key: str, pattern: str, shape: str) -> list[re.Match[str]]:

@@ -220,7 +220,8 @@ def attempt(trial: Trial, lab: Lab, kernel: Kernel) -> Outcome:
     try:
         with tempfile.TemporaryDirectory(prefix="knetlab-selftest-") as folder:
             given = submission.read(lab, _lay_out(trial, lab, Path(folder) / trial.name))
-        touched = [m.name for m in lab.modules if mutant and f"a/{m.folder}/" in mutant.patch]
+        files = mutant.files if mutant else []
+        touched = [m.name for m in lab.modules if any(f.startswith(f"{m.folder}/") for f in files)]
         numbers = frozenset(e.number for e in lab.exercises if e.module in touched)
         options = grading.Options(exercises=numbers, jobs=1)
         grade = grading.grade_submission(lab, given, kernel, options)

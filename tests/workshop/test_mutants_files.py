@@ -46,6 +46,51 @@ def sources(folder: Path) -> dict[str, str]:
     }
 
 
+def rows(folder: Path, text: str) -> Path:
+    """Write *text* as the file 1.toml of *folder*."""
+    path = folder / "1.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def small(folder: Path, text: str = "one\ntwo\n") -> Path:
+    """Write a solution of the one file, "file"."""
+    solution = folder / "solution"
+    solution.mkdir()
+    (solution / "file").write_text(text)
+    return solution
+
+
+ROW = """# small ones
+[1-x]
+exercise = [1, 2]
+check = ["1.a", "2.b-c"]
+why = "because: so"
+kernel = "< 6.10"
+needs = "KASAN"
+builds = false
+file = "file"
+old = '''
+two
+old = three
+'''
+new = "2\\n"
+
+[1-y]  # another
+why = "so"
+usual = true
+earns = "1=20"
+[[1-y.edit]]
+file = "file"
+old = 'one'
+new = 'un'
+[[1-y.edit]]
+file = "file"
+old = 'two'
+new = ''
+"""
+
+
 @pytest.mark.parametrize("mutant", WRONG + RIGHT, ids=names(WRONG + RIGHT))
 def test_every_patch_applies(mutant: Mutant, tmp_path: Path) -> None:
     """Each patch fits the solution as it is now, and changes C sources only."""
@@ -65,6 +110,24 @@ def test_wrong_ones_say_what_they_break(mutant: Mutant) -> None:
     assert mutant.checks
     assert not mutant.earns
     assert mutant.name.startswith(f"{mutant.checks[0].split('.')[0]}-")
+
+
+@pytest.mark.parametrize("folder", ["mutants", "idioms"])
+def test_bases_are_the_solution(folder: str) -> None:
+    """What the mutants were made against is kept, so that they can follow the next edit."""
+    for mutant in mutants.load(LAB / folder):
+        assert not mutant.base
+        for name in mutant.files:
+            kept = (LAB / folder / "bases" / name).read_bytes()
+            assert kept == (SOLUTION / name).read_bytes(), "knetlab mutants networking --refresh"
+
+
+@pytest.mark.parametrize("mutant", WRONG, ids=names(WRONG))
+def test_wrong_ones_lie_with_their_exercise(mutant: Mutant) -> None:
+    """A row stands in the file of its exercise, a patch in the folder."""
+    number = mutant.name.split("-")[0]
+    place = mutant.path.relative_to(LAB / "mutants")
+    assert str(place) == (f"{number}.toml" if mutant.edits else f"{number}/{mutant.name}.patch")
 
 
 @pytest.mark.parametrize("mutant", WRONG, ids=names(WRONG))
@@ -243,3 +306,112 @@ def test_patch_that_fits_further_down(tmp_path: Path) -> None:
     mutants.apply(mutant, solution, tmp_path / "copy")
     assert sources(tmp_path / "copy") == {"file": "zero\none\n2\n"}
     assert sources(solution) == {"file": "zero\none\ntwo\n"}
+
+
+# --- rows ----------------------------------------------------------------------------
+
+
+def test_rows_are_read(tmp_path: Path) -> None:
+    """A row has the keys of a patch, in TOML's types, and one or several replacements."""
+    path = rows(tmp_path, ROW)
+    x, y = mutants.load(tmp_path)
+    assert (x.name, x.exercises, x.checks, x.why) == (
+        "1-x",
+        (1, 2),
+        ("1.a", "2.b-c"),
+        "because: so",
+    )
+    assert (x.kernel, x.needs, x.builds) == ("< 6.10", ("KASAN",), False)
+    assert [(e.file, e.old, e.new, e.line) for e in x.edits] == [
+        ("file", "two\nold = three\n", "2\n", 10)
+    ]
+    assert (y.name, y.usual, y.earns, y.place) == ("1-y", True, {1: 20}, f"{path}:16")
+    assert [(e.old, e.new, e.line) for e in y.edits] == [("one", "un", 22), ("two", "", 26)]
+
+
+def test_rows_are_applied(tmp_path: Path) -> None:
+    """All replacements are made; the solution stays as it is."""
+    rows(tmp_path, ROW)
+    solution = small(tmp_path)
+    mutants.apply(mutants.load(tmp_path)[1], solution, tmp_path / "copy")
+    assert sources(tmp_path / "copy") == {"file": "un\n\n"}
+    assert sources(solution) == {"file": "one\ntwo\n"}
+
+
+@pytest.mark.parametrize(("text", "often"), [("one\n", "nowhere"), ("one\ntwo two\n", "2 times")])
+def test_old_text_that_is_not_there_once(tmp_path: Path, text: str, often: str) -> None:
+    """It is refused with the line of the old text, and with what to do."""
+    path = rows(tmp_path, ROW)
+    with pytest.raises(LabError) as error:
+        mutants.apply(mutants.load(tmp_path)[1], small(tmp_path, text), tmp_path / "copy")
+    assert str(error.value).startswith(f"{path}:26: 1-y: its old text stands {often} in ")
+    assert "--refresh" in str(error.value)
+
+
+def test_old_text_that_overlaps_itself_is_there_twice(tmp_path: Path) -> None:
+    """Places that overlap are counted, too: which one is meant cannot be told."""
+    rows(tmp_path, "[1-x]\nwhy = 'so'\nfile = 'file'\nold = 'aa'\nnew = 'b'\n")
+    with pytest.raises(LabError, match="2 times"):
+        mutants.apply(mutants.load(tmp_path)[0], small(tmp_path, "aaa\n"), tmp_path / "copy")
+
+
+def test_replacements_that_overlap(tmp_path: Path) -> None:
+    """Two replacements of the same text are refused."""
+    edit = "[[1-x.edit]]\nfile = 'file'\nold = '{}'\nnew = 'b'\n"
+    rows(tmp_path, "[1-x]\nwhy = 'so'\n" + edit.format("one") + edit.format("e"))
+    with pytest.raises(LabError, match=r"1\.toml:\d+: 1-x: its old text"):
+        mutants.apply(mutants.load(tmp_path)[0], small(tmp_path), tmp_path / "copy")
+
+
+def test_row_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """It is named with the row's line."""
+    path = rows(tmp_path, ROW)
+    (tmp_path / "solution").mkdir()
+    with pytest.raises(LabError, match="there is no file file in") as error:
+        mutants.apply(mutants.load(tmp_path)[0], tmp_path / "solution", tmp_path / "copy")
+    assert str(error.value).startswith(f"{path}:2: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("x = 1\n", 1, "a row is a table"),
+        ("\n[x]\nwhy = 'so'\n", 2, "it replaces nothing"),
+        ("[x]\nfile = 'f'\nold = 'a'\nnew = 'b'\n", 1, "x has no key why"),
+        ("[x]\nwhy = 'so'\nfile = 'f'\nold = 'a'\n", 1, "needs the key new"),
+        ("[x]\nwhy = 'so'\nfile = 'f'\nold = 1\nnew = 'b'\n", 4, "needs the key old"),
+        ("[x]\nwhy = 'so'\nfile = 'f'\nold = ''\nnew = 'b'\n", 4, "old is empty"),
+        ("[x]\nwhat = 1\nfile = 'f'\nold = 'a'\nnew = 'b'\n", 2, "not 'what'"),
+        ("[x]\nedit = 1\n", 1, "is a table [[x.edit]]"),
+        ("[x]\n[[x.edit]]\nline = 1\n", 3, "not line"),
+        (
+            "[x]\nexercise = 1\ncheck = 'a'\nwhy = 'so'\nfile = 'f'\nold = 'a'\nnew = 'b'\n",
+            3,
+            "'a'",
+        ),
+    ],
+)
+def test_bad_row_names_file_and_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    """A row that is wrong is an error with the file, the line and what is wrong."""
+    path = rows(tmp_path, text)
+    with pytest.raises(LabError) as error:
+        mutants.load(tmp_path)
+    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert words in str(error.value)
+
+
+def test_file_that_is_not_toml(tmp_path: Path) -> None:
+    """It is named, with the place that tomllib gives."""
+    path = rows(tmp_path, "[x]\nwhy = \n")
+    with pytest.raises(LabError, match=r"is not TOML.*line 2") as error:
+        mutants.load(tmp_path)
+    assert str(path) in str(error.value)
+
+
+def test_name_that_is_there_twice(tmp_path: Path) -> None:
+    """A row and a patch of the same name are refused, wherever they stand."""
+    rows(tmp_path, ROW)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "1-x.patch").write_text(f"Why: so\n{DIFF}")
+    with pytest.raises(LabError, match=r"1-x\.patch: .*1\.toml:2 has the name 1-x, too"):
+        mutants.load(tmp_path)

@@ -101,7 +101,9 @@ def test_walk_through_has_what_it_promises() -> None:
     files = [block.name.removeprefix("labs/firewall/") for block in blocks() if block.name]
     sessions = "".join(block.text for block in blocks() if not block.name)
     assert files[0] == "lab.toml"
-    assert len([f for f in files if f.startswith("mutants/")]) >= 3
+    rows = next(block.text for block in blocks() if block.name.endswith("/mutants/1.toml"))
+    assert len(re.findall(r"^\[1-", rows, re.MULTILINE)) >= 3
+    assert [f for f in files if f.startswith("mutants/1/") and f.endswith(".patch")]
     assert [f for f in files if f.startswith("idioms/")]
     assert sessions.rstrip().endswith("all as it should be.")
     assert re.search(r"Close a port +0 of 10 ", sessions)

@@ -30,7 +30,7 @@ from checker.model import (
     Status,
 )
 from checker.report import selftest as shown
-from checker.workshop import selftest
+from checker.workshop import mutants, selftest
 from checker.workshop.mutants import Mutant
 from checker.workshop.selftest import Outcome, Report, Trial
 from vm import kernel
@@ -380,7 +380,7 @@ def test_outcomes_have_the_names_of_their_kernels(monkeypatch: pytest.MonkeyPatc
 def test_plan_has_everything(lab: Lab) -> None:
     """All mutants and idioms are in the plan, a skeleton of each step, the solution N times."""
     names = [trial.name for trial in selftest.plan(lab, repeat=3)]
-    patches = [p.stem for kind in ("mutants", "idioms") for p in (lab.root / kind).glob("*.patch")]
+    patches = [m.name for kind in ("mutants", "idioms") for m in mutants.load(lab.root / kind)]
     steps = [f"skeleton-{n}" for n in range(1, 7)]
     assert sorted(names) == sorted(["solution"] * 3 + steps + patches)
 
@@ -417,8 +417,8 @@ def test_only_what_was_named(lab: Lab) -> None:
 def _copy(lab: Lab, folder: Path, name: str, patch: str) -> Lab:
     """Copy *lab* to *folder*, with the one mutant *patch*."""
     shutil.copytree(lab.root, folder / lab.name)
-    for path in (folder / lab.name / "mutants").glob("*.patch"):
-        path.unlink()
+    shutil.rmtree(folder / lab.name / "mutants")
+    (folder / lab.name / "mutants").mkdir()
     (folder / lab.name / "mutants" / f"{name}.patch").write_text(patch)
     return labs.load(lab.name, folder)
 
