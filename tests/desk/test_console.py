@@ -268,8 +268,6 @@ def test_gdb_moves_sections_that_have_an_address(tmp_path: Path) -> None:
     made = tmp_path / "made.o"
     code = '__attribute__((section(".init.text"))) int twice(int n) { return 2 * n; }\n'
     (tmp_path / "made.c").write_text("int many = 1;\n" + code)
-        'int many = 1;\n__attribute__((section(".init.text"))) int twice(int n) { return 2 * n; }\n'
-    )
     for argv in (
         ["gcc", "-g", "-c", "made.c"],
         ["objcopy", "--change-section-address", ".data=0x28", "made.o"],
