@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from checker import build as building
 from checker import pool
 from checker.errors import InputError, LabError
-from checker.grade import Checked, grade, judge
+from checker.grade import Checked, grade, hold_back, judge
 from checker.model import (
     Build,
     CheckResult,
@@ -102,11 +102,13 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         finally:
             testbed.spoil()
         _prove_checks(lab, exercise, run)
-        return Checked(exercise, tuple(run.results), tuple(run.findings))
+        return Checked(exercise, tuple(run.results), tuple(run.findings), run.after)
 
     alone = options.jobs == 1 or len(exercises) == 1
     on_result = options.on_result if alone else pool.tell
-    checked = list(map(check, exercises)) if alone else _in_processes(check, exercises, options)
+    checked = hold_back(
+        map(check, exercises) if alone else _in_processes(check, exercises, options)
+    )
     return grade(
         lab,
         submission,

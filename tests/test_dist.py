@@ -204,6 +204,13 @@ def test_an_unknown_check_is_refused(lab: Lab) -> None:
         dist.collect([lab], ["1.nothing"])
 
 
+def test_a_check_that_others_are_after_is_not_hidden_alone(lab: Lab) -> None:
+    """Else the archive would be refused for an id that it does not have."""
+    words = r"1\.\S+ is after 1\.outgoing-syn, which students do not get; hide 1\.\S+, too"
+    with pytest.raises(InputError, match=words):
+        dist.collect([lab], ["1.outgoing-syn"])
+
+
 def test_functions_are_cut_out_whole() -> None:
     """Decorators, blank lines before it and nothing else go with a function."""
     text = "import a\n\n\n@mark(\n    1\n)\n@mark\ndef one():\n    pass\n\n\ndef two():\n    pass\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checker.grade import Checked, judge
+from checker.grade import Checked, hold_back, judge
 from checker.model import CheckResult, Exercise, Finding, Status
 from checker.owner import function_at
 
@@ -83,6 +83,59 @@ def test_an_exercise_without_health_points_has_no_such_check() -> None:
     (one,) = judge([Checked(exercise, (result(1),))])
     assert [check.id for check in one.results] == ["1.first"]
 
+
+# --- checks that are after one of another exercise -------------------------------------
+
+
+def check(id_: str, status: Status = "pass") -> CheckResult:
+    """Return a check that is worth 5 points."""
+    points = 5 if status == "pass" else 0
+    return CheckResult(id=id_, title="T", status=status, points=points, max_points=5)
+
+
+def test_a_check_after_one_of_another_exercise_that_failed_earns_nothing() -> None:
+    """It counts as not tried, as all do that are after it, whichever exercise comes first."""
+    one, two, three = hold_back(
+        [
+            Checked(EXERCISES[0], (check("1.a"),), after={"1.a": ("2.b",)}),
+            Checked(
+                EXERCISES[1],
+                (check("2.b"), check("2.c")),
+                after={"2.b": ("3.d",), "2.c": ("3.e",)},
+            ),
+            Checked(EXERCISES[2], (check("3.d", "fail"), check("3.e"))),
+        ]
+    )
+    assert [
+        (r.status, r.points, r.max_points, r.message) for r in (*one.results, *two.results)
+    ] == [
+        ("skip", 0, 5, "2.b did not pass"),
+        ("skip", 0, 5, "3.d did not pass"),
+        ("pass", 5, 5, ""),
+    ]
+    assert [r.status for r in three.results] == ["fail", "pass"]
+
+
+def test_what_the_kernel_reports_during_a_check_that_is_held_back_costs_nothing() -> None:
+    """It would not have come, had the check not been tried."""
+    first = Checked(
+        EXERCISES[0],
+        (check("1.a"), check("1.first", "crash")),
+        (finding("a.c:1"),),
+        {"1.first": ("3.d",)},
+    )
+    last = Checked(EXERCISES[2], (check("3.d", "fail"),))
+    assert [one.findings for one in hold_back([first, last])] == [(), ()]
+    assert health(*hold_back([first, last]))[0].status == "pass"
+
+
+def test_a_check_that_was_not_chosen_holds_none_back() -> None:
+    """With some exercises alone, those that they build on are taken as passed."""
+    alone = [Checked(EXERCISES[0], (check("1.a"),), after={"1.a": ("2.b",)})]
+    assert hold_back(alone) == alone
+
+
+# --- whose a mistake is ----------------------------------------------------------------
 
 SOURCE = """\
 static int first(void)
