@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from checker import build, grading, plugin
+from checker import build, grading, plugin, submission
 from checker.errors import LabError
 from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild, Submission
 from checker.testbed import Testbed
 from vm import snapshot
 from vm.errors import GuestUnready
 from vm.image import PayloadFile
+from vm.kernel import Kernel
 from vm.machine import Config
 
 GOOD = '''
@@ -367,6 +368,61 @@ def test_what_the_kernel_reports_without_the_module_is_no_finding(
     done = ran(a_lab(tmp_path, REPORTED.format(there=there)), config)
     assert [result.status for result in done.results] == ["pass"]
     assert [finding.kind for finding in done.findings] == kinds
+
+
+CHANGING = """
+import pytest
+from checker.kit import net
+
+@pytest.mark.points(2)
+def check_x(module, guest):
+    "X."
+    with net.sysctl(guest, "net.ipv4.ip_forward", "1"):
+        pass
+
+@pytest.mark.points(1)
+def check_y(module, guest):
+    "Y."
+    guest.put("/proc/sys/net/ipv4/ip_forward", b"1")
+
+@pytest.mark.points(1)
+def check_z(module, guest):
+    "Z."
+    assert guest.read("/proc/sys/net/ipv4/ip_forward") == "0\\n"
+    guest.run(["/bin/ip", "link", "set", "left", "down"])
+
+@pytest.mark.points(1)
+def check_last(module, guest):
+    "Last."
+    assert guest.read("/sys/class/net/left/flags") == "0x1003\\n"
+"""
+
+
+@pytest.mark.vm
+def test_what_a_check_changes_and_leaves_costs_a_new_guest(
+    tmp_path: Path, config: Config, guests: list[str]
+) -> None:
+    """What it changes back costs none, and no check meets what one before it did."""
+    done = ran(a_lab(tmp_path, CHANGING), config)
+    assert [(r.id, r.status, r.message) for r in done.results] == [
+        ("1.x", "pass", ""),
+        ("1.y", "pass", ""),
+        ("1.z", "pass", ""),
+        ("1.last", "pass", ""),
+    ]
+    assert len(guests) == 3
+
+
+@pytest.mark.vm
+def test_the_labs_own_checks_leave_nothing(
+    lab: Lab, stock_kernel: Kernel, guests: list[str]
+) -> None:
+    """All checks of the first exercise, which let the guest forward packets, have one guest."""
+    given = submission.read(lab, lab.solution)
+    options = grading.Options(exercises=frozenset({1}), seed=1, jobs=1, reuse=True)
+    grade = grading.grade_submission(lab, given, stock_kernel, options)
+    assert (grade.score, grade.findings) == (grade.max_score, ())
+    assert len(guests) == 1
 
 
 def test_check_that_gets_no_guest_is_tried_again(

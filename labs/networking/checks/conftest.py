@@ -21,6 +21,7 @@ from networking import (
     logged,
 )
 
+from checker.kit import net
 from checker.testbed import Module, Picks, Unmet
 from vm.guest import Guest
 
@@ -45,6 +46,13 @@ def syn_filter(module: Module, readings: dict[Guest, bool], picks: Picks) -> Fil
         readings[guest] = not logged(module, mark)
     the_filter.needs_address = readings[guest]
     return the_filter
+
+
+@pytest.fixture
+def forwarding(guest: Guest) -> Iterator[None]:
+    """The guest forwards packets from one of its other hosts to the other."""
+    with net.sysctl(guest, "net.ipv4.ip_forward", "1"):
+        yield
 
 
 @pytest.fixture
