@@ -91,7 +91,7 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
 
     It costs its points when the kernel reported something that is the
     exercise's. Where exercises share a module, that is what lies in one of its
-    ``functions``, as *sources* (file name -> text) tell, in whichever
+    ``functions``, as *sources* (path -> text) tell, in whichever
     exercise's checks it came; all else is where it came first. A mistake costs once.
     """
     checked = list(checked)

@@ -425,9 +425,10 @@ class Plugin(_Collector):
 
     def _found(self, spec: Spec, module: Module) -> list[Finding]:
         """Return what the kernel reported during the check."""
-        found = kernel_log.findings(module.console(), module.name, self._locate)
+        names = self.testbed.names
+        found = kernel_log.findings(module.console(), module.name, self._locate, names)
         if not found:  # the console can be turned off
-            found = kernel_log.findings(module.logged(), module.name, self._locate)
+            found = kernel_log.findings(module.logged(), module.name, self._locate, names)
         found = found or self._own
         return [finding.model_copy(update={"check": spec.id}) for finding in found]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import re
 import tempfile
 import time
 from collections import defaultdict
@@ -219,7 +220,7 @@ def attempt(trial: Trial, lab: Lab, kernel: Kernel) -> Outcome:
     try:
         with tempfile.TemporaryDirectory(prefix="knetlab-selftest-") as folder:
             given = submission.read(lab, _lay_out(trial, lab, Path(folder) / trial.name))
-        touched = [m.name for m in lab.modules if mutant and f"a/{m.folder}/" in mutant.patch]
+        touched = [m.name for m in lab.modules if mutant and _touches(mutant, m.folder)]
         numbers = frozenset(e.number for e in lab.exercises if e.module in touched)
         options = grading.Options(exercises=numbers, jobs=1)
         grade = grading.grade_submission(lab, given, kernel, options)
@@ -228,6 +229,11 @@ def attempt(trial: Trial, lab: Lab, kernel: Kernel) -> Outcome:
         raise
     except Exception as error:
         return _failure(trial, kernel.name, error)
+
+
+def _touches(mutant: Mutant, folder: str) -> bool:
+    """Tell whether a patch changes a file in *folder*."""
+    return bool(re.search(rf"^[-+]{{3}} [ab]/{re.escape(folder)}/", mutant.patch, re.MULTILINE))
 
 
 def _failure(trial: Trial, kernel: str, error: Exception) -> Outcome:

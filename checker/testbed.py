@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.kernel_reports import is_noise
-from checker.model import Build, Exercise, Lab
+from checker.model import Build, Exercise, Lab, Names
 from checker.owner import owner
 from checker.symbols import Symbols
 from vm import snapshot
@@ -325,13 +325,15 @@ class Testbed:
         self.config = config
         self.hung = False
         self._sources = sources or {}
+        self.names = Names(self._sources)
         self._keep = keep
         self._kept = 0
         self._stack = contextlib.ExitStack()
         self._guest: Guest | None = None
         self._before: Traces | None = None
         debug = build.module(exercise.module).debug
-        self.symbols = Symbols(debug, config.kernel.tools.system) if debug else None
+        system = config.kernel.tools.system if debug else None
+        self.symbols = Symbols(debug, system, self.names) if debug else None
 
     def module(self) -> Module:
         """Return the exercise's module in a living guest; VMError when none can be had."""

@@ -6,7 +6,7 @@ import pytest
 
 from checker.grade import Checked, hold_back, judge
 from checker.model import CheckResult, Exercise, Finding, Status
-from checker.owner import function_at
+from checker.owner import function_at, owner
 
 EXERCISES = [
     Exercise(number=n, title="T", module=module, points=20, health=2, hint="")
@@ -172,3 +172,18 @@ def test_what_lies_in_another_exercises_function_is_its_own() -> None:
         [Checked(listen, (result(3),), (there,)), Checked(accept, (result(4),))], sources
     )
     assert [one.results[-1].status for one in judged] == ["pass", "fail"]
+
+
+def test_files_of_one_name_are_two() -> None:
+    """A mistake at the same line of each costs twice, and each is its own exercise's."""
+    first, second = EXERCISES[0], EXERCISES[1].model_copy(update={"functions": ("second",)})
+    sources = {"1/kernel/main.c": "static int third(void)\n" * 20, "1/user/main.c": SOURCE}
+    found = finding("kernel/main.c:10"), finding("user/main.c:10")
+    judged = judge([Checked(first, (result(1),), found), Checked(second, (result(2),))], sources)
+    assert [one.results[-1].message for one in judged] == [
+        "kernel/main.c:10: It is wrong.",
+        "user/main.c:10: It is wrong.",
+    ]
+    sources = {path: sources[other] for path, other in zip(sources, reversed(sources), strict=True)}
+    assert owner([first, second], "filter", "kernel/main.c:10", sources) == 2
+    assert owner([first, second], "filter", "main.c:10", sources) is None
