@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -132,6 +133,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
 
 def _read_pytest() -> None:
     """Read what the checks are run with, a tenth of a second, while the compiler works."""
+    importlib.import_module("checker.plugin")
 
 
 def _in_processes(
