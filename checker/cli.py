@@ -24,7 +24,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from checker import class_commands, desk_commands, workshop_commands
+from checker.commands import classroom as class_commands
+from checker.commands import desk as desk_commands
+from checker.commands import workshop as workshop_commands
+from checker.commands.exits import BAD_INPUT, FULL, GRADER_FAILED, PARTIAL, STOPPED
 from checker.errors import InputError
 from vm import debian, debug_kernel, reaper
 from vm import kernel as kernels
@@ -33,8 +36,6 @@ from vm.kernel import Kernel
 
 if TYPE_CHECKING:
     from checker.model import Grade, Submission
-
-FULL, PARTIAL, BAD_INPUT, GRADER_FAILED, STOPPED = 0, 1, 2, 3, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -279,9 +280,9 @@ def _kit(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from checker import grading, submission
     from checker.desk import last_run, work
     from checker.desk import progress as reached
+    from checker.engine import grading, submission
     from checker.report import terminal
 
     if arguments.all_kernels:
@@ -330,10 +331,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _check_on_all(arguments: argparse.Namespace) -> int:
-    from checker import across, grading, selftest, submission
     from checker.desk import work
+    from checker.engine import across, grading, submission
     from checker.report import kernels as report
     from checker.report import story, terminal
+    from checker.workshop import selftest
 
     _alone(
         arguments,
@@ -380,9 +382,10 @@ def _require_folder(target: Path | None) -> None:
 
 
 def _selftest(arguments: argparse.Namespace) -> int:
-    from checker import lab, selftest
+    from checker import lab
     from checker.report import selftest as report
     from checker.report.progress import Progress
+    from checker.workshop import selftest
     from vm import image
 
     if arguments.all_kernels:
@@ -417,7 +420,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
 
 def _kernels_of(arguments: argparse.Namespace) -> dict[str, Kernel]:
     """Return the kernels of a selftest by name: "stock", or "6.12 stock" if of several releases."""
-    from checker import across
+    from checker.engine import across
 
     if own := _own_kernel(arguments):
         return {own.name: own}
@@ -462,7 +465,7 @@ def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> No
     if arguments.json:
         arguments.json.write_text(grade.to_json(), encoding="utf-8")
     if arguments.junit:
-        from checker.export import junit
+        from checker.classroom.export import junit
 
         arguments.junit.write_text(junit.render([grade]), encoding="utf-8")
     if arguments.html:
@@ -488,8 +491,9 @@ def _console(arguments: argparse.Namespace) -> int:
 
 
 def _skeleton(arguments: argparse.Namespace) -> int:
-    from checker import lab, skeleton
+    from checker import lab
     from checker.desk.work import SKELS
+    from checker.workshop import skeleton
 
     the_lab = lab.load(arguments.lab)
     files = skeleton.of(the_lab, arguments.step)
@@ -514,7 +518,7 @@ def _kernel(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from checker import doctor
+    from checker.desk import doctor
 
     _announce(print)
     fit = doctor.report(Console(highlight=False), timed=arguments.time)

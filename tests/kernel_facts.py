@@ -1,6 +1,6 @@
 """What a kernel does with the C of tests/data/kernels: compiled, and loaded into a guest.
 
-tests/test_kernels_page.py compares it with docs/reference/kernels.md. A kernel is observed
+tests/vm/test_kernels_page.py compares it with docs/reference/kernels.md. A kernel is observed
 once: three makes, and one guest for all that leaves the kernel whole; two more die.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 from support import ROOT
 
-from checker.build import INSIDE, sandbox
+from checker.engine.build import INSIDE, sandbox
 from vm import image, snapshot
 from vm.errors import GuestError, VMError
 from vm.guest import Guest, Result

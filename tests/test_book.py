@@ -2,7 +2,7 @@
 
 What its pages show is run again: the sessions and the reports of
 docs/students/examples in guests (tools/book_examples.py records them), the handout's
-code and its test scripts, the words of `make check`.
+code, the words of `make check`. The handout's sessions are run in labs/test_handouts.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,11 +21,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from chromium import Browser
 from rich.console import Console
-from support import ROOT
+from support import ROOT, Student
+from terminal import Terminal
+from transcripts import blocks, same, sessions
 
-from checker import build, grading, skeleton, submission
+from checker.engine import grading, submission
+from checker.kit import console
 from checker.model import Lab
 from checker.report import terminal
+from checker.workshop import skeleton
 from tools import book_examples, lint_labs
 from vm import image, snapshot
 from vm.image import PayloadFile
@@ -194,16 +200,6 @@ def test_paper_is_never_dark(browser: Browser, book: Path) -> None:
 # --- examples -------------------------------------------------------------------------
 
 
-def same(text: str) -> str:
-    """Take out of a session's text what differs between runs and builds: times, addresses."""
-    text = re.sub(r"^(\[| *\w+-\d+ ).*?\d\.\d{6}(\]|:)", r"TIME", text, flags=re.MULTILINE)
-    text = re.sub(r"\b(0x)?(ffff[0-9a-f]{12})\b", "ADDRESS", text)
-    text = re.sub(r"\+0x[0-9a-f]+/0x[0-9a-f]+", "+OFFSET", text)
-    text = re.sub(r"(?<=127\.0\.0\.1[.:])(?!6000)\d+", "PORT", text)
-    text = re.sub(r"(?<=task )\d+|(?<=rmmod/)\d+|(?<=seq )\d+|(?<=TS val )\d+", "N", text)
-    return re.sub(r"^\t0x00[0-9a-f]0: .*$", "BYTES", text, flags=re.MULTILINE)
-
-
 @pytest.mark.vm
 @pytest.mark.parametrize("name", ["stock", "debug"])
 def test_sessions_of_the_book_are_as_recorded(name: str, request: pytest.FixtureRequest) -> None:
@@ -212,6 +208,89 @@ def test_sessions_of_the_book_are_as_recorded(name: str, request: pytest.Fixture
     recorded = book_examples.read(name)
     for file, text in book_examples.run(on, recorded).items():
         assert same(text) == same(recorded[file]), f"{file}: see tools/book_examples.py"
+
+
+BOOK_LAB = """\
+title = "The book's examples"
+
+[[exercises]]
+number = 1
+title = "None"
+module = "first"
+points = 1
+hint = "None."
+"""
+
+NOT_TIMED = ("first/session.txt", "order/session.txt", "unwind/session.txt", "left/session.txt")
+"""Sessions that say the same however fast the host is; a console is in real time."""
+
+
+@pytest.fixture
+def book_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Examples of the book as a lab of their own, which `knetlab console` takes; its sources."""
+    sources = tmp_path / "labs/book/solution"
+    shutil.copytree(book_examples.EXAMPLES, sources)
+    modules = (
+        f'[[modules]]\nname = "{name}"\nfolder = "{name}"\nsources = ["{name}.c"]\n'
+        for name in (Path(file).parent.name for file in NOT_TIMED)
+    )
+    (sources.parent / "lab.toml").write_text(BOOK_LAB + "".join(modules))
+    monkeypatch.setenv("KNETLAB_LABS", str(tmp_path / "labs"))
+    return sources
+
+
+@pytest.mark.vm
+def test_sessions_of_the_book_at_a_console(book_lab: Path) -> None:
+    """Typed at `knetlab console`, with the kernel's log off the screen, they are as recorded."""
+    at = Terminal(
+        "console", "book", "--kernel", "stock", "--submission", str(book_lab), columns=200
+    )
+    at.until_prompt()
+    at.run("dmesg -n 1")
+    for file in NOT_TIMED:
+        recorded = book_examples.read("stock")[file]
+        assert same(console.replay(recorded, at.run)) == same(recorded), file
+        at.run("cd /lab")
+    at.type("\x01x")
+    assert at.ends() == 0
+
+
+@pytest.mark.vm
+def test_sessions_of_the_book_from_a_pipe(book_lab: Path) -> None:
+    """As commands for `knetlab console` they print what is recorded, the log on stderr alone."""
+    recorded = "".join(f"# cd /lab\n{book_examples.read('stock')[file]}" for file in NOT_TIMED)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "checker", "console", "book", "--kernel", "stock"),
+            *("--submission", str(book_lab)),
+        ],
+        check=False,
+        # the shell prints each command as it reads it, and errors where they belong
+        input="exec 2>&1; set -v\n" + "".join(f"{c}\n" for c in book_examples.commands(recorded)),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert same(done.stdout) == re.sub(r"^# ", "", same(recorded), flags=re.MULTILINE), done
+    assert re.search(r"^\[ *\d+\.\d+\] first: here I am$", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.vm
+def test_first_steps_of_the_first_hour(student: Callable[..., Student]) -> None:
+    """Getting started's first line in the log comes as it says: in the console, after a ping."""
+    (session,) = (found for page in STUDENT_PAGES for found in sessions(page.read_text()))
+    page = (DOCS / "students/getting-started.md").read_text()
+    (line,) = re.findall(r"`(pr_info\(.*?\);)`", page)
+    alice = student()
+    body = "static void log_new_connection(const struct sk_buff *skb)\n{"
+    alice.replace("filter.c", body, f"{body}\n\t{line}")
+    at = Terminal("console", "networking", "--kernel", "stock", "--submission", str(alice.path))
+    at.until_prompt()
+    for command in book_examples.commands(session):
+        at.type(f"{command}\r")
+    at.until("a packet")
+    at.type("\x01x")
+    assert at.ends() == 0
 
 
 def test_lines_that_are_explained_are_those_of_the_reports() -> None:
@@ -248,12 +327,6 @@ def test_every_session_is_shown_and_recorded() -> None:
 
 
 # --- the handout and the first page ---------------------------------------------------
-
-
-def blocks(language: str, text: str) -> list[str]:
-    """Return the blocks of code in this language, without the indentation of a list."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
 
 
 SHAPES = """\
@@ -351,36 +424,6 @@ def test_what_the_page_on_debugging_says_in_passing(
         tracers = guest.run(["/bin/sh", "-c", f"{tracing}cat available_tracers"]).text
         assert "The stock kernel also has `function_graph`" in page
         assert "function_graph" in tracers.split()
-
-
-@pytest.mark.vm
-@pytest.mark.parametrize(("step", "numbers"), [(4, "3"), (6, "1245")])
-def test_scripts_say_what_the_handout_shows(
-    lab: Lab, stock_kernel: Kernel, tmp_path: Path, step: int, numbers: str
-) -> None:
-    """Each test script prints the handout's lines, in a guest where its exercise is solved.
-
-    That of exercise 3 says something else when exercise 4 is solved as well.
-    """
-    skeleton.write(skeleton.generate(lab.solution, step), tmp_path / "mine", force=False)
-    made = build.build(lab, submission.read(lab, tmp_path / "mine"), stock_kernel)
-    files = {**grading.guest_files(lab, for_person=True), **grading.ko_files(lab, made)}
-    config = Config(stock_kernel, image.initramfs(stock_kernel), image.root())
-    shown = "".join(blocks("console", HANDOUT))
-    with snapshot.guest(config, files) as guest:
-        for number in numbers:
-            script = f"test-{number}.sh"
-            (path,) = (f"/lab/{name}" for name in lab.scripts if name.endswith(script))
-            said = guest.run(["/bin/sh", path], deadline=60)
-            assert said.ok, said
-            (lines,) = re.findall(rf"^# \./{script}\n(.*?: ok\n)", shown, re.M | re.S)
-            assert _plain(said.text) == _plain(lines)
-
-
-def _plain(said: str) -> list[str]:
-    """Return the lines of a test script without times and the ports that a client got."""
-    said = re.sub(r"^\[ *\d+\.\d+\]", "[]", said, flags=re.MULTILINE)
-    return [re.sub(r"(127\.0\.0\.1):\d+$", r"\1:PORT", line).rstrip() for line in said.splitlines()]
 
 
 @pytest.mark.vm

@@ -8,7 +8,8 @@ import shlex
 import pytest
 from support import ROOT
 
-from checker import cli, kernel_kinds
+from checker import cli
+from checker.words import kernel_kinds
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("labs/*/*.md")]
 
@@ -44,6 +45,8 @@ def test_page_has_every_kind_of_finding() -> None:
     table = page.partition("| kind | the kernel saw |")[2].partition("\n\n")[0]
     first = [row.split("|")[1] for row in table.splitlines()[2:]]
     told = {kind for cell in first for kind in re.findall(r"`([\w-]+)`", cell)}
-    own = set(re.findall(r'Finding\(kind="([\w-]+)"', (ROOT / "checker/plugin.py").read_text()))
+    own = set(
+        re.findall(r'Finding\(kind="([\w-]+)"', (ROOT / "checker/engine/plugin.py").read_text())
+    )
     assert own == {"stuck-module", "watch-off", "taint"}
     assert told == {row.kind for row in kernel_kinds.KINDS if row.kind} | own

@@ -8,8 +8,10 @@ import pytest
 from pydantic import BaseModel
 from support import ROOT
 
-from checker import batch, build, cli, intake, model, submission
-from checker.intake import archive
+from checker import cli, model
+from checker.classroom import batch, intake
+from checker.classroom.intake import archive
+from checker.engine import build, submission
 from tools import reference
 from vm import guest, machine
 

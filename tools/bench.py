@@ -36,7 +36,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from checker import build, grading, lab, selftest, submission
+from checker import lab
+from checker.engine import build, grading, submission
+from checker.workshop import selftest
 from vm import image, kernel, snapshot, tools
 from vm.errors import VMError
 from vm.guest import Guest

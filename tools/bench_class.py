@@ -21,9 +21,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from checker import batch, lab, submission
+from checker import lab
+from checker.classroom import batch
+from checker.classroom.store import Store
+from checker.engine import submission
 from checker.model import Attempt, Student
-from checker.store import Store
 from tools.bench import changed_solution
 from vm import kernel
 from vm.kernel import Kernel

@@ -21,13 +21,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from checker import kernel_log
+from checker.kit import console
 from checker.model import Names
-from checker.symbols import Symbols
+from checker.words import kernel_log
+from checker.words.symbols import Symbols
 from tools import lint_labs
 from tools.record_consoles import strip
 from vm import image, kernel, snapshot
-from vm.errors import GuestCrashed, GuestTimeout
+from vm.errors import GuestCrashed
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
@@ -54,8 +55,6 @@ USE = "insmod /lab/{0}/{0}.ko; ping -c 2 127.0.0.1 >/dev/null; rmmod {0}"
 
 SPARSE = "mixed/sparse.txt"
 
-_MARK = "\x01\n"
-
 
 def modules() -> list[str]:
     """Return the names of the examples' modules."""
@@ -80,15 +79,9 @@ def commands(session: str) -> list[str]:
 
 
 def replay(guest: Guest, session: str) -> str:
-    """Run the commands of a session's text, in one shell at /lab; return the text it has now."""
-    wanted = commands(session)
-    script = "".join(f"printf '\\001\\n'\n{command}\n" for command in wanted)
-    result = guest.run(["/bin/sh", "-c", f"cd /lab; exec 2>&1\n{script}"], deadline=60)
-    said = result.text.split(_MARK)[1:]
-    if len(said) < len(wanted):
-        raise GuestTimeout(f"A session {result.how} in: {wanted[len(said) - 1]}\n{result.text}")
-    lines = (f"# {command}\n{out}" for command, out in zip(wanted, said, strict=True))
-    return "".join(lines).rstrip("\n") + "\n"
+    """Type the commands of a session's text in a shell at /lab; return the text it has now."""
+    with console.opened(guest, quiet=True) as shell:
+        return "".join(f"# {c}\n{shell.run(c, deadline=60)}" for c in commands(session))
 
 
 def report(guest: Guest, name: str, ko: bytes, on: Kernel) -> str:

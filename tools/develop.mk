@@ -1,4 +1,4 @@
-# The developers' half of the Makefile; the archive for students is without it (checker/dist.py).
+# The developers' half of the Makefile; the archive for students is without it (checker/workshop/dist.py).
 
 .PHONY: test test-hosts selftest bench bench-class dist docs links setup-docs setup-dev
 

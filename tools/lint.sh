@@ -12,6 +12,6 @@ $bin/ruff format --check .
 say mypy
 $bin/mypy
 say shellcheck
-git ls-files -z '*.sh' .ci/run vm/init/rc checker/export/gradescope/run_autograder | xargs -0 shellcheck
+git ls-files -z '*.sh' .ci/run vm/init/rc checker/classroom/export/gradescope/run_autograder | xargs -0 shellcheck
 say 'the labs: W=1, sparse, checkpatch'
 $bin/python -m tools.lint_labs

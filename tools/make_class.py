@@ -17,8 +17,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from checker import lab, mutants, skeleton
+from checker import lab
 from checker.model import Lab
+from checker.workshop import mutants, skeleton
 
 HOSTILE = Path(__file__).parents[1] / "tests" / "hostile"
 

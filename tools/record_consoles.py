@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from checker import kernel_log
 from checker.model import Names
-from checker.symbols import Symbols
+from checker.words import kernel_log
+from checker.words.symbols import Symbols
 from vm import image, kernel, machine, snapshot
 from vm.errors import GuestError
 from vm.guest import Guest

@@ -19,7 +19,8 @@ import tty
 from collections.abc import Callable, Iterator
 
 from vm.errors import GuestError, GuestTimeout
-from vm.guest import Guest
+from vm.guest import Guest, Process
+from vm.machine import Machine
 
 ESCAPE = 1
 """Ctrl-A: then X leaves, A or Ctrl-A sends one, and any other key goes with it."""
@@ -50,6 +51,24 @@ ask_host() {
 	return 1
 }
 """
+
+
+def sleeps(machine: Machine) -> bool:
+    """Tell whether a guest may sleep while nobody types: where its clock is not virtual."""
+    return not machine.config.virtual_time
+
+
+def start_shell(
+    guest: Guest, profile: str = "", *, rows: int, columns: int, term: str = "vt100"
+) -> Process:
+    """Start a shell on the serial line of *guest*; it reads *profile* first."""
+    guest.put(_RC, (_PROFILE + profile).encode())
+    start = (
+        # the first terminal that it opens is its own, since the agent gives it a session
+        f"exec 8<&0 9>&1 <{_TTY} >{_TTY} 2>&1; stty rows {rows} cols {columns}; {_START}; "
+        f"ENV={_RC} TERM={shlex.quote(term)} exec /bin/busybox sh"
+    )
+    return guest.begin(["/bin/sh", "-c", start], idle=sleeps(guest.machine))
 
 
 class Keys:
@@ -88,7 +107,7 @@ class Session:
         self.guest = guest
         self._profile = profile
         self._answer = answer
-        self._idle = guest.machine.config.real_time or guest.machine.config.accel == "kvm"
+        self._idle = sleeps(guest.machine)
         self._asked = bytearray()
         self._done: dict[int, bytes] = {}
 
@@ -98,15 +117,9 @@ class Session:
         Raises GuestCrashed when the guest dies.
         """
         guest = self.guest
-        guest.put(_RC, (_PROFILE + self._profile).encode())
         rows, columns = _size()
-        term = shlex.quote(os.environ.get("TERM", "vt100"))
-        start = (
-            # the first terminal that it opens is its own, since the agent gives it a session
-            f"exec 8<&0 9>&1 <{_TTY} >{_TTY} 2>&1; stty rows {rows} cols {columns}; {_START}; "
-            f"ENV={_RC} TERM={term} exec /bin/busybox sh"
-        )
-        shell = guest.begin(["/bin/sh", "-c", start], idle=self._idle)
+        term = os.environ.get("TERM", "vt100")
+        shell = start_shell(guest, self._profile, rows=rows, columns=columns, term=term)
         keys = Keys()
         with _raw(), _resized() as resized:
             guest.machine.on_console = lambda data: _write(sys.stdout.fileno(), data)

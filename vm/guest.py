@@ -15,7 +15,7 @@ import secrets
 import select
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -254,11 +254,15 @@ class Guest:
         self.dead = GuestCrashed(why or "the guest's QEMU process ended")
         return self.dead
 
-    def _frames(self, wall_seconds: float, step: float) -> Iterator[tuple[str, int, bytes]]:
+    def _frames(
+        self, wall_seconds: float, step: float, also: int | None = None
+    ) -> Iterator[tuple[str, int, bytes]]:
         """Yield frames as they come, GuestCrashed at the end.
 
-        GuestTimeout after *wall_seconds*, or when none comes for *step* seconds.
+        GuestTimeout after *wall_seconds*, or when none comes for *step* seconds. A frame of
+        no kind says that the file *also* can be read.
         """
+        files = [self.machine.agent.fileno(), *([] if also is None else [also])]
         taken = 0
         printed = self.machine.console_bytes
         end = time.monotonic() + wall_seconds
@@ -273,8 +277,10 @@ class Guest:
             left = until - time.monotonic()
             if left <= 0:
                 raise self._hung()
-            ready, _, _ = select.select([self.machine.agent], [], [], min(0.2, left))
-            if ready:
+            ready, _, _ = select.select(files, [], [], min(0.2, left))
+            if also in ready:
+                yield "", 0, b""
+            if files[0] in ready:
                 taken += self._fill()
                 if taken > MAX_BYTES_PER_COMMAND:
                     raise self._crashed("the guest sent more than a command can answer")
@@ -460,6 +466,30 @@ class Guest:
             return
         self._send("sync", 0, b"")
         self._ask("done", 0, BACKSTOP_WALL_SECONDS)
+
+    def attend(
+        self, file: int, deadline: float, *processes: Process
+    ) -> Generator[bool, None, None]:
+        """Let the guest run, and yield True whenever *file* can be read.
+
+        The end comes with that of one of *processes*, and the guest is stopped. Raises
+        GuestTimeout when that takes more wall time than *deadline* guest seconds can cost.
+        """
+        if self.dead:
+            raise self.dead
+        wall = _wall(deadline)
+        self.machine.cont()
+        try:
+            for kind, number, data in self._frames(wall, wall, file):
+                self._note(kind, number, data)
+                if any(process.result for process in processes):
+                    break
+                if not kind:
+                    yield True
+        finally:
+            self._log_is_whole = False
+            if not self.dead:
+                self.machine.stop()
 
     # -- left running, for a person (vm/console.py) -----------------------------------
 

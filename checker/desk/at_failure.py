@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from checker import grading, plugin, submission
 from checker.desk import console, last_run
 from checker.desk.console import Desk
+from checker.engine import grading, plugin, submission
+from checker.engine.testbed import Module, Testbed
 from checker.errors import InputError
 from checker.model import CheckResult, Grade, KernelInfo, Lab
-from checker.testbed import Module, Testbed
 from vm import kernel as kernels
 from vm import snapshot
 from vm.errors import GuestCrashed

@@ -15,9 +15,9 @@ from pathlib import Path, PurePath
 
 from rich.console import Console
 
-from checker import build as building
-from checker import grading, submission
 from checker.desk import debugger
+from checker.engine import build as building
+from checker.engine import grading, submission
 from checker.errors import InputError
 from checker.model import Build, Lab, Submission
 from vm import console as guest_console

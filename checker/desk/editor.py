@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from checker import build
+from checker.engine import build
 from checker.model import Lab
 from vm.errors import VMError
 from vm.kernel import Kernel

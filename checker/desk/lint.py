@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from checker import build
+from checker.engine import build
 from checker.lab import ROOT
 from checker.model import Lab, Module, Submission
-from checker.remarks import Remark, parse
+from checker.words.remarks import Remark, parse
 from vm import cache, debian, debug_kernel, toolchain, tools
 from vm import kernel as kernels
 from vm.errors import VMError

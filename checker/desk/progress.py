@@ -14,7 +14,7 @@ from pathlib import Path
 import pydantic
 from pydantic import Field
 
-from checker import submission
+from checker.engine import submission
 from checker.model import Exercise, Grade, Lab, Record, Submission
 from vm import cache
 

@@ -15,11 +15,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from checker import skeleton
 from checker.desk import work
 from checker.errors import InputError
 from checker.model import Lab
-from checker.skeleton import SkeletonFile
+from checker.workshop import skeleton
+from checker.workshop.skeleton import SkeletonFile
 
 _TODO = re.compile(r"TODO (\d+)\b")
 

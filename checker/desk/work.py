@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.prompt import Prompt
 
 from checker import lab as labs
-from checker import skeleton
 from checker.errors import InputError
 from checker.model import Exercise, Lab
-from checker.skeleton import SkeletonFile
+from checker.workshop import skeleton
+from checker.workshop.skeleton import SkeletonFile
 
 SKELS = Path("skels")
 

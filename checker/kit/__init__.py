@@ -1,1 +1,1 @@
-"""What a lab's checks import."""
+"""What a lab's checks, and the tests of its texts, import."""

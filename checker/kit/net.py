@@ -7,7 +7,7 @@ changes by these context managers, which undo it whatever becomes of the check::
         ...
 
 In a fixture of the lab's the change lasts until `console --at-failure` has been looked at, too.
-A guest in which something is left all the same is thrown away (checker.testbed.Traces).
+A guest in which something is left all the same is thrown away (checker.engine.testbed.Traces).
 """
 
 from __future__ import annotations

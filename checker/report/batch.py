@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from checker.batch import Done
-from checker.intake import Intake
+from checker.classroom.batch import Done
+from checker.classroom.intake import Intake
+from checker.classroom.store import Trouble
 from checker.model import Entry
 from checker.report import intake as intake_rows
 from checker.report import story
 from checker.report.text import count, one_line, plain, points
-from checker.store import Trouble
 
 
 def intake(found: Intake, console: Console) -> None:

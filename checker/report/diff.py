@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from checker.diff import Change, CheckChange, Diff
+from checker.classroom.diff import Change, CheckChange, Diff
 from checker.model import Mark
 from checker.report.text import count, one_line, plain, points
 

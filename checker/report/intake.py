@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from checker.intake import Handed, Intake
+from checker.classroom.intake import Handed, Intake
 from checker.model import Student
 from checker.report.text import count
 

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from checker.across import BuildDiffers, CheckDiffers, Comparison, FindingDiffers, Run
+from checker.engine.across import BuildDiffers, CheckDiffers, Comparison, FindingDiffers, Run
 from checker.model import ExerciseResult, Grade
 from checker.report import story
 from checker.report.terminal import LINES, STYLES, WIDTH

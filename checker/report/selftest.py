@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checker.report.text import count, plain
-from checker.selftest import TROUBLES, Disagreement, Kind, Outcome, Report
+from checker.workshop.selftest import TROUBLES, Disagreement, Kind, Outcome, Report
 
 GROUPS: dict[Kind, str] = {
     "solution": "Solution",

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from checker.classroom.similar import Pair, Side
 from checker.model import Lab
 from checker.report.templates import environment
 from checker.report.text import count, one_line, plain
-from checker.similar import Pair, Side
 
 NEAR = 5
 """Lines shown around a passage."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from checker.engine.testbed import Module, Traces
 from checker.errors import LabError
 from checker.kit import net
-from checker.testbed import Module, Traces
 from vm import image, snapshot
 from vm.guest import Guest
 from vm.image import PayloadFile

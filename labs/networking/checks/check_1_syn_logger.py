@@ -8,8 +8,8 @@ import diagnose
 import pytest
 from networking import PROBE, Filter, Route, connect, logged, netcat
 
-from checker import endurance
-from checker.testbed import Module, Picks, Unmet, errno_name
+from checker.engine import endurance
+from checker.engine.testbed import Module, Picks, Unmet, errno_name
 from vm.guest import Guest
 from vm.pcap import tcp_segments
 

@@ -10,8 +10,8 @@ import diagnose
 import pytest
 from networking import DEVICE, PROBE, Answer, Filter, Route, connect, ioctl, logged
 
-from checker import endurance
-from checker.testbed import Picks, Unmet, errno_name
+from checker.engine import endurance
+from checker.engine.testbed import Picks, Unmet, errno_name
 from vm.errors import GuestError
 from vm.guest import Guest
 

@@ -9,8 +9,8 @@ import diagnose
 import pytest
 from networking import LISTEN, NC, Server, Socket, listed, listeners
 
-from checker import endurance
-from checker.testbed import Late, Module, Unmet, errno_name
+from checker.engine import endurance
+from checker.engine.testbed import Late, Module, Unmet, errno_name
 from vm.guest import Guest
 
 RIGHT = Socket("127.0.0.1", 60000, LISTEN)

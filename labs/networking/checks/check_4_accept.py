@@ -6,8 +6,8 @@ import diagnose
 import pytest
 from networking import LISTEN, NC, PEER_LINE, PROBE, Server, listed, sockets
 
-from checker import endurance
-from checker.testbed import Module, Picks, Unmet
+from checker.engine import endurance
+from checker.engine.testbed import Module, Picks, Unmet
 from vm.guest import Guest, Process
 
 

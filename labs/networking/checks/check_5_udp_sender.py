@@ -9,8 +9,8 @@ import diagnose
 import pytest
 from networking import MESSAGE, NC, Receiver, Socket, listed, sockets, traffic
 
-from checker import endurance
-from checker.testbed import Late, Module, Unmet, errno_name
+from checker.engine import endurance
+from checker.engine.testbed import Late, Module, Unmet, errno_name
 from vm.errors import GuestError
 from vm.guest import Guest
 

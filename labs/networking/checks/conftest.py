@@ -21,8 +21,8 @@ from networking import (
     logged,
 )
 
+from checker.engine.testbed import Module, Picks, Unmet
 from checker.kit import net
-from checker.testbed import Module, Picks, Unmet
 from vm.guest import Guest
 
 

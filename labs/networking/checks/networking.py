@@ -11,7 +11,7 @@ from typing import NamedTuple
 import diagnose
 from diagnose import End, Traffic
 
-from checker.testbed import Late, Module, Unmet, errno_name
+from checker.engine.testbed import Late, Module, Unmet, errno_name
 from vm.guest import Guest, Process
 
 NC = "/bin/nc"

@@ -2,7 +2,7 @@
 /*
  * calls.c - what compiles on one kernel and not on another.
  *
- * tests/test_kernels_page.py compiles it once a kernel. A line "@ NAME" begins what
+ * tests/vm/test_kernels_page.py compiles it once a kernel. A line "@ NAME" begins what
  * is looked at under that name; errors and warnings belong to the last such line above
  * them. Nothing of it is ever linked or loaded.
  */

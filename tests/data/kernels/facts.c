@@ -2,7 +2,7 @@
 /*
  * facts.c - what a kernel does, told line by line in its log.
  *
- * tests/test_kernels_page.py loads it: without "act" init runs every experiment
+ * tests/vm/test_kernels_page.py loads it: without "act" init runs every experiment
  * that leaves the kernel whole, and says of each "seen: NAME RESULT". "act"
  * names one that does not. What some of them do is wrong on purpose.
  */

@@ -1,0 +1,308 @@
+"""Who is in the class: a roster CSV -> students, and which of them handed something in.
+
+Also the keys that name students: the same in every run, unique in a class, safe
+as file names.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from checker.classroom.intake.names import printable, slug
+from checker.errors import InputError
+from checker.model import Student
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who handed something in, as far as a download or a folder's name tells."""
+
+    name: str = ""
+    id: str = ""
+    sis_id: str = ""
+    login: str = ""
+    email: str = ""
+    lms: str = ""
+    """Whose number the id is: moodle, canvas, blackboard, gradescope; empty for a plain folder,
+    whose name may be anything: a name, a login, an id."""
+
+    @property
+    def shown(self) -> str:
+        """What to call them in a sentence."""
+        return self.name or self.login or self.email or self.sis_id or self.id
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What two downloads have in common when they mean the same person.
+
+        Moodle's number counts only with the name: it is given anew for each assignment.
+        """
+        for which in ("sis_id", "login", "email"):
+            if not self.id and getattr(self, which):
+                return self.lms, which, getattr(self, which)
+        return self.lms, self.id, self.name
+
+
+# --- the CSV file --------------------------------------------------------------------
+
+_HEADERS = {
+    "name": ("name", "student", "full name", "fullname", "student name"),
+    "first": ("first name", "firstname", "given name"),
+    "last": ("last name", "lastname", "surname", "family name"),
+    "id": ("id", "identifier", "user id", "canvas user id"),
+    "sis_id": (
+        *("sis_id", "sis id", "sis user id", "sid", "student id", "student number"),
+        *("id number", "idnumber"),
+    ),
+    "login": ("login", "login id", "sis login id", "username", "user name"),
+    "email": ("email", "e-mail", "email address", "e-mail address", "mail"),
+    "key": ("key",),
+    "submitted": ("submitted",),
+}
+"""Column -> how it is called, in lower case: by us, and in the exports of Canvas (Student, ID,
+SIS User ID, SIS Login ID), Moodle (Full name, First name, Surname, Email address, ID number,
+Identifier), Blackboard (Last Name, First Name, Username, Student ID) and Gradescope (SID)."""
+
+_IDS = ("key", "id", "sis_id", "login", "email")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Whom of the roster a person is: one of them, or nobody and perhaps a sentence why."""
+
+    student: Student | None = None
+    certain: bool = True
+    why_not: str = ""
+
+
+class Roster:
+    """The students of a class, and how to know them again."""
+
+    def __init__(
+        self, students: Iterable[Student], submitted: Mapping[str, datetime] | None = None
+    ) -> None:
+        """Take *students*, and *submitted*: key -> when they handed in."""
+        self.students = tuple(students)
+        self.submitted = dict(submitted or {})
+        self._by: dict[tuple[str, str], list[Student]] = {}
+        for student in self.students:
+            for which in _IDS:
+                if value := getattr(student, which):
+                    self._by.setdefault((which, value.casefold()), []).append(student)
+            for name in _spellings(student.name):
+                self._by.setdefault(("name", name), []).append(student)
+
+    def match(self, person: Person) -> Match:
+        """Find *person*: by what identifies them, else by a name that only one student has.
+
+        An id that contradicts the name is not believed: Moodle numbers users anew for
+        each assignment, and another system's numbers may look the same.
+        """
+        for which in ("sis_id", "login", "email", "id"):
+            value = getattr(person, which)
+            found = self._by.get((which, value.casefold()), []) if value else []
+            if found and which == "id" and not _compatible(person, found[0]):
+                why = (
+                    f"{person.shown} has the id {value}, which is {found[0].name}'s in the "
+                    "roster; they are kept apart."
+                )
+                return Match(why_not=why)
+            if found:
+                return Match(found[0])
+        found = self._by.get(("name", _squeezed(person.name)), []) if person.name else []
+        if not person.lms:  # a folder, which may be called by anything
+            found = [
+                *found,
+                *(s for which in _IDS for s in self._by.get((which, person.name.casefold()), [])),
+            ]
+        keys = sorted({student.key for student in found})
+        if len(keys) > 1:
+            why = (
+                f"{person.shown} could be {' or '.join(keys)} of the roster and was taken for "
+                "neither; a column with their ids would tell."
+            )
+            return Match(why_not=why)
+        if keys:
+            return Match(found[0], certain=False)
+        return Match(why_not=f"{person.shown} is not in the roster.")
+
+
+def load(path: Path) -> Roster:
+    """Read the roster CSV *path*: commas, semicolons or tabs; UTF-8, or as Excel saves.
+
+    Raises InputError naming the file and the line when it cannot be read, has no
+    column that identifies a student, two students who cannot be told apart, or a
+    time without a zone.
+    """
+    students: dict[str, Student] = {}
+    submitted: dict[str, datetime] = {}
+    lines: dict[tuple[str, str], int] = {}
+    rows = list(_rows(path))
+    keys = make_keys([_person(row) for _, row in rows if not row["key"]])
+    for line, row in rows:
+        key = row["key"] or keys[_person(row)]
+        if not _KEY.fullmatch(key):
+            raise InputError(
+                f"{path}, line {line}: the key {key!r} cannot name a file; use letters, digits, "
+                "dots, dashes and underscores."
+            )
+        when = _when(path, line, row["submitted"])
+        student = Student(key=key, **{which: row[which] for which in ("name", *_IDS[1:])})
+        identified = any(row[which] for which in _IDS)
+        if identified and students.get(key) == student and submitted.get(key) == when:
+            continue  # in two sections
+        for which in _IDS:
+            value = (which, getattr(student, which).casefold())
+            first = lines.setdefault(value, line) if value[1] else line
+            if first != line:
+                raise InputError(
+                    f"{path}: lines {first} and {line} have the same "
+                    f"{which if row[which] else 'name and nothing else'}, so that two students "
+                    "cannot be told apart; mend it, or add a column with their ids."
+                )
+        students[key] = student
+        if when:
+            submitted[key] = when
+    if not students:
+        raise InputError(f"{path} has no students: there is no row below the header.")
+    return Roster(students.values(), submitted)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line number and the known columns of each student's row."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"The roster {path} cannot be read: {error.strerror}.") from error
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")  # Excel's on Windows
+    lines = text.splitlines(keepends=True)
+    skip = 1 if lines and re.fullmatch(r"sep=.\s*", lines[0]) else 0
+    head = lines[skip] if lines[skip:] else ""
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(lines[skip:], delimiter=delimiter)
+    try:
+        columns = [_column(title) for title in next(reader, [])]
+        if not {*_IDS, "name", "first", "last"} & set(columns):
+            raise InputError(
+                f"{path} has no column that tells who is who; its first line should have some of "
+                "name, id, sis_id, login, email, key, or be that of an LMS."
+            )
+        for cells in reader:
+            row = dict.fromkeys((*_HEADERS, ""), "")
+            for column, cell in zip(columns, cells, strict=False):
+                row[column] = row[column] or " ".join(cell.split())
+            row["name"] = row["name"] or f"{row['first']} {row['last']}".strip()
+            if found := re.fullmatch(r"\D*\s(\d+)", row["id"]):  # Moodle: Participant 123
+                row["id"] = found[1]
+            if any(row[which] for which in (*_IDS, "name")) and not _no_student(row["name"]):
+                yield reader.line_num + skip, {k: printable(v) for k, v in row.items()}
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}.") from error
+
+
+def _column(title: str) -> str:
+    wanted = " ".join(title.casefold().split())
+    for column, titles in _HEADERS.items():
+        if wanted in titles:
+            return column
+    return ""
+
+
+def _no_student(name: str) -> bool:
+    """Say whether a row of Canvas's gradebook is none of a student."""
+    return name.casefold().startswith("points possible") or name == "Student, Test"
+
+
+def _when(path: Path, line: int, text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"{path}, line {line}: submitted is {text!r}, which is no time like "
+            "2026-11-20T21:30:00+01:00."
+        ) from error
+    if when.tzinfo is None:
+        raise InputError(
+            f"{path}, line {line}: submitted is {text!r}, which has no time zone; write "
+            f"{when.isoformat()}+01:00, or whichever it is."
+        )
+    return when
+
+
+def _person(row: Mapping[str, str]) -> Person:
+    return Person(**{k: row[k] for k in ("name", "id", "sis_id", "login", "email")}, lms="roster")
+
+
+# --- names ---------------------------------------------------------------------------
+
+
+def _squeezed(name: str) -> str:
+    """Return *name* as Canvas writes it: lower case, and letters and digits only."""
+    return re.sub(r"\W", "", unicodedata.normalize("NFC", name).lower())
+
+
+def _spellings(name: str) -> set[str]:
+    """Return *name* squeezed, whichever of its parts comes first; Canvas begins with the last."""
+    last, comma, first = name.partition(",")
+    words = f"{first} {last}".split() if comma else name.split()
+    turned = (words[n:] + words[:n] for n in range(len(words)))
+    return {_squeezed("".join(spelling)) for spelling in turned} - {""}
+
+
+def _compatible(person: Person, student: Student) -> bool:
+    """Say whether the two names can be one person's: they share a word, or there is no name."""
+    words = {_squeezed(word) for word in student.name.split()} - {""}
+    whole = _squeezed(person.name)
+    return not whole or not words or any(word in whole for word in words)
+
+
+# --- keys ----------------------------------------------------------------------------
+
+
+def make_keys(persons: Iterable[Person], taken: Iterable[str] = ()) -> dict[Person, str]:
+    """Return a key for each of *persons*: of their name and their number, none of *taken*.
+
+    It depends on the person alone, except where two come to the same key: then
+    those whose name is not just the key get a piece of a hash. In lower case, so
+    that file systems which ignore case keep them apart.
+    """
+    keys = {person: _key(person) for person in persons}
+    for exact in (True, False):  # whoever is called just so keeps the key
+        used = Counter(keys.values())
+        used.update(taken)
+        for person, key in keys.items():
+            if used[key] > 1 and (not exact or person.name != key):
+                keys[person] = f"{key[:60]}-{_hash(person)}"
+    return keys
+
+
+def _key(person: Person) -> str:
+    name, number = slug(person.name), person.id or person.sis_id
+    if number:
+        key = f"{name or person.lms or 'student'}-{slug(number)}"
+        lost = slug(number) != number.lower()
+    else:
+        text = person.login or person.email or person.name
+        key = slug(text)
+        lost = not key or len(text) > 60
+    return f"{key or 'student'}-{_hash(person)}" if lost else key
+
+
+def _hash(person: Person) -> str:
+    parts = (person.lms, person.id, person.sis_id, person.login, person.email, person.name)
+    text = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:8]

@@ -1,0 +1,349 @@
+"""What the commands for a class do: grade, report, export, diff, similar. They call and print.
+
+A folder of grades holds what `grade` has stored (checker/classroom/store.py), the rules of the
+course in course.toml, and the pages for people below report/. All but `grade` work on
+what is stored and boot nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.text import Text
+
+from checker import lab
+from checker.classroom import RULES, batch, cluster, course, diff, intake, similar
+from checker.classroom.course import Course
+from checker.classroom.export import entries, github, sheet
+from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
+from checker.classroom.intake import Intake, roster
+from checker.classroom.store import FILE, Store, Trouble
+from checker.commands.exits import FULL, GRADER_FAILED, PARTIAL
+from checker.engine import submission
+from checker.errors import InputError
+from checker.model import Attempt, Entry, Lab
+from checker.report import batch as told
+from checker.report import class_page, student_page
+from checker.report import diff as diff_report
+from checker.report import similar as similar_report
+from checker.report.progress import Progress
+from checker.report.text import plain
+from vm import debian, toolchain
+from vm import kernel as kernels
+from vm.errors import MissingTool, NoSpace, VMError
+from vm.kernel import Kernel
+
+# --- grade ---------------------------------------------------------------------------
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    rules = _rules(arguments.course or arguments.out / RULES, the_lab, must=arguments.course)
+    known = roster.load(arguments.roster) if arguments.roster else None
+    if (arguments.executor == "dask") != bool(arguments.scheduler):
+        raise InputError("--executor dask and --scheduler ADDRESS go together: give both.")
+    for path in arguments.paths:
+        if arguments.out.resolve().is_relative_to(path.resolve()):
+            raise InputError(
+                f"--out {arguments.out} lies in {path}; choose a folder outside of it."
+            )
+    jobs = arguments.jobs or batch.jobs_here()
+    console = Console(highlight=False)
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="knetlab-intake-"))
+        zone = ZoneInfo(rules.timezone) if rules.timezone else None
+        found = intake.read(the_lab, arguments.paths, Path(scratch), known, zone=zone, jobs=jobs)
+        course.own_rules(rules, found.students, roster=known is not None)
+        told.intake(found, console)
+        if arguments.dry_run:
+            return FULL
+        batch.only(
+            found.students, arguments.only
+        )  # a wrong name is told before all that takes long
+        runner = cluster.runner(arguments.scheduler) if arguments.scheduler else batch.local(jobs)
+        debug, release = arguments.kernel == "debug", arguments.release
+        stack.enter_context(toolchain.own_by_default())
+        _fetch_compiler(release or debian.default_release())
+        if debug and kernels.debug_if_built(release) is None:
+            _print(
+                "Grades are given on the debug kernel, which is built first, in some minutes. "
+                "Ctrl-C and --kernel stock grade at once, without the checks that need it."
+            )
+        on = arguments.debug(release) if debug else kernels.stock(release)
+        store = stack.enter_context(Store(arguments.out, the_lab.name))
+        if arguments.course and arguments.course.resolve() != (arguments.out / RULES).resolve():
+            shutil.copyfile(arguments.course, arguments.out / RULES)
+        progress = stack.enter_context(Progress(Console(stderr=True, highlight=False)))
+        _run(store, the_lab, on, found, runner=runner, progress=progress, which=arguments)
+        troubles = store.troubles()
+        finished = _write_pages(store, rules, the_lab)
+    _tell(arguments.out, finished, troubles)
+    if troubles:
+        return GRADER_FAILED
+    return FULL if all(e.attempt is None or e.attempt.grade for e in finished) else PARTIAL
+
+
+def _fetch_compiler(release: str) -> None:
+    """Have the compiler that grades are made with at hand, or say how to do without it."""
+    if toolchain.if_there(release) is None:
+        _print(
+            f"Grades are given with the compiler of Debian {release}, so that they are the same on "
+            "every host; it is fetched first, 70 MB."
+        )
+    try:
+        toolchain.of(release)
+    except (MissingTool, NoSpace):
+        raise
+    except VMError as error:
+        raise InputError(
+            f"{error} Where that cannot be mended, KNETLAB_TOOLCHAIN=host has this host's own "
+            "compiler taken."
+        ) from error
+
+
+def _run(
+    store: Store,
+    the_lab: Lab,
+    on: Kernel,
+    found: Intake,
+    *,
+    runner: batch.Runner,
+    progress: Progress,
+    which: argparse.Namespace,
+) -> None:
+    """Note what was handed in, and grade of it what *which* asks for."""
+    chosen = batch.only(found.students, which.only)
+    for student in found.students:
+        store.add_student(student)
+    tasks = batch.take(store, the_lab, on, _received(the_lab, found))
+    names = store.wanted()
+    mine = [task for task in tasks if chosen & set(names[task.key])]
+    waiting = batch.waiting(store, mine, force=which.force, failed=which.failed)
+    graded = len(mine) - len(waiting)
+    if graded and not which.failed:
+        progress.stage(f"{graded} of {len(mine)} different submissions are graded already")
+    progress.begin(len(waiting))
+    batch.run(store, waiting, runner, lambda d: progress.done(told.line(d, names[d.task.key])))
+
+
+def _received(the_lab: Lab, found: Intake) -> list[batch.Received]:
+    students = {student.key: student for student in found.students}
+    received = []
+    for one in found.attempts:
+        given, problem = None, one.problem
+        if one.files is not None:
+            try:
+                given = submission.read(the_lab, one.files)
+            except InputError as error:
+                problem = str(error)
+        attempt = Attempt(
+            student=one.student,
+            label=one.label,
+            submitted=one.submitted,
+            late=one.late,
+            problem=problem,
+        )
+        received.append(batch.Received(students[one.student], attempt, given))
+    return received
+
+
+# --- what is stored ------------------------------------------------------------------
+
+
+def _rules(path: Path, the_lab: Lab, *, must: object = False) -> Course:
+    """Read the rules at *path*; without *must* there may be none."""
+    return course.load(path, the_lab) if must or path.exists() else Course()
+
+
+def _entries(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
+    return course.settle(rules, the_lab, store.students(), store.attempts())
+
+
+def _stored(folder: Path) -> tuple[Lab, Course, list[Entry]]:
+    """Return what a folder of grades holds; its lab has to be at hand."""
+    with Store(folder) as store:
+        the_lab = lab.load(store.lab)
+        rules = _rules(folder / RULES, the_lab)
+        return the_lab, rules, _entries(store, rules, the_lab)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    with Store(arguments.folder) as store:
+        the_lab = lab.load(store.lab)
+        finished = _write_pages(store, _rules(arguments.folder / RULES, the_lab), the_lab)
+        troubles = store.troubles()
+    _tell(arguments.folder, finished, troubles)
+    return FULL
+
+
+def _tell(folder: Path, finished: Sequence[Entry], troubles: Sequence[Trouble]) -> None:
+    """Print what a class came to, and where its pages are."""
+    console = Console(highlight=False)
+    told.summary(finished, troubles, console)
+    console.print(Text(f"Pages: {folder / 'report' / 'index.html'}"))
+
+
+def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
+    """Write report/index.html and a page for each student; what was there before goes."""
+    finished = _entries(store, rules, the_lab)
+    folder = store.folder / "report"
+    shutil.rmtree(folder / "students", ignore_errors=True)
+    (folder / "students").mkdir(parents=True)
+    own = course.own_rules(rules, [entry.student for entry in finished])
+    now = datetime.now(UTC)
+    links = {}
+    for entry in finished:
+        key = entry.student.key
+        due = course.deadline(rules, own.get(key))
+        page = student_page.render(
+            entry,
+            lab=the_lab.title,
+            sources=store.sources(key, entry.attempt.label) if entry.attempt else {},
+            hidden=course.hidden(rules, now, due),
+        )
+        links[key] = f"students/{student_page.file_name(key)}"
+        (folder / links[key]).write_text(page, encoding="utf-8")
+    page = class_page.render(the_lab.title, finished, links, runs=store.tried())
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return finished
+
+
+# --- export --------------------------------------------------------------------------
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    format_ = FORMATS[arguments.format]
+    if isinstance(format_, Gradebook):
+        return _fill(arguments, format_)
+    if arguments.into or arguments.column or arguments.dry_run:
+        raise InputError(
+            f"--into, --column and --dry-run are for gradebooks, which {arguments.format} is not."
+        )
+    options, found = _exportable(arguments)
+    if isinstance(format_, Document):
+        _put(arguments.out, format_.render(found, options))
+    elif len(found) == 1:
+        _put(arguments.out, format_.render(found[0], options))
+    else:
+        _put_each(arguments, format_, found, options)
+    return FULL
+
+
+def _exportable(arguments: argparse.Namespace) -> tuple[Options, list[Entry]]:
+    """Return the entries to export: of a folder of grades, or the one of a grade's file."""
+    if arguments.folder.is_file():
+        text = sheet.decode(arguments.folder.read_bytes(), str(arguments.folder))
+        entry = entries.from_grade(text, str(arguments.folder))
+        assert entry.attempt
+        assert entry.attempt.grade
+        the_lab, rules, found = lab.load(entry.attempt.grade.lab), Course(), [entry]
+    else:
+        the_lab, rules, found = _stored(arguments.folder)
+    seen = course.hidden(rules, datetime.now(UTC))
+    options = Options(
+        hidden={check: when for check, when in rules.visible.items() if check in seen},
+        paths=github.paths(the_lab, arguments.submission),
+        environment=os.environ,
+    )
+    return options, found
+
+
+def _put_each(
+    arguments: argparse.Namespace,
+    format_: Result,
+    found: Sequence[Entry],
+    options: Options,
+) -> None:
+    """Write a file for each entry that has something to write; say which have not."""
+    if arguments.out is None:
+        raise InputError(f"There are {len(found)} students: --out says in which folder.")
+    for entry in found:
+        try:
+            text = format_.render(entry, options)
+        except InputError as error:
+            _print(f"{entry.student.key}: left out. {error}")
+            continue
+        name = Path(student_page.file_name(entry.student.key)).stem
+        folder = arguments.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / format_.file).write_text(text, encoding="utf-8")
+
+
+def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
+    """Fill a gradebook in; the file that was downloaded stays as it is."""
+    if arguments.into is None:
+        raise InputError(f"{arguments.format} fills in a gradebook: --into says which file.")
+    if format_.column and not arguments.column:
+        raise InputError(f"{arguments.format} wants --column: the assignment in the gradebook.")
+    if not arguments.dry_run and arguments.out is None:
+        raise InputError("--out says where the filled gradebook goes; --dry-run writes nothing.")
+    name = str(arguments.into)
+    text = sheet.decode(arguments.into.read_bytes(), name)
+    _, _, found = _stored(arguments.folder)
+    filled = format_.fill(found, text, arguments.column, name)
+    if not arguments.dry_run:  # first: who reads the lines may go away, as head does
+        arguments.out.write_bytes(filled.text.encode("utf-8"))
+    for line in filled.lines():
+        _print(line)
+    return FULL
+
+
+def _put(target: Path | None, text: str) -> None:
+    if target is None:
+        sys.stdout.write(text)
+    else:
+        target.write_text(text, encoding="utf-8")
+
+
+def _print(line: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(Text(plain(line)))
+
+
+# --- diff ----------------------------------------------------------------------------
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    for folder in (arguments.before, arguments.after):
+        if not (folder / FILE).is_file():
+            raise InputError(f"{folder} has no {FILE}: `knetlab grade` makes it.")
+    (_, _, before), (_, _, after) = _stored(arguments.before), _stored(arguments.after)
+    found = diff.compare(before, after)
+    diff_report.render(found, Console(highlight=False))
+    return PARTIAL if found.changes else FULL
+
+
+# --- similar -------------------------------------------------------------------------
+
+
+def _similar(arguments: argparse.Namespace) -> int:
+    the_lab = lab.load(arguments.lab)
+    with Store(arguments.folder) as store:
+        if store.lab != the_lab.name:
+            raise InputError(f"{arguments.folder} holds grades of {store.lab}, not {the_lab.name}.")
+        # of several attempts the last
+        last = {attempt.student: attempt.label for attempt in store.attempts()}
+        sources = {student: store.sources(student, label) for student, label in last.items()}
+    pairs = similar.find(the_lab, {student: files for student, files in sources.items() if files})
+    similar_report.render(pairs, Console(highlight=False))
+    if arguments.html:
+        arguments.html.write_text(similar_report.page(the_lab, pairs), encoding="utf-8")
+    return FULL
+
+
+COMMANDS = {
+    "grade": _grade,
+    "report": _report,
+    "export": _export,
+    "diff": _diff,
+    "similar": _similar,
+}

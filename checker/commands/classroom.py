@@ -1,0 +1,112 @@
+"""The command lines for a class: grade, report, export, diff, similar.
+
+What they do stands in class_work.py, which is read only when one of them is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from checker.classroom import RULES, export
+from vm.kernel import Kernel
+
+
+def add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    number: Callable[[str], int],
+    release_option: Callable[[argparse.ArgumentParser], None],
+    debug: Callable[[str], Kernel],
+) -> None:
+    """Add the parsers; *number* reads a number from 1 on, *release_option* adds check's.
+
+    *debug* returns the debug kernel of a release, built.
+    """
+    grade = commands.add_parser("grade", help="grade a class: everything that was handed in")
+    grade.add_argument("lab", metavar="LAB", help="its name")
+    grade.add_argument(
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="an LMS's download as it comes, or a folder of folders, archives or checkouts",
+    )
+    grade.add_argument("--out", type=Path, required=True, metavar="DIR", help="the grades' folder")
+    grade.add_argument("--jobs", type=number, metavar="N", help="so many at a time; default: cores")
+    grade.add_argument(
+        "--kernel",
+        choices=["stock", "debug"],
+        default="debug",
+        help="debug is built first, if need be",
+    )
+    release_option(grade)
+    grade.add_argument("--roster", type=Path, metavar="CSV", help="who is in the class")
+    grade.add_argument(
+        "--course", type=Path, metavar="TOML", help=f"the course's rules; kept as DIR/{RULES}"
+    )
+    grade.add_argument(
+        "--dry-run", action="store_true", help="say what was handed in, and grade nothing"
+    )
+    which = grade.add_mutually_exclusive_group()
+    which.add_argument("--force", action="store_true", help="what is graded already as well")
+    which.add_argument("--failed", action="store_true", help="only what the grader failed at")
+    grade.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this student; may be repeated"
+    )
+    grade.add_argument(
+        "--executor",
+        choices=["local", "dask"],
+        default="local",
+        help="where it is done: processes of this host, or workers of a Dask cluster",
+    )
+    grade.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster")
+    grade.set_defaults(run=_run, debug=debug)
+
+    report = commands.add_parser("report", help="write the pages of a class once more")
+    report.add_argument(
+        "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the grades' folder"
+    )
+    report.set_defaults(run=_run)
+
+    out = commands.add_parser(
+        "export",
+        help="write stored grades for a gradebook or a CI system",
+        epilog="; ".join(f"{name}: {about}" for name, about in export.ABOUT.items()),
+    )
+    out.add_argument("format", choices=list(export.ABOUT), metavar="FORMAT")
+    out.add_argument(
+        "--from",
+        dest="folder",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="the grades' folder, or one grade that check --json wrote",
+    )
+    out.add_argument("--out", type=Path, metavar="PATH", help="a file, or a folder for many")
+    out.add_argument("--into", type=Path, metavar="CSV", help="the gradebook to be filled in")
+    out.add_argument("--column", default="", metavar="NAME", help="the assignment in it")
+    out.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
+    out.add_argument(
+        "--submission", default="", metavar="FOLDER", help="of the sources in the repository"
+    )
+    out.set_defaults(run=_run)
+
+    compared = commands.add_parser("diff", help="say whose grade changed between two runs, and why")
+    compared.add_argument("before", type=Path, metavar="DIR_A", help="the grades' folder of one")
+    compared.add_argument("after", type=Path, metavar="DIR_B", help="and of the other")
+    compared.set_defaults(run=_run)
+
+    alike = commands.add_parser("similar", help="list pairs who share what few others have")
+    alike.add_argument("lab", metavar="LAB", help="its name")
+    alike.add_argument(
+        "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the grades' folder"
+    )
+    alike.add_argument("--html", type=Path, metavar="FILE", help="write them side by side")
+    alike.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from checker.commands import class_work
+
+    return class_work.COMMANDS[arguments.command](arguments)

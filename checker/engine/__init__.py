@@ -1,0 +1,1 @@
+"""One submission: from the student's text to a grade."""

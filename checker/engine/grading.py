@@ -1,0 +1,234 @@
+"""The straight line: submission -> build -> guest -> checks -> grade."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from checker.engine import build as building
+from checker.engine import pool
+from checker.engine.grade import Checked, grade, hold_back, judge
+from checker.engine.testbed import Testbed
+from checker.errors import InputError, LabError
+from checker.lab import ROOT
+from checker.model import (
+    Build,
+    CheckResult,
+    Exercise,
+    Grade,
+    KernelInfo,
+    Lab,
+    Provenance,
+    Submission,
+)
+from vm import cache, image, sandbox, snapshot, witness
+from vm.errors import VMError
+from vm.guest import Guest
+from vm.image import PayloadFile
+from vm.kernel import Kernel
+from vm.machine import CPU, Accel, Config, qemu_version
+
+if TYPE_CHECKING:
+    from checker.engine.plugin import Plugin
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to grade: which exercises (none: all), with which seed, on what.
+
+    *jobs* exercises are checked at a time, each in a process of its own unless
+    it is 1. *reuse* takes modules that were built of the same sources before.
+    *select* is a pytest -k expression; *keep* a folder for each guest's console
+    and capture.
+    """
+
+    exercises: frozenset[int] = frozenset()
+    seed: int | None = None
+    accel: Accel = "tcg"
+    jobs: int = 2
+    reuse: bool = False
+    select: str = ""
+    keep: Path | None = None
+    on_stage: Callable[[str], None] = field(default=_nothing)
+    on_result: Callable[[CheckResult], None] = field(default=_nothing)
+
+
+def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: Options) -> Grade:
+    """Build, boot, check and grade one submission.
+
+    Raises LabError when the lab's own checks are broken, InputError when KVM was
+    asked for and does not work, VMError when the host lacks what a guest needs.
+    Whatever else is ours ends in a Grade whose status is ``error``.
+    """
+    started = time.monotonic()
+    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+    exercises = [e for e in lab.exercises if not options.exercises or e.number in options.exercises]
+    config = machine(lab, kernel, options.accel)
+    if options.accel == "kvm":
+        options.on_stage("proving KVM by a boot")
+        _prove_kvm(config)
+    sandbox.prove()  # else its failure would look like the compiler's
+    snapshot.template(config)
+    options.on_stage("building the modules")
+    needed = frozenset(e.module for e in exercises)
+    build = building.build(
+        lab,
+        submission,
+        kernel,
+        jobs=options.jobs,
+        only=needed,
+        reuse=options.reuse,
+        meanwhile=_read_pytest,
+    )
+    from checker.engine import plugin as checking
+
+    options.on_stage(f"running the checks on Linux {kernel.release} in QEMU")
+
+    def check(exercise: Exercise) -> Checked:
+        testbed = Testbed(
+            lab, exercise, build, config, sources=submission.sources, keep=options.keep
+        )
+        run = checking.Plugin(lab, testbed, seed, on_result)
+        try:
+            checking.run(run, lab.root / "checks", options.select)
+        finally:
+            testbed.spoil()
+        _prove_checks(lab, exercise, run)
+        return Checked(exercise, tuple(run.results), tuple(run.findings), run.after)
+
+    alone = options.jobs == 1 or len(exercises) == 1
+    on_result = options.on_result if alone else pool.tell
+    checked = hold_back(
+        map(check, exercises) if alone else _in_processes(check, exercises, options)
+    )
+    return grade(
+        lab,
+        submission,
+        checked if options.select else judge(checked, submission.sources),
+        kernel=KernelInfo(
+            name=kernel.name, release=kernel.release, features=tuple(sorted(kernel.features))
+        ),
+        provenance=Provenance(
+            seed=seed,
+            lab=tree_hash(lab.root),
+            checker=tree_hash(ROOT / "checker", Path(image.__file__).parent),
+            image=config.image.key,
+            accel=options.accel,
+            qemu=qemu_version(),
+            cpu=CPU[options.accel],
+            seconds=round(time.monotonic() - started, 3),
+        ),
+        warnings=building.warnings(build),
+    )
+
+
+def _read_pytest() -> None:
+    """Read what the checks are run with, a tenth of a second, while the compiler works."""
+    importlib.import_module("checker.engine.plugin")
+
+
+def _in_processes(
+    check: Callable[[Exercise], Checked], exercises: Sequence[Exercise], options: Options
+) -> list[Checked]:
+    """Check some exercises at a time; raise what one raised, after the others were ended."""
+    done: dict[int, Checked] = {}
+
+    def hear(result: object) -> None:
+        assert isinstance(result, CheckResult)
+        options.on_result(result)
+
+    team = pool.each(check, exercises, options.jobs, hear=hear, method="fork")
+    with contextlib.closing(team):
+        for exercise, result in team:
+            if isinstance(result, Exception):
+                raise result
+            done[exercise.number] = result
+    return [done[exercise.number] for exercise in exercises]
+
+
+def _prove_kvm(config: Config) -> None:
+    """Boot once under KVM: that /dev/kvm opens proves nothing on nested hosts."""
+    try:
+        with Guest.boot(config, {}):
+            pass
+    except VMError as error:
+        raise InputError(
+            f"--accel kvm does not work on this host; leave it away. {error}"
+        ) from error
+
+
+def _prove_checks(lab: Lab, exercise: Exercise, run: Plugin) -> None:
+    """Refuse a lab whose checks could not be read or are not worth what lab.toml says."""
+    if run.broken:
+        raise LabError(f"The checks of the lab {lab.name} do not run: {run.broken[0]}")
+    if run.worth + exercise.health + exercise.hidden != exercise.points:
+        hidden = f", and hidden are {exercise.hidden:g}" if exercise.hidden else ""
+        raise LabError(
+            f"{lab.root / 'lab.toml'}: exercise {exercise.number} is worth {exercise.points:g} "
+            f"points, but its checks are worth {run.worth:g} and its health {exercise.health:g}"
+            f"{hidden}."
+        )
+
+
+def machine(lab: Lab, kernel: Kernel, accel: Accel = "tcg") -> Config:
+    """Return the machine that a lab's checks run in."""
+    return Config(
+        kernel,
+        image.initramfs(kernel),
+        image.root(),
+        accel=accel,
+        files={**guest_files(lab, for_person=False), **witness.files(kernel)},
+        modules=(witness.PATH,),
+    )
+
+
+def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
+    """Return what a guest of *lab* finds below /lab besides the modules.
+
+    Checks get the programs below checks/, a person the scripts and all programs.
+    """
+    names = lab.scripts if for_person else ()
+    files = {n: PayloadFile((lab.given / n).read_bytes(), executable=True) for n in names}
+    for program in lab.programs:
+        if not (for_person or program.path.startswith("checks/")):
+            continue
+        source = lab.program_source(program)
+        headers = sorted(lab.given.rglob("*.h"))
+        folders = sorted({header.parent for header in headers})
+
+        def make(folder: Path, source: Path = source, folders: list[Path] = folders) -> None:
+            image.compile_static(source, folder / "program", headers=folders)
+
+        key = cache.digest(program.path, source, *headers, image.tools().name)
+        entry = cache.entry("program", key, make)
+        files[program.path] = PayloadFile((entry / "program").read_bytes(), executable=True)
+    return files
+
+
+def ko_files(lab: Lab, build: Build) -> dict[str, PayloadFile]:
+    """Return the modules that were built, each where its source lies."""
+    return {
+        f"{module.folder}/{module.name}.ko": PayloadFile(ko)
+        for module in lab.modules
+        if (ko := build.module(module.name).ko) is not None
+    }
+
+
+def tree_hash(*folders: Path) -> str:
+    """Return a hash of all files below *folders*, compiled Python left out."""
+    parts: list[str | bytes | Path] = []
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                parts += [str(path.relative_to(folder)), path]
+    return cache.digest(*parts)

@@ -1,0 +1,370 @@
+"""What checks work with: guests for one submission's modules, and the module in one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn, Self
+
+from checker.engine.owner import owner
+from checker.model import Build, Exercise, Lab, Names
+from checker.words.kernel_reports import is_noise
+from checker.words.symbols import Symbols
+from vm import snapshot
+from vm.errors import GuestError
+from vm.guest import Guest, LogRecord, Process, Result
+from vm.image import PayloadFile
+from vm.machine import Config
+
+LOAD_SECONDS = 10.0
+"""Guest seconds insmod and rmmod have."""
+
+TAINTS = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14
+"""Taint a module must not cause: bad page, oops, warning, lock-up.
+
+Documentation/admin-guide/tainted-kernels.rst has the bits.
+"""
+
+
+class Unmet(AssertionError):
+    """What a check raises when the module did not do what it should.
+
+    *expected* and *actual* are short texts that stand side by side in reports,
+    *log* the kernel's lines that show it. *hint* is the next step, with the likely
+    mistake where the evidence names it; without one the exercise's own stands.
+    """
+
+    def __init__(
+        self, message: str, *, expected: str = "", actual: str = "", log: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.expected = expected
+        self.actual = actual
+        self.log = log
+        self.hint = hint
+
+
+class Late(Unmet):
+    """Something of the student's did not end within its guest seconds."""
+
+
+class Picks:
+    """Ports, addresses and bytes that a check chose afresh, repeatable from the seed."""
+
+    def __init__(self, seed: int, check: str) -> None:
+        self._random = random.Random(f"{seed}/{check}")  # noqa: S311
+        self._ports: set[int] = set()
+
+    def port(self) -> int:
+        """Return a port not picked before, outside the lab's own and the ephemeral ones."""
+        while (port := self._random.randint(20000, 32000)) in self._ports:
+            pass
+        self._ports.add(port)
+        return port
+
+    def loopback(self) -> str:
+        """Return an address of 127.0.0.0/8 other than 127.0.0.1, no two of its bytes alike."""
+        a, b, c = self._random.sample(range(2, 254), 3)
+        return f"127.{a}.{b}.{c}"
+
+    def number(self, low: int, high: int) -> int:
+        """Return a whole number from *low* to *high*, both included."""
+        return self._random.randint(low, high)
+
+    def token(self, length: int = 12) -> str:
+        """Return *length* random lower-case letters."""
+        return "".join(self._random.choices("abcdefghijklmnopqrstuvwxyz", k=length))
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a guest's kernel holds that a module could have left there."""
+
+    taint: int
+    modules: frozenset[str]
+    awake: frozenset[str]
+    rest: frozenset[str]
+
+    @classmethod
+    def of(cls, guest: Guest) -> Self:
+        """Return what the kernel of *guest* holds now."""
+        return cls.read(guest.run(["/sbin/tool", "traces", *_TRACES]).text)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read the taint, the loaded modules, what watches, and the rest.
+
+        That is the majors, the open sockets, and what is set up of the network: links,
+        addresses, routes, nft tables.
+
+        *text* is what `tool traces` prints: files, each behind a line ==> PATH <==.
+        """
+        sections: dict[str, list[str]] = {}
+        name = ""
+        for line in text.splitlines():
+            if match := re.fullmatch(r"==> (\S+) <==", line):
+                name = match[1]
+            elif line:
+                sections.setdefault(name, []).append(line)
+        found = (sections.get(path, []) for path in _TRACES)
+        tainted, modules, awake, devices, net, *sockets = found
+        rows = [row.split()[:4] for table in sockets for row in table[1:]]
+        return cls(
+            taint=int(tainted[0]) if tainted and re.fullmatch(r"[0-9]{1,9}", tainted[0]) else 0,
+            modules=frozenset(row.split(" ")[0] for row in modules),
+            awake=frozenset(" ".join(awake).split()),
+            rest=frozenset(devices)
+            | frozenset(net)
+            | {" ".join(row[1:]) for row in rows if len(row) == 4 and row[3] != _TIME_WAIT},
+        )
+
+
+_TRACES = (
+    "/proc/sys/kernel/tainted",
+    "/proc/modules",
+    "/sys/module/witness/parameters/awake",
+    "/proc/devices",
+    "net",
+    "/proc/net/tcp",
+    "/proc/net/udp",
+)
+_TIME_WAIT = "06"
+
+_TAINT_NOTICE = re.compile(r"(loading out-of-tree module|module verification failed).*taint")
+"""What the kernel says of every module that is not its own."""
+
+
+class Module:
+    """The module under test, in a guest of its own; one object per check.
+
+    Its *file*, the bytes *ko*, is put into the guest when its path is first asked for: a
+    guest that goes before that has no code of the submission's in it. *is_ours* tells of
+    a line ("filter.c:41") whether it is in a function of the exercise that is checked, or
+    of another one; None where it is in nobody's. *hung*: whether a guest hung with the
+    module in an earlier check.
+    """
+
+    def __init__(
+        self,
+        guest: Guest,
+        name: str,
+        file: str,
+        ko: bytes,
+        before: Traces,
+        *,
+        symbols: Symbols | None = None,
+        is_ours: Callable[[str], bool | None] = lambda _: None,
+        hung: bool = False,
+    ) -> None:
+        self.guest = guest
+        self.name = name
+        self._file = file
+        self._ko = ko
+        self.before = before
+        self.symbols = symbols
+        self.is_ours = is_ours
+        self.loading: Process | None = None
+        self.hung = hung
+        self._mark = len(guest.records)
+        self._console_mark = len(guest.machine.console())
+
+    # -- loading ----------------------------------------------------------------------
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the guest has the module's file: what it does now may be the module's doing."""
+        return self._file in self.guest.files
+
+    @property
+    def path(self) -> str:
+        """Where the module's file lies in the guest, which has it from now on."""
+        if not self.is_there:
+            self.guest.unpack({self._file: PayloadFile(self._ko)})
+        return f"/lab/{self._file}"
+
+    def try_load(self, parameters: str = "") -> Result:
+        """Run insmod to its end and return its result: *value* is 0 or the errno.
+
+        *parameters* are the module's, as insmod takes them: "port=5353 limit=3".
+        """
+        argv = ["/sbin/tool", "insmod", self.path, parameters]
+        result = self.guest.run(argv, deadline=LOAD_SECONDS)
+        if result.how == "timeout":
+            raise Late(
+                f"insmod did not come back within {LOAD_SECONDS:.0f} seconds.",
+                expected="the module's init function returns",
+                actual="it is still running, or waiting for something",
+                log=self.kernel_says(),
+            )
+        return result
+
+    def load(self, parameters: str = "") -> None:
+        """Load the module; Unmet when insmod fails."""
+        result = self.try_load(parameters)
+        if not result.ok:
+            raise Unmet(
+                f"The module {self.name} cannot be loaded.",
+                expected="insmod succeeds",
+                actual=f"insmod is killed by signal {result.value}"
+                if result.how == "signalled"
+                else f"insmod fails with {errno_name(result.value)}",
+                log=self.kernel_says(),
+            )
+
+    def start_load(self, parameters: str = "") -> Process:
+        """Start insmod and do not wait for it: init may block until a client comes."""
+        self.loading = self.guest.start(["/sbin/tool", "insmod", self.path, parameters])
+        return self.loading
+
+    def unload(self) -> None:
+        """Remove the module; Unmet when rmmod fails."""
+        result = self.guest.run(["/sbin/tool", "rmmod", self.name], deadline=LOAD_SECONDS)
+        if not result.ok:
+            self._cannot_unload(result)
+
+    def _cannot_unload(self, result: Result) -> NoReturn:
+        if result.how == "timeout":
+            raise Late(f"rmmod {self.name} did not come back within {LOAD_SECONDS:.0f} seconds.")
+        raise Unmet(
+            f"The module {self.name} cannot be unloaded.",
+            expected="rmmod succeeds",
+            actual=f"rmmod fails with {errno_name(result.value)}",
+            log=self.kernel_says(),
+        )
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the kernel lists the module, half-loaded ones included."""
+        return self.name in Traces.of(self.guest).modules
+
+    def tidy(self) -> Traces:
+        """Remove the module if it is there, and return what it left; Unmet when it will not go.
+
+        A sysctl that was changed and not put back is told among the rest.
+        """
+        argv = ["/sbin/tool", "tidy", self.name, *_TRACES]
+        result = self.guest.run(argv, deadline=LOAD_SECONDS)
+        if not result.ok and result.value != errno.ENOENT:
+            self._cannot_unload(result)
+        settings = self.guest.settings
+        for (netns, path), before in list(settings.items()):
+            if self.guest.read(path, netns) == before:  # later checks need not look again
+                del settings[netns, path]
+        left = Traces.read(result.text)
+        changed = frozenset(f"sysctl {netns or '-'} {path}" for netns, path in settings)
+        return replace(left, rest=left.rest | changed)
+
+    # -- what it said -----------------------------------------------------------------
+
+    def mark(self) -> int:
+        """Return a mark in the kernel log; what is logged later comes after it."""
+        self.guest.sync()
+        return len(self.guest.records)
+
+    def log(self, since: int | None = None) -> list[LogRecord]:
+        """Return what the kernel logged since *since* (else since the check began)."""
+        self.guest.sync()
+        return self.guest.records[self._mark if since is None else since :]
+
+    def lines(self, text: str, since: int | None = None) -> list[str]:
+        """Return the log lines that contain *text*."""
+        return [record.text for record in self.log(since) if text in record.text]
+
+    def kernel_says(self, limit: int = 15) -> str:
+        """Return the last lines of the log since the check began, as a student would see them."""
+        with contextlib.suppress(GuestError):
+            self.guest.sync()
+        records = self.guest.records[self._mark :]
+        told = (
+            r
+            for r in records
+            if r.text and not _TAINT_NOTICE.search(r.text) and not is_noise(r.text)
+        )
+        records = list(told)[-limit:]
+        return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
+
+    def logged(self) -> str:
+        """Return what is known of the log since the check began, as text."""
+        return "\n".join(record.text for record in self.guest.records[self._mark :])
+
+    def console(self) -> str:
+        """Return what came on the serial console since the check began."""
+        return self.guest.machine.console()[self._console_mark :]
+
+
+def errno_name(number: int) -> str:
+    """Return an errno as the kernel writes it, with its meaning: EADDRINUSE (Address …)."""
+    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
+
+
+class Testbed:
+    """The guest of one exercise of a submission, replaced when it is spoilt."""
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    def __init__(
+        self,
+        lab: Lab,
+        exercise: Exercise,
+        build: Build,
+        config: Config,
+        *,
+        sources: Mapping[str, str] | None = None,
+        keep: Path | None = None,
+    ) -> None:
+        self.lab = lab
+        self.exercise = exercise
+        self.build = build
+        self.config = config
+        self.hung = False
+        self._sources = sources or {}
+        self.names = Names(self._sources)
+        self._keep = keep
+        self._kept = 0
+        self._stack = contextlib.ExitStack()
+        self._guest: Guest | None = None
+        self._before: Traces | None = None
+        debug = build.module(exercise.module).debug
+        system = config.kernel.tools.system if debug else None
+        self.symbols = Symbols(debug, system, self.names) if debug else None
+
+    def module(self) -> Module:
+        """Return the exercise's module in a living guest; VMError when none can be had."""
+        module = self.lab.module(self.exercise.module)
+        ko = self.build.module(module.name).ko
+        assert ko is not None
+        if self._guest is None:
+            self._guest = self._stack.enter_context(snapshot.guest(self.config, {}))
+        if self._before is None:
+            self._before = Traces.of(self._guest)
+        return Module(
+            self._guest,
+            module.name,
+            f"{module.folder}/{module.name}.ko",
+            ko,
+            self._before,
+            symbols=self.symbols,
+            is_ours=self._is_ours,
+            hung=self.hung,
+        )
+
+    def _is_ours(self, location: str) -> bool | None:
+        whose = owner(self.lab.exercises, self.exercise.module, location, self._sources)
+        return None if whose is None else whose == self.exercise.number
+
+    def spoil(self) -> None:
+        """Throw the guest away; the next check gets a fresh one."""
+        if self._guest is not None and self._keep is not None:
+            self._kept += 1
+            name = f"exercise-{self.exercise.number}-guest-{self._kept}"
+            (self._keep / f"{name}-console.log").write_text(self._guest.machine.console())
+            (self._keep / f"{name}.pcap").write_bytes(self._guest.machine.capture())
+        self._guest = self._before = None
+        self._stack.close()

@@ -1,0 +1,1 @@
+"""What a lab's author uses: skeletons, mutants, selftest, the students' archive."""

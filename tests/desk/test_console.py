@@ -1,0 +1,443 @@
+"""The console: a real guest behind a real terminal, and behind a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from classes import grade
+from support import ROOT, SOLUTION, Student, all_end
+from terminal import Terminal
+
+from checker.desk import at_failure, console, last_run
+from checker.errors import InputError
+from checker.model import KernelInfo, Lab
+from vm import kernel, machine, snapshot
+from vm.console import Keys
+from vm.kernel import Kernel
+from vm.machine import Config
+from vm.tools import descendants
+
+FILTER, TCP = "1-2-netfilter/kernel/filter.ko", "3-4-tcp-sock/tcp_sock.ko"
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """Open a console on a terminal: ``terminal("--submission", "alice")``."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(*arguments: str) -> Terminal:
+            new = Terminal("console", "networking", "--kernel", "stock", *arguments)
+            stack.callback(new.close)
+            return new
+
+        yield opened
+
+
+def piped(commands: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the console with *commands* on its standard input, which is no terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "checker", "console", "--kernel", "stock", *arguments],
+        check=False,
+        input=commands,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+# --- keys ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent", "left"),
+    [
+        ([b"ls\r"], b"ls\r", False),
+        ([b"ab\x01xcd"], b"ab", True),
+        ([b"\x01", b"X"], b"", True),
+        ([b"\x01\x01x"], b"\x01x", False),
+        ([b"\x01a"], b"\x01", False),
+        ([b"\x01k"], b"\x01k", False),
+        ([b"\x03\xc3\xa9"], b"\x03\xc3\xa9", False),
+    ],
+)
+def test_ctrl_a_x_alone_leaves(typed: list[bytes], sent: bytes, left: bool) -> None:
+    """Ctrl-A X leaves, however it comes in; Ctrl-A twice is one, all else is the guest's."""
+    keys = Keys()
+    assert b"".join(keys.typed(part) for part in typed) == sent
+    assert keys.left is left
+
+
+# --- on a terminal -------------------------------------------------------------------
+
+
+@pytest.mark.vm
+def test_a_shell_with_modules_and_scripts(
+    terminal: Callable[..., Terminal], student: Callable[..., Student]
+) -> None:
+    """The greeting is true, the kernel's log is there, Ctrl-A X leaves the terminal as it was."""
+    at = terminal("--submission", str(student().path))
+    greeting = at.until_prompt()
+    assert "update " in greeting and "Ctrl-A X" in greeting
+    for folder, name in (("1-2-netfilter/kernel", "filter.ko"), ("3-4-tcp-sock", "test-4.sh")):
+        assert re.search(rf"^  {folder} .*\b{re.escape(name)}\b", greeting, re.MULTILINE)
+        assert f"{folder}/{name}" in at.run(f"ls {folder}/{name}")
+    assert at.run("stty size") == "30 100\n"
+    at.type("1-2-netfilter/user/test-1.sh\r")
+    logged = r"\[ *\d+\.\d+\] TCP connection initiated from 127.0.0.1:\d+"
+    assert re.search(logged, at.until("test-1: ok"))
+    at.until_prompt()
+    # a person may keep files there
+    assert at.run("cp */*.ko . && ls *.ko") == "tcp_sock.ko  udp_sock.ko\n"
+    running = [os.pidfd_open(pid) for pid in descendants(at.pid)]
+    assert running
+    at.type("\x01x")
+    assert at.ends() == 0
+    assert at.settings() == at.found
+    assert all_end(running)
+
+
+@pytest.mark.vm
+def test_the_guest_follows_the_window(terminal: Callable[..., Terminal]) -> None:
+    """A window that is made larger is larger for the programs of the guest; exit leaves, too."""
+    at = terminal("--submission", str(SOLUTION))
+    at.until_prompt()
+    at.type("trap 'echo now: $(stty size)' WINCH\r")
+    at.until_prompt()
+    at.setwinsize(41, 133)
+    at.until_prompt()  # the line is drawn anew, or the trap has run
+    at.type("while [ \"$(stty size)\" != '41 133' ]; do sleep 0.1; done; echo it\\ is so\r")
+    at.until("it is so")
+    at.until_prompt()
+    at.type("exit\r")
+    assert at.ends() == 0
+    assert at.settings() == at.found
+
+
+@pytest.mark.vm
+def test_edits_are_built_and_copied_in(
+    terminal: Callable[..., Terminal], student: Callable[..., Student]
+) -> None:
+    """Update builds what was edited; a mistake is told in the compiler's words and is no end."""
+    alice = student()
+    at = terminal("--submission", str(alice.path))
+    at.until_prompt()
+    assert "was edited" in at.run("update")
+    at.run(f"insmod {FILTER}")
+
+    alice.replace("filter.c", '("TCP connection initiated', '("A connection was made')
+    said = at.run("update; echo status $?")
+    assert f"new: {FILTER}\n" in said and "status 0" in said
+    assert TCP not in said
+    assert "filter is loaded as it was before: rmmod filter" in said
+    at.run("rmmod filter")
+    at.run(f"insmod {FILTER}; nc -z 127.0.0.1 1")
+    assert "A connection was made from" in at.run("dmesg | tail -n 3")
+
+    alice.replace("tcp_sock.c", "static struct socket *sock;", "static struct socket *sock")
+    said = at.run("update; echo status $?")
+    assert "tcp_sock is not built." in said and "status 1" in said
+    assert re.search(r"3-4-tcp-sock/tcp_sock\.c:\d+:\d+: error: expected", said)
+    alice.replace("tcp_sock.c", "static struct socket *sock", "static struct socket *sock;")
+    assert f"new: {TCP}\n" in at.run("update")
+    alice.file("tcp_sock.c").unlink()
+    assert "tcp_sock.c is missing." in at.run("update")
+
+
+@pytest.mark.vm
+def test_what_does_not_compile_is_told_before_the_prompt(
+    terminal: Callable[..., Terminal], student: Callable[..., Student]
+) -> None:
+    """The compiler's words come first; the other modules are there."""
+    alice = student()
+    alice.replace("udp_sock.c", "static struct socket *sock;", "static struct socket *sock")
+    at = terminal("--submission", str(alice.path))
+    greeting = at.until_prompt()
+    assert "udp_sock is not built." in greeting and "5-udp-sock/udp_sock.c:" in greeting
+    assert "udp_sock.ko" not in greeting.partition("A guest with")[2]
+    assert "filter.ko" in at.run("ls 1-2-netfilter/kernel")
+
+
+@pytest.mark.vm
+def test_a_guest_that_panics_is_told(terminal: Callable[..., Terminal]) -> None:
+    """The kernel's last words are on the terminal, which is as it was; so it is after SIGTERM."""
+    at = terminal("--submission", str(SOLUTION))
+    at.until_prompt()
+    at.type("echo c >/proc/sysrq-trigger\r")
+    at.until("sysrq triggered crash")
+    at.until("The guest is gone: the guest's kernel panicked")
+    assert at.ends() == 0
+    assert at.settings() == at.found
+
+    at = terminal("--submission", str(SOLUTION))
+    at.until_prompt()
+    at.kill(signal.SIGTERM)
+    assert at.ends() == 130
+    assert at.settings() == at.found
+
+
+# --- without one ---------------------------------------------------------------------
+
+
+@pytest.mark.vm
+def test_commands_from_a_pipe() -> None:
+    """Outputs stay apart, the kernel's log is on stderr, the status is that of the last command."""
+    done = piped(
+        f"ls {FILTER}\ninsmod {FILTER}\necho to err >&2\ncat\nrmmod filter\nexit 7\n",
+        *("--submission", str(SOLUTION)),
+    )
+    assert (done.returncode, done.stdout) == (7, f"{FILTER}\n"), done
+    assert "to err\n" in done.stderr
+    assert "filter: loading out-of-tree module taints kernel.\n" in done.stderr
+    assert "Ctrl-A" not in done.stderr
+
+
+@pytest.mark.vm
+def test_a_pipe_with_nothing_in_it_and_one_that_kills_the_guest() -> None:
+    """No commands are no error, and it is said; a guest that dies is one."""
+    done = piped("", "--submission", str(SOLUTION))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing is run" in done.stderr
+    done = piped("echo c >/proc/sysrq-trigger; sleep 60", "--submission", str(SOLUTION))
+    assert done.returncode == 1
+    assert "The guest is gone" in done.stderr
+
+
+@pytest.mark.vm
+def test_a_host_that_cannot_restore_boots_cold(
+    lab: Lab,
+    stock_kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Without a template the console is the same, only later."""
+    monkeypatch.setattr(snapshot, "template", lambda config: None)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ls */*.ko; exit 3")))
+    assert console.run(lab, SOLUTION, stock_kernel, accel="tcg", gdb=False) == 3
+    assert "3-4-tcp-sock/tcp_sock.ko" in capfd.readouterr().out
+
+
+def test_only_time_is_another_than_in_checks(config: Config) -> None:
+    """A console's QEMU is that of a check, in real time, where connections have a TIME_WAIT."""
+    checks = machine.command_line(Config(config.kernel, config.initramfs, config.image))
+    person = machine.command_line(
+        Config(config.kernel, config.initramfs, config.image, real_time=True)
+    )
+    at = checks.index("-icount")
+    assert [*checks[:at], *checks[at + 2 :]] == [
+        word.replace(
+            "root=", "sysctl.net.ipv4.tcp_max_tw_buckets=0 root=", word.startswith("root=")
+        )
+        for word in person
+    ]
+
+
+# --- gdb -----------------------------------------------------------------------------
+
+
+def debugged(line: str, script: Path, ready: str, then: Callable[[], None]) -> str:
+    """Run gdb's *script* by the *line* that starts gdb; do *then* once it has said *ready*."""
+    with subprocess.Popen(
+        [*line.split(), "-q", "-nx", "-batch", "-x", str(script)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as gdb:
+        assert gdb.stdout is not None
+        said = ""
+        while ready not in said:
+            more = gdb.stdout.readline()
+            assert more, said
+            said += more
+        then()
+        return said + gdb.stdout.read()
+
+
+@pytest.mark.vm
+def test_gdb_stops_in_a_function_of_init(
+    terminal: Callable[..., Terminal], student: Callable[..., Student], tmp_path: Path
+) -> None:
+    """The line that is printed starts a gdb that knows modules that are loaded later."""
+    assert shutil.which("gdb"), "install gdb for this test"
+    alice = student()
+    at = terminal("--submission", str(alice.path), "--gdb")
+    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until_prompt(), re.MULTILINE)
+    at.run(f"insmod {FILTER}")
+    script = tmp_path / "commands"
+    script.write_text(
+        "info address my_nf_hookfn\nbreak my_listen\ncontinue\nbacktrace 2\ninfo source\n"
+        "info line inet_bind\nkill\n"
+    )
+    said = debugged(line, script, "my_listen) pending", lambda: at.type(f"insmod {TCP}\r"))
+    assert 'Symbol "my_nf_hookfn" is a function at address 0xffffffff' in said
+    assert "symbols of tcp_sock loaded" in said
+    assert re.search(r"#0 +my_listen \(\) at .*tcp_sock\.c:\d+", said)
+    assert re.search(r"#1 .*my_tcp_sock_init \(\) at .*tcp_sock\.c:\d+", said)
+    assert f"Located in {alice.file('tcp_sock.c')}" in said
+    assert "inet_bind" in said
+
+
+@pytest.mark.vm
+def test_gdb_session_of_the_book(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    """What docs/students/debugging.md shows of gdb comes again, but for addresses and numbers."""
+    page = (ROOT / "docs/students/debugging.md").read_text()
+    shown = "".join(re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    shown = shown.replace(",\n  ", ", ")
+    typed = re.findall(r"^\(gdb\) (.*)$", shown, re.MULTILINE)
+    assert "break log_new_connection" in typed
+    script = tmp_path / "commands"
+    lines = [f"echo (gdb) {command}\\n\n{command}\n" for command in typed[:-1]]  # not to go on
+    script.write_text("set print pretty off\nset width 0\n" + "".join(lines) + "kill\n")
+
+    at = terminal("--submission", str(SOLUTION), "--gdb")
+    (line,) = re.findall(r"^  (gdb -x \S+)$", at.until_prompt(), re.MULTILINE)
+    keys = f"insmod {FILTER}; ping -c 1 127.0.0.1\r"
+    said = debugged(line, script, "(gdb) continue", lambda: at.type(keys))
+    told = [_comparable(line) for line in said.splitlines()]
+    for line in shown.splitlines()[:-1]:
+        wanted = _comparable(line.removesuffix(" ..."))
+        while told and not told[0].startswith(wanted):
+            told.pop(0)
+        assert told, f"{line!r} did not come, or not in its turn:\n{said}"
+
+
+def _comparable(line: str) -> str:
+    """Take addresses and what differs between packets out of a line of gdb's."""
+    line = re.sub(r"0x[0-9a-f]{6,}", "ADDRESS", line)
+    return re.sub(r"(id|check) = \d+", r"\1 = N", line)
+
+
+# --- at the failure ------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test out of the user's cache; for those that need no guest."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_nothing_to_go_back_to_is_said(tmp_path: Path) -> None:
+    """No run, a run without a failure, a check that did not fail: a sentence each."""
+    with pytest.raises(InputError, match=r"No run of .* is kept: run `make check` first\."):
+        at_failure.last_failure(tmp_path, None)
+    with last_run.keeping(tmp_path) as kept:
+        last_run.save(kept, grade("full"))
+    with pytest.raises(InputError, match="Nothing failed in the last run"):
+        at_failure.last_failure(tmp_path, None)
+    with last_run.keeping(tmp_path) as kept:
+        last_run.save(kept, grade("skeleton"))
+    with pytest.raises(InputError, match=r"'1\.nonesuch' did not fail .*; these did: 1\."):
+        at_failure.last_failure(tmp_path, "1.nonesuch")
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_the_last_failure_is_taken_unless_one_is_named(tmp_path: Path) -> None:
+    """Skipped checks and those that no guest runs (N.healthy) are no failures to go back to."""
+    with last_run.keeping(tmp_path) as kept:
+        last_run.save(kept, grade("skeleton"))
+    _, last, failed = at_failure.last_failure(tmp_path, None)
+    assert last == failed[-1]
+    assert {check.status for check in failed} <= {"fail", "crash", "timeout"}
+    assert not any(check.id.endswith(".healthy") for check in failed)
+    assert at_failure.last_failure(tmp_path, failed[0].id)[1] == failed[0]
+
+
+def test_a_failure_is_repeated_on_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the run, by name and release; one that is not here any more is named."""
+
+    def made(name: str, release: str) -> Kernel:
+        return Kernel(name, release, "key", Path("/none"), "/b", {}, ())
+
+    here = [made("stock", "6.1.0"), made("debug", "6.1.192"), made("stock", "6.12.1")]
+    monkeypatch.setattr(kernel, "at_hand", lambda: here)
+    assert at_failure.kernel_of(KernelInfo(name="stock", release="6.12.1")) == here[2]
+    assert at_failure.kernel_of(KernelInfo(name="debug", release="6.1.192")) == here[1]
+    with pytest.raises(InputError, match=r"stock kernel 6\.12\.0, which is not in the cache"):
+        at_failure.kernel_of(KernelInfo(name="stock", release="6.12.0"))
+    with pytest.raises(InputError, match="a kernel of your own: give --kernel-image"):
+        at_failure.kernel_of(KernelInfo(name="custom", release="7.5"))
+
+
+def checked(student: Student, exercise: int) -> None:
+    """Run ``knetlab check`` on one exercise, which must not earn all."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "checker", "check", "networking", "--kernel", "stock"),
+            *("--submission", str(student.path), "--exercise", str(exercise)),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1, done
+
+
+@pytest.mark.vm
+def test_the_guest_of_the_failure(
+    terminal: Callable[..., Terminal], student: Callable[..., Student]
+) -> None:
+    """Module and connection are as the check had them, whatever was edited since."""
+    alice = student()
+    right, wrong = "&addr->sin_addr, ntohs(addr->sin_port)", "&addr->sin_addr, addr->sin_port"
+    alice.replace("tcp_sock.c", right, wrong)
+    checked(alice, 4)
+    alice.replace("tcp_sock.c", wrong, right)
+    grade = last_run.grade(alice.path)
+    assert grade is not None
+    (failed,) = at_failure.failing(grade)
+    (client,) = re.findall(r"netcat connected from (\S+),", failed.message)
+
+    at = terminal("--submission", str(alice.path), "--at-failure")
+    greeting = at.until_prompt()
+    assert f"{failed.id} failed here" in greeting and failed.message in greeting
+    assert "tcp_sock " in at.run("lsmod")
+    assert re.search(rf"ESTAB .* 127\.0\.0\.1:60000 +{re.escape(client)}", at.run("ss -tan"))
+    assert "connection established to" in at.run("dmesg | tail")
+    assert "test-4.sh" in at.run("ls 3-4-tcp-sock")
+    # the mistake is mended already: what was edited since can be tried here as well
+    assert f"new: {TCP}\n" in at.run("update")
+    at.type("\x01x")
+    assert at.ends() == 0
+
+
+@pytest.mark.vm
+def test_a_failure_that_took_the_guest_down(student: Callable[..., Student]) -> None:
+    """There is no guest to look at then, and the kernel's words are shown instead."""
+    alice = student()
+    alice.replace("udp_sock.c", "static int __init my_udp_sock_init(void)\n{", _PANICKING)
+    checked(alice, 5)
+    done = piped("lsmod", "--submission", str(alice.path), "--at-failure", "5.datagram")
+    assert done.returncode == 2
+    assert "takes the guest with it" in done.stderr
+    assert "NULL pointer dereference" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+_PANICKING = """\
+static int __init my_udp_sock_init(void)
+{
+	*(volatile int *)NULL = 1;"""
+
+
+@pytest.mark.vm
+def test_a_failure_to_compile_had_no_guest(student: Callable[..., Student]) -> None:
+    """It is said, with the compiler's words."""
+    alice = student()
+    alice.replace("udp_sock.c", "static struct socket *sock;", "static struct socket *sock")
+    checked(alice, 5)
+    done = piped("lsmod", "--submission", str(alice.path), "--at-failure")
+    assert done.returncode == 2
+    assert "udp_sock does not compile, so there was no guest" in done.stderr
+    assert "5-udp-sock/udp_sock.c:" in done.stderr

@@ -1,0 +1,521 @@
+"""Sources become modules in a sandbox; what does not compile is told in gcc's words and ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import ENDLESS, SOLUTION, Student
+
+from checker.engine import build, submission
+from checker.model import Exercise, Lab, Module, ModuleBuild, Names
+from checker.words.symbols import Symbols
+from vm.kernel import Kernel
+from vm.sandbox import Limits
+
+Make = Callable[..., Student]
+
+
+@pytest.fixture
+def compile_module(lab: Lab, stock_kernel: Kernel) -> Callable[[Student, str], ModuleBuild]:
+    """Build one module of a student's on the stock kernel."""
+
+    def run(student: Student, name: str) -> ModuleBuild:
+        given = submission.read(lab, student.path)
+        return build.build_module(lab, lab.module(name), given, stock_kernel)
+
+    return run
+
+
+# --- advice, from what gcc 12, 14 and 16 and modpost said -----------------------------
+
+INCOMPATIBLE = "from incompatible pointer type [-Wincompatible-pointer-types]\n"
+"""How gcc 14 and 16 end; gcc 12 has -Werror= there."""
+
+HOOK = "'unsigned int (*)(void *, struct sk_buff *, const struct nf_hook_state *)'"
+
+SAID = {
+    "There is no printf() in the kernel: pr_info()": [
+        "error: implicit declaration of function 'printf' [-Werror=implicit-function-declaration]",
+        "bad.c:19:9: error: implicit declaration of function 'printf'; did you mean 'vprintk'? "
+        "[-Wimplicit-function-declaration]",
+    ],
+    "no C library in the kernel, and so no stdio.h": [
+        "filter.c:2:10: fatal error: stdio.h: No such file or directory"
+    ],
+    "a comment": [
+        "udp_sock.c:40:9: error: unterminated comment",
+        'bad.c:20:18: warning: "/*" within comment [-Wcomment]',
+        "bad.c:20:18: warning: '/*' within comment [-Wcomment]",
+    ],
+    'What is opened with " is not closed': [
+        'bad.c:20:25: warning: missing terminating " character\n'
+        "bad.c:26:23: error: unterminated argument list invoking macro 'pr_info'",
+        'bad.c:20:25: error: missing terminating " character',
+    ],
+    "htons( is opened and never closed": [
+        'bad.c:26:23: error: unterminated argument list invoking macro "htons"\n'
+        "bad.c:20:33: error: 'htons' undeclared (first use in this function)",
+        "bad.c:26:23: error: unterminated argument list invoking macro 'htons'\n"
+        "bad.c:20:33: error: 'htons' undeclared (first use in this function)",
+    ],
+    "#ifdef has no #endif": ["bad.c:19: error: unterminated #ifdef"],
+    "A { has no }": [
+        "module.h:132:49: error: invalid storage class for function '__inittest'\n"
+        "bad.c:26:1: error: expected declaration or statement at end of input"
+    ],
+    "no header linux/sockett.h": [
+        "udp_sock.c:7:10: fatal error: linux/sockett.h: No such file or directory"
+    ],
+    "kernel_bindd()": [
+        "error: implicit declaration of function 'kernel_bindd'; did you mean",
+        "bad.c:19:15: error: implicit declaration of function 'kernel_bindd'; did you mean "
+        "'kernel_bind'? [-Wimplicit-function-declaration]",
+    ],
+    "before Linux 4.4": [
+        "filter.c:95:35: error: initialization of 'unsigned int (*)(void *, struct sk_buff *, "
+        "const struct nf_hook_state *)' from incompatible pointer type",
+        f"bad.c:19:46: error: initialization of {HOOK} from incompatible pointer type 'unsigned "
+        "int (*)(unsigned int,  struct sk_buff *, const struct net_device *, const struct "
+        "net_device *, int (*)(struct sk_buff *))' [-Wincompatible-pointer-types]",
+    ],
+    "Name the fields of struct nf_hook_ops": [
+        f"bad.c:18:38: error: initialization of 'struct {head}_head *' from incompatible pointer "
+        f"type {HOOK} [-Wincompatible-pointer-types]"
+        for head in ("callback", "list")
+    ],
+    "From Linux 6.19 on, kernel_bind() takes": [
+        f"bad.c:19:33: error: passing argument 2 of 'kernel_bind' {INCOMPATIBLE}"
+        "   19 |         err = kernel_bind(sock, (struct sockaddr *)&addr, sizeof(addr));\n"
+        "      |                                 ^~~~~~~~~~~~~~~~~~~~~~~~\n"
+        "      |                                 |\n"
+        "      |                                 struct sockaddr *\n"
+        "In file included from bad.c:4:\n"
+        "./include/linux/net.h:373:63: note: expected 'struct sockaddr_unsized *' but argument is "
+        "of type 'struct sockaddr *'"
+    ],
+    "From Linux 6.19 on, sock->ops->bind() takes": [
+        f"bad.c:19:37: error: passing argument 2 of 'sock->ops->bind' {INCOMPATIBLE}"
+        "bad.c:19:37: note: expected 'struct sockaddr_unsized *' but argument is of type "
+        "'struct sockaddr *'"
+    ],
+    "On this kernel kernel_bind() takes a struct sockaddr *": [
+        "bad.c:19:33: error: passing argument 2 of 'kernel_bind' from incompatible pointer type "
+        "[-Werror=incompatible-pointer-types]\n"
+        "./include/linux/net.h:335:55: note: expected 'struct sockaddr *' but argument is of type "
+        "'struct sockaddr_unsized *'"
+    ],
+    "kernel_connect() takes addresses of all families": [
+        f"bad.c:19:33: error: passing argument 2 of 'kernel_connect' {INCOMPATIBLE}"
+        f"./include/linux/net.h:373:63: note: expected 'struct {kind} *' but argument is of type "
+        "'struct sockaddr_in *'"
+        for kind in ("sockaddr", "sockaddr_unsized")
+    ],
+    "kernel_bind() takes the address of a structure": [
+        "bad.c:19:33: error: incompatible type for argument 2 of 'kernel_bind'\n"
+        "   19 |         err = kernel_bind(sock, addr, sizeof(addr));\n"
+        "./include/linux/net.h:335:55: note: expected 'struct sockaddr *' but argument is of type "
+        "'struct sockaddr_in'"
+    ],
+    "kernel_sendmsg() takes a struct kvec": [
+        f"bad.c:22:42: error: passing argument 3 of 'kernel_sendmsg' {INCOMPATIBLE}"
+        "./include/linux/net.h:368:74: note: expected 'struct kvec *' but argument is of type "
+        "'struct iovec *'"
+    ],
+    "a fourth argument, kern": [
+        "tcp_sock.c:90:15: error: too few arguments to function 'sock->ops->accept'"
+    ],
+    "From Linux 6.10 on": [
+        "tcp_sock.c:70:15: error: too many arguments to function 'sock->ops->accept'",
+        "bad.c:19:15: error: too many arguments to function 'sock->ops->accept'; expected 3, have "
+        "4",
+        "./include/uapi/asm-generic/fcntl.h:42:25: error: passing argument 3 of "
+        "'sock->ops->accept' makes pointer from integer without a cast [-Wint-conversion]",
+    ],
+    "sock_create_kern() takes the address of your pointer": [
+        "udp_sock.c:96:78: error: passing argument 5 of 'sock_create_kern' from incompatible "
+        "pointer type [-Werror=",
+        f"bad.c:19:78: error: passing argument 5 of 'sock_create_kern' {INCOMPATIBLE}",
+    ],
+    "kernel_accept() takes the address of your pointer": [
+        f"bad.c:19:35: error: passing argument 2 of 'kernel_accept' {INCOMPATIBLE}"
+    ],
+    "larger than the variable": [
+        "thread_info.h:230:25: error: call to '__bad_copy_to' declared with attribute error: copy "
+        "destination size is too small",
+        "./include/linux/ucopysize.h:52:25: error: call to '__bad_copy_from' declared with "
+        "attribute error: copy source size is too small",
+    ],
+    "The write goes beyond the end": [
+        "./include/linux/fortify-string.h:749:17: error: call to '__write_overflow' declared with "
+        "attribute error: detected write beyond size of object (1st parameter)"
+    ],
+    "gone since Linux 4.13": [
+        "error: implicit declaration of function 'nf_register_hook'; did you"
+    ],
+    "class_create() takes the name alone": [
+        "bad.c:20:15: error: too many arguments to function 'class_create'; expected 1, have 2",
+        'bad.c:20:31: error: macro "class_create" requires 2 arguments, but only 1 given',
+    ],
+    "del_timer_sync() is gone since Linux 6.15": [
+        "bad.c:20:9: error: implicit declaration of function 'del_timer_sync'; did you mean "
+        "'dev_mc_sync'? [-Wimplicit-function-declaration]"
+    ],
+    "from_timer() is gone since Linux 6.16": [
+        "bad.c:21:23: error: implicit declaration of function 'from_timer'; did you mean "
+        "'mod_timer'? [-Wimplicit-function-declaration]"
+    ],
+    "strlcpy() is gone since Linux 6.8": [
+        "bad.c:20:9: error: implicit declaration of function 'strlcpy'; did you mean 'strncpy'? "
+        "[-Wimplicit-function-declaration]"
+    ],
+    "does not know NF_ACCEPTED": [
+        "filter.c:9:16: error: 'NF_ACCEPTED' undeclared (first use in",
+        "bad.c:19:15: error: 'NF_ACCEPTED' undeclared (first use in this function); did you mean",
+    ],
+    "semicolon": [
+        "filter.c:3:1: error: expected ';' before 'return'",
+        "bad.c:19:16: error: expected ';' before 'return'",
+    ],
+    "nosuch is declared and used": [
+        'ERROR: modpost: "nosuch" [lab/bad.ko] undefined!',
+        "ERROR: modpost: lab/bad.ko: symbol 'nosuch' undefined!",
+    ],
+    "The line MODULE_LICENSE": [
+        "ERROR: modpost: missing MODULE_LICENSE() in lab/bad.o",
+        "ERROR: modpost: lab/bad.ko: missing MODULE_LICENSE()",
+    ],
+    "__root_device_register is for modules under the kernel's license": [
+        "ERROR: modpost: GPL-incompatible module bad.ko uses GPL-only symbol "
+        "'__root_device_register'",
+        "ERROR: modpost: lab/bad.ko: GPL-incompatible module uses GPL-only symbol "
+        "'__root_device_register'",
+    ],
+}
+"""Words of the advice -> what the compilers and modposts of Linux 6.1 to 7.3 said."""
+
+
+def curly(said: str) -> str:
+    """With gcc's quotation marks in the sandbox, whose locale has UTF-8."""
+    return re.sub(r"'([^'\n]*)'", "\u2018\\1\u2019", said)
+
+
+@pytest.mark.parametrize(
+    ("advice", "said"), [(advice, said) for advice, forms in SAID.items() for said in forms]
+)
+def test_well_known_mistakes_get_a_sentence(advice: str, said: str) -> None:
+    """What is said of a well-known mistake is followed by what to do about it."""
+    assert advice.lower() in build.advise(said).lower()
+    assert advice.lower() in build.advise(curly(said)).lower()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "filter.c:3:1: error: expected identifier or '(' before '}' token",
+        "tcp_sock.c:90:15: error: too few arguments to function 'kernel_accept'",
+        "bad.c:9:2: warning: missing terminating ' character\nbad.c:12:3: error: redefinition of x",
+    ],
+)
+def test_other_messages_get_none(said: str) -> None:
+    """No advice is given on what is not known, as on what #if 0 leaves out."""
+    assert build.advise(said) == ""
+
+
+def test_advice_is_of_one_error() -> None:
+    """The name is not taken from one error, and what it got from the next."""
+    said = (
+        f"bad.c:18:78: error: passing argument 4 of 'kernel_connect' {INCOMPATIBLE}"
+        f"bad.c:19:33: error: passing argument 2 of 'kernel_bind' {INCOMPATIBLE}"
+        "bad.c:19:37: note: expected 'struct sockaddr_unsized *' but argument is of type "
+        "'struct sockaddr *'"
+    )
+    assert build.advise(said).startswith("From Linux 6.19 on, kernel_bind()")
+
+
+def test_next_step_begins_at_the_first_error_of_the_students() -> None:
+    """The place is the student's own, even where the compiler complains of a kernel's header."""
+    folder = "1-2-netfilter/kernel"
+    plain = f"{folder}/filter.c: In function 'f':\n{folder}/filter.c:90:15: error: too few\n"
+    assert f"Mend {folder}/filter.c:90 first" in build.next_step(plain, [folder])
+    inlined = (
+        f"                 from {folder}/filter.c:15:\n"
+        f"    inlined from 'my_ioctl' at {folder}/filter.c:138:7:\n"
+        "/kernel/include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'\n"
+    )
+    assert f"Mend {folder}/filter.c:138 first" in build.next_step(inlined, [folder])
+    in_macro = (
+        "./include/uapi/asm-generic/fcntl.h:42:25: error: passing argument 3 of 'f' makes pointer\n"
+        f"{folder}/filter.c:19:49: note: in expansion of macro 'O_NONBLOCK'\n"
+    )
+    assert f"Mend {folder}/filter.c:19 first" in build.next_step(in_macro, [folder])
+    assert "Mend the first error first" in build.next_step("no place at all", [folder])
+
+
+def test_next_step_begins_where_a_call_is_opened() -> None:
+    """A bracket that is never closed is told of at the end of the file, and mended elsewhere."""
+    said = (
+        "lab/bad.c:26:23: error: unterminated argument list invoking macro 'htons'\n"
+        "lab/bad.c:20:33: error: 'htons' undeclared (first use in this function)\n"
+    )
+    assert "Mend lab/bad.c:20 first" in build.next_step(said, ["lab"])
+
+
+CHATTER = f"""\
+{build._STARTED}
+warning: the compiler differs from the one used to build the kernel
+  The kernel was built by: gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0
+  You are using:           gcc-12 (Debian 12.2.0-14) 12.2.0
+lab/bad.c: In function 'my_init':
+lab/bad.c:19:33: error: passing argument 2 of 'kernel_bind' from incompatible pointer type
+/kernel/usr/src/linux-headers-7.2.13+deb14-common/include/linux/net.h:373:63: note: expected 'int'
+/kernel/build/include/linux/net.h:335:55: note: expected 'int'
+/build/lab/bad.o: warning: objtool: .text.unlikely: unexpected end of section
+WARNING: modpost: missing MODULE_DESCRIPTION() in lab/bad.o
+WARNING: modpost: lab/bad.ko: missing MODULE_DESCRIPTION()
+ERROR: modpost: missing MODULE_LICENSE() in /build/lab/bad.o
+make[4]: *** [/kernel/usr/src/linux-headers/scripts/Makefile.build:294: lab/bad.o] Error 1
+make: *** [/kernel/usr/src/linux-headers-7.2.13+deb14-common/Makefile:260: __sub-make] Error 2
+Skipping BTF generation for /build/lab/bad.ko due to unavailability of vmlinux
+"""
+
+WITHOUT = """\
+lab/bad.c: In function 'my_init':
+lab/bad.c:19:33: error: passing argument 2 of 'kernel_bind' from incompatible pointer type
+./include/linux/net.h:373:63: note: expected 'int'
+./include/linux/net.h:335:55: note: expected 'int'
+ERROR: modpost: missing MODULE_LICENSE() in lab/bad.o
+"""
+
+
+def test_what_a_student_cannot_mend_is_left_out(tmp_path: Path) -> None:
+    """Of what make, objtool and modpost of all kernels say, only the student's own is kept."""
+    (tmp_path / "log").write_text(CHATTER)
+    begun, output = build._tidy(tmp_path / "log")
+    assert begun
+    assert output.splitlines() == WITHOUT.splitlines()
+
+
+# --- compiling -----------------------------------------------------------------------
+
+
+@pytest.mark.vm
+def test_solution_builds_without_a_warning(lab: Lab, stock_kernel: Kernel) -> None:
+    """The reference solution builds, and gcc has nothing to say."""
+    made = build.build(lab, submission.read(lab, SOLUTION), stock_kernel)
+    assert [(m.module, bool(m.ko), m.warnings) for m in made.modules] == [
+        ("filter", True, ""),
+        ("tcp_sock", True, ""),
+        ("udp_sock", True, ""),
+    ]
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(
+    ("mistake", "advice"),
+    [
+        (("udp_sock.c", "kernel_bind(", "kernel_bindd("), "kernel_bindd()"),
+        (("udp_sock.c", "<linux/uio.h>", "<linux/uioo.h>"), "no header linux/uioo.h"),
+        (("udp_sock.c", "static int __init my_udp_bind(void)", "/* TODO"), "A comment is opened"),
+        (("udp_sock.c", "module_init(my_udp_sock_init);", "/* TODO"), "A comment is opened"),
+        (
+            ("filter.c", "my_nf_hookfn(void *priv,", "my_nf_hookfn(unsigned int hooknum,"),
+            "before Linux 4.4",
+        ),
+    ],
+)
+def test_compile_error_has_the_students_line_and_advice(
+    mistake: tuple[str, str, str], advice: str, student: Make, compile_module: Callable
+) -> None:
+    """A compile error names the student's own path and line, and a sentence explains it."""
+    source, old, new = mistake
+    ann = student("ann")
+    ann.replace(source, old, new)
+    made = compile_module(ann, source.removesuffix(".c"))
+    folder = str(ann.file(source).relative_to(ann.path))
+    assert made.ko is None
+    assert not made.grader_error
+    assert re.search(rf"^{re.escape(folder)}:\d+:\d+: (fatal )?error: ", made.output, re.MULTILINE)
+    assert advice in made.message
+    assert "make[" not in made.output
+
+
+@pytest.mark.vm
+def test_warnings_are_told_at_the_students_own_line(
+    student: Make, lab: Lab, stock_kernel: Kernel
+) -> None:
+    """A line each, also of what stands in a macro of the kernel's; the solution has none."""
+    assert build.warnings(build.build(lab, submission.read(lab, SOLUTION), stock_kernel)) == ()
+    ben = student("ben")
+    ben.replace("filter.c", "&iph->saddr", "iph->saddr")
+    ben.replace("udp_sock.c", "	int sent;", "	int sent, never_used;")
+    made = build.build(lab, submission.read(lab, ben.path), stock_kernel)
+    first, second = build.warnings(made)
+    assert re.match(r"1-2-netfilter/kernel/filter\.c:\d+: format '%p' expects argument", first)
+    assert re.match(r"5-udp-sock/udp_sock\.c:\d+: unused variable 'never_used'", second)
+
+
+@pytest.mark.vm
+def test_warning_does_not_fail_the_build(student: Make, compile_module: Callable) -> None:
+    """A warning is kept for the student to read, and the module is built."""
+    ben = student("ben")
+    ben.replace("udp_sock.c", "	int sent;", "	int sent, never_used;")
+    made = compile_module(ben, "udp_sock")
+    assert made.ko is not None
+    assert "unused variable" in made.warnings
+
+
+@pytest.mark.vm
+def test_students_makefiles_have_no_effect(
+    student: Make, compile_module: Callable, tmp_path: Path
+) -> None:
+    """A Kbuild and a Makefile beside the source are not looked at."""
+    mallory = student("mallory")
+    folder = mallory.file("udp_sock.c").parent
+    for name in ("Kbuild", "Makefile"):
+        (folder / name).write_text(f"$(shell touch {tmp_path}/pwned)\n$(error stop)\n")
+    assert compile_module(mallory, "udp_sock").ko is not None
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", str(SOLUTION / "5-udp-sock/udp_sock.c"), "../../../etc/hostname"]
+)
+def test_files_outside_cannot_be_included(
+    path: str, student: Make, compile_module: Callable
+) -> None:
+    """The compiler sees neither the host's files nor the solution."""
+    eve = student("eve")
+    eve.replace("udp_sock.c", "#include <linux/in.h>", f'#include "{path}"\n#include <linux/in.h>')
+    made = compile_module(eve, "udp_sock")
+    assert made.ko is None
+    assert "No such file or directory" in made.output
+
+
+@pytest.mark.vm
+def test_assembler_cannot_read_files_outside(student: Make, compile_module: Callable) -> None:
+    """.incbin finds no file of the host either, not even one that everybody may read."""
+    assert Path("/etc/passwd").stat().st_mode & 0o004
+    eve = student("eve")
+    eve.replace(
+        "udp_sock.c",
+        "module_init(my_udp_sock_init);",
+        'asm(".incbin \\"/etc/passwd\\"");\nmodule_init(my_udp_sock_init);',
+    )
+    made = compile_module(eve, "udp_sock")
+    assert made.ko is None
+    assert "file not found: /etc/passwd" in made.output
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("limits", [Limits(cpu_seconds=3), Limits(memory=300 << 20)])
+def test_compiler_that_is_blown_up_is_stopped(
+    limits: Limits, student: Make, compile_module: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Macros that expand without end run into a bound, and that is the source's failure."""
+    monkeypatch.setattr(build, "LIMITS", limits)
+    tom = student("tom")
+    macros = "#define M0 int x;\n" + "".join(
+        f"#define M{n} {f'M{n - 1} ' * 10}\n" for n in range(1, 10)
+    )
+    tom.replace("udp_sock.c", "module_init(my_udp_sock_init);", f"{macros}M9\n")
+    made = compile_module(tom, "udp_sock")
+    assert made.ko is None
+    assert not made.grader_error
+    assert len(made.output) <= build.OUTPUT_LIMIT
+
+
+@pytest.mark.vm
+def test_late_compiler_is_stopped(
+    student: Make, compile_module: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler that is not done in time is stopped, with a sentence."""
+    monkeypatch.setattr(build, "WALL_SECONDS", 2)
+    una = student("una")
+    una.replace("udp_sock.c", "#include <linux/in.h>", f"#include <linux/in.h>\n{ENDLESS}")
+    made = compile_module(una, "udp_sock")
+    assert made.ko is None
+    assert "was stopped after" in made.message
+
+
+def test_source_that_is_not_there_is_the_students_problem(
+    lab: Lab, stock_kernel: Kernel, student: Make
+) -> None:
+    """An empty source is told without the compiler being asked."""
+    vic = student("vic")
+    vic.file("udp_sock.c").write_text(" \n")
+    given = submission.read(lab, vic.path)
+    made = build.build_module(lab, lab.module("udp_sock"), given, stock_kernel)
+    assert (made.ko, made.message) == (None, "5-udp-sock/udp_sock.c is empty.")
+    assert not made.grader_error
+
+
+@pytest.mark.vm
+def test_broken_build_tree_is_the_graders_trouble(
+    lab: Lab, stock_kernel: Kernel, student: Make
+) -> None:
+    """A kernel build tree that is not there is no fault of the student's."""
+    broken = replace(stock_kernel, build_mounts={Path("/nowhere"): "/kernel"})
+    given = submission.read(lab, student("wes").path)
+    made = build.build_module(lab, lab.module("udp_sock"), given, broken)
+    assert made.ko is None
+    assert made.grader_error
+
+
+# --- two files of one name ----------------------------------------------------------------
+
+TWINS = {
+    "kernel/main.c": """#include <linux/module.h>
+int other(void);
+static int __init start(void) { return other(); }
+static void __exit stop(void) { }
+module_init(start);
+module_exit(stop);
+MODULE_LICENSE("GPL");
+""",
+    "user/main.c": "int other(void);\n\n\nint other(void) { int unused; return 0; }\n",
+}
+
+
+def test_two_files_of_one_name_make_one_module(stock_kernel: Kernel, tmp_path: Path) -> None:
+    """Each is compiled, and what is said of a line has the folder of its file."""
+    given = tmp_path / "lab/solution/1"
+    for name, text in TWINS.items():
+        (given / name).parent.mkdir(parents=True)
+        (given / name).write_text(text)
+    (given / "Kbuild").write_text("obj-m := m.o\nm-y := kernel/main.o user/main.o\n")
+    module = Module(name="m", folder="1", sources=tuple(TWINS))
+    exercise = Exercise(number=1, title="t", module="m", points=5, hint="h")
+    two = Lab(
+        name="two", title="t", modules=(module,), exercises=(exercise,), root=tmp_path / "lab"
+    )
+    mine = submission.read(two, two.solution)
+    made = build.build(two, mine, stock_kernel)
+    (warning,) = build.warnings(made)
+    assert warning.startswith("1/user/main.c:4: unused variable")
+    debug = made.module("m").debug
+    assert debug is not None
+    symbols = Symbols(debug, stock_kernel.tools.system, Names(mine.sources))
+    assert symbols.locate("other", 0) == "user/main.c:4"
+    assert symbols.place(".init.text", 0) == "kernel/main.c:3"
+
+
+@pytest.mark.parametrize(
+    ("output", "due"),
+    [
+        ("kernel/main.c:3:1: error: x", True),
+        ('ERROR: modpost: "x" [kernel/m.ko] undefined!', True),
+        ("./include/linux/kernel/x.h:3:1: error: x", False),
+        ("the kernel was built by gcc", False),
+    ],
+)
+def test_what_the_compiler_says_of_other_files_is_not_the_students(
+    output: str, *, due: bool
+) -> None:
+    """Also where a folder of theirs is called as one of the kernel's."""
+    module = Module(name="m", folder="kernel", sources=("main.c",))
+    assert build._speaks_of(output, module) is due

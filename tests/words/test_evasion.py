@@ -1,0 +1,42 @@
+"""Words that keep the kernel from watching a module: found in code, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from checker.words import evasion
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("int a;\n\tkasan_disable_current();\n", (2, "kasan_disable_current")),
+        ("\tlockdep_off();", (1, "lockdep_off")),
+        ("current->kasan_depth++;", (1, "kasan_depth")),
+        ("\tcurrent->fail_nth = 0;", (1, "fail_nth")),
+        ("static noinstr void f(void)", (1, "noinstr")),
+        ("__attribute__((no_sanitize_address)) int f;", (1, "no_sanitize_address")),
+        ('__attribute__((no_sanitize("address")))', (1, "no_sanitize")),
+        ("static __no_sanitize_address int f(void)", (1, "__no_sanitize_address")),
+        ("c = '\"'; lockdep_off(); c = '\"';", (1, "lockdep_off")),
+        ("// nothing\n/* two\nlines */ lockdep_off();", (3, "lockdep_off")),
+        ('s = "\\\\"; lockdep_off(); t = "";', (1, "lockdep_off")),
+        ("\xff lockdep_off()", (1, "lockdep_off")),
+        # no code
+        ("/* lockdep_off() would hide it */\n// noinstr\n", None),
+        ('pr_info("fail_nth \\" lockdep_off()");', None),
+        ("it's = 0; my_lockdep_off(); lockdep_office;", None),
+        ("#include <linux/debug_locks.h>\n", None),
+        ("debug_locks_off();", None),  # for all: what the guest sees
+        ("", None),
+    ],
+)
+def test_words_are_found_in_code(source: str, found: tuple[int, str] | None) -> None:
+    """The first one is told with its line; comments, strings and longer words are none."""
+    assert evasion.find(source.encode("latin-1")) == found
+
+
+@pytest.mark.parametrize("source", [b"/* ", b'"\\', b"'\\", b"# ", b"#\n"])
+def test_what_never_ends_is_read_once(source: bytes) -> None:
+    """A megabyte of tokens without an end takes no longer than any other; it took minutes."""
+    assert evasion.find(source * (1_000_000 // len(source))) is None
