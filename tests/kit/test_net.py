@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from checker.engine.testbed import Module, Traces
-from checker.errors import LabError
+from checker.engine.testbed import Late, Module, Traces, Unmet
 from checker.kit import net
 from vm import image, snapshot
 from vm.guest import Guest
@@ -73,10 +72,11 @@ def test_a_sysctl_that_is_written_and_left_is_seen(guest: Guest) -> None:
 
 @pytest.mark.vm
 def test_a_sysctl_that_is_not_there_is_told(guest: Guest) -> None:
-    """It is an error of the lab's, with the path and the kernel's word."""
-    words = r"`/sbin/tool put /proc/sys/net/ipv4/nothing 1` fails in the guest: .*No such file"
-    with pytest.raises(LabError, match=words), net.sysctl(guest, "net/ipv4/nothing", "1"):
+    """The check fails, with the path and the kernel's word."""
+    words = r"`/sbin/tool put /proc/sys/net/ipv4/nothing 1` fails in the guest"
+    with pytest.raises(Unmet, match=words) as unmet, net.sysctl(guest, "net/ipv4/nothing", "1"):
         pass
+    assert "No such file" in unmet.value.actual
     guest.settings.clear()
 
 
@@ -99,10 +99,16 @@ def test_what_is_changed_of_the_network_is_seen_and_taken_back(
 def test_a_change_that_fails_is_told(guest: Guest) -> None:
     """Where it is made, and where it is taken back; a check that fails is told before that."""
     bad, good = [IP, "link", "del", "nothing"], ["/bin/true"]
-    words = r"`/bin/ip link del nothing` fails in the guest in left: .*Cannot find device"
-    with pytest.raises(LabError, match=words), net.changed(guest, bad, good, netns="left"):
+    words = r"`/bin/ip link del nothing` in left fails in the guest"
+    with pytest.raises(Unmet, match=words), net.changed(guest, bad, good, netns="left"):
         raise ZeroDivisionError
-    with pytest.raises(LabError, match=words), net.changed(guest, good, bad, netns="left"):
+    with pytest.raises(Unmet, match=words) as unmet, net.changed(guest, good, bad, netns="left"):
+        pass
+    assert "Cannot find device" in unmet.value.actual
+    with (
+        pytest.raises(Late, match="did not come back"),
+        net.changed(guest, ["/bin/sleep", "60"], good),
+    ):
         pass
     with pytest.raises(ZeroDivisionError), net.changed(guest, good, bad):
         raise ZeroDivisionError

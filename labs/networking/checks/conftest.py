@@ -49,8 +49,8 @@ def syn_filter(module: Module, readings: dict[Guest, bool], picks: Picks) -> Fil
 
 
 @pytest.fixture
-def forwarding(guest: Guest) -> Iterator[None]:
-    """The guest forwards packets from one of its other hosts to the other."""
+def forwarding(syn_filter: Filter, guest: Guest) -> Iterator[None]:
+    """The guest, with the filter loaded, forwards packets from one other host to the other."""
     with net.sysctl(guest, "net.ipv4.ip_forward", "1"):
         yield
 
