@@ -25,14 +25,14 @@ CHILD = "import os, sys, time; time.sleep(2); os.closerange(0, 3); open(sys.argv
 
 
 def seconds(flag, closed):
-    child = pexpect.spawn(sys.executable, ["-c", CHILD, flag])
-    while closed and not os.path.exists(flag):
-        time.sleep(0.1)
-    began = time.monotonic()
-    child.expect(pexpect.EOF, timeout=1 if closed else 30)
-    took = time.monotonic() - began
-    child.close()
-    return took
+	child = pexpect.spawn(sys.executable, ["-c", CHILD, flag])
+	while closed and not os.path.exists(flag):
+		time.sleep(0.1)
+	began = time.monotonic()
+	child.expect(pexpect.EOF, timeout=1 if closed else 30)
+	took = time.monotonic() - began
+	child.close()
+	return took
 
 
 before, meanwhile = seconds("one", True), seconds("two", False)

@@ -24,28 +24,28 @@ print(f"Python {sys.version.split()[0]}, pexpect {version('pexpect')}")
 
 
 def outcome(spawn, encoding):
-    ours, theirs = socket.socketpair()
-    theirs.sendall(b"hello\n")
-    text = "hello" if encoding else b"hello"
-    log = io.StringIO() if encoding else io.BytesIO()
-    line = spawn(ours, timeout=10, encoding=encoding, logfile=log)
-    line.send(text[:1])
-    try:
-        line.expect(text)
-    except TypeError as error:
-        return str(error), log.getvalue()
-    return "found", log.getvalue()
+	ours, theirs = socket.socketpair()
+	theirs.sendall(b"hello\n")
+	text = "hello" if encoding else b"hello"
+	log = io.StringIO() if encoding else io.BytesIO()
+	line = spawn(ours, timeout=10, encoding=encoding, logfile=log)
+	line.send(text[:1])
+	try:
+		line.expect(text)
+	except TypeError as error:
+		return str(error), log.getvalue()
+	return "found", log.getvalue()
 
 
 due = {
-    (fdspawn, None): ("found", b"hhello\n"),
-    (fdspawn, "utf-8"): ("found", "hhello\n"),
-    (SocketSpawn, None): ("found", b"h"),
-    (SocketSpawn, "utf-8"): ("string argument expected, got 'bytes'", "h"),
+	(fdspawn, None): ("found", b"hhello\n"),
+	(fdspawn, "utf-8"): ("found", "hhello\n"),
+	(SocketSpawn, None): ("found", b"h"),
+	(SocketSpawn, "utf-8"): ("string argument expected, got 'bytes'", "h"),
 }
 found = {case: outcome(*case) for case in due}
 for (spawn, encoding), (what, log) in found.items():
-    print(f"{spawn.__name__}, encoding {encoding}: {what}; the log has {log!r}")
+	print(f"{spawn.__name__}, encoding {encoding}: {what}; the log has {log!r}")
 sys.exit(None if found == due else "This has changed.")
 END
 "$folder/venv/bin/python" "$folder/try.py"

@@ -205,6 +205,8 @@ def test_paper_is_never_dark(browser: Browser, book: Path) -> None:
 def test_sessions_of_the_book_are_as_recorded(name: str, request: pytest.FixtureRequest) -> None:
     """What the pages show of guests comes again, from the same modules and commands."""
     on: Kernel = request.getfixturevalue(f"{name}_kernel")
+    if not on.release.startswith("6.1."):
+        pytest.skip(f"the pages show Linux 6.1, whose words {on.release} has others for")
     recorded = book_examples.read(name)
     for file, text in book_examples.run(on, recorded).items():
         assert same(text) == same(recorded[file]), f"{file}: see tools/book_examples.py"

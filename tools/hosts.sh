@@ -50,7 +50,8 @@ inside() { # ROOT DEBS HOST USER [COMMAND]
 	umount -l /.outside
 	rmdir /.outside
 	shift 4
-	exec runuser --login "$user" --whitelist-environment "$(echo "$taken" | tr ' ' ,)" \
+	# a shell's background job ignores Ctrl-C, and so would all that is tried here
+	exec env --default-signal=INT runuser --login "$user" --whitelist-environment "$(echo "$taken" | tr ' ' ,)" \
 		${1:+--command "$1"}
 }
 

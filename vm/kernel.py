@@ -326,8 +326,9 @@ def _release(build: Path) -> str:
 def custom(image: Path, build: Path) -> Kernel:
     """Return a kernel made of a bzImage or vmlinux and the build tree that belongs to it.
 
-    Its drivers are looked for in lib/modules beside the image's boot folder,
-    and in the build tree itself. Raises VMError naming the path that is wrong.
+    Its drivers are looked for in lib/modules and usr/lib/modules beside the image's boot
+    folder, in this host's, and in the build tree itself. Raises VMError naming the path that is
+    wrong.
     """
     if not image.is_file():
         raise VMError(f"--kernel-image {image} is not a file.")
@@ -339,11 +340,10 @@ def custom(image: Path, build: Path) -> Kernel:
                 f"{needed.relative_to(build)}."
             )
     release = _release(build)
-    places = (
-        image.resolve().parent.parent / "lib/modules" / release,
-        Path("/lib/modules") / release,
-    )
-    modules = next((p for p in places if p.is_dir()), build)
+    root = image.resolve().parent.parent
+    places = (*(root / lib for lib in ("lib", "usr/lib")), Path("/lib"))
+    trees = (place / "modules" / release for place in places)
+    modules = next((tree for tree in trees if tree.is_dir()), build)
 
     build = build.resolve()
 

@@ -92,6 +92,7 @@ class Sandbox:
             args += ["--bind", str(source), target]
         for device in self.devices:
             args += ["--dev-bind", str(device), str(device)]
+        args += ["--remount-ro", "/"]  # the folders that bwrap has made are its user's, if not root
         args += ["--clearenv", "--setenv", "PATH", "/usr/bin:/usr/sbin:/bin:/sbin"]
         for name, value in {"LC_ALL": "C.UTF-8", "HOME": "/tmp", **self.env}.items():  # noqa: S108
             args += ["--setenv", name, value]

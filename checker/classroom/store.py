@@ -8,6 +8,7 @@ earlier one while there is no newer.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -95,7 +96,12 @@ class Store:
 
     def _open(self) -> None:
         path = self.folder / FILE
-        self._db = sqlite3.connect(path)
+        with contextlib.ExitStack() as undo:
+            self._db = undo.enter_context(contextlib.closing(sqlite3.connect(path)))
+            self._begin(path)
+            undo.pop_all()
+
+    def _begin(self, path: Path) -> None:
         try:
             if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 with self._db:

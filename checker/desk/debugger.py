@@ -29,6 +29,9 @@ from vm.machine import INSIDE
 KALLSYMS_SECONDS = 120
 """What reading /proc/kallsyms may take, on a busy host and in real time; else it is one or two."""
 
+_SH_ADDR = 16
+"""Where an Elf64_Shdr has the section's address."""
+
 _IN_GDB = Path(__file__).with_name("in_gdb.py")
 
 
@@ -83,9 +86,24 @@ def write_modules(guest: Guest, made: Build) -> None:
     symbols = {}
     for module in made.modules:
         if module.debug is not None:
-            (folder / f"{module.module}.ko").write_bytes(module.debug)
+            (folder / f"{module.module}.ko").write_bytes(without_addresses(module.debug))
             symbols[module.module] = _symbols(module.debug)
     (folder / "modules.json").write_text(json.dumps(symbols))
+
+
+def without_addresses(ko: bytes) -> bytes:
+    """Return the relocatable file *ko* with the address of each section 0.
+
+    From Linux 6.2 on, modules have sections with one (__patchable_function_entries, and .data
+    behind it). gdb moves the sections of a relocatable file to where they are only if no
+    section has an address (gdb/symfile.c, default_symfile_offsets), and says nothing.
+    """
+    elf = ELFFile(io.BytesIO(ko))
+    file = bytearray(ko)
+    for number in range(elf.num_sections()):
+        at = elf["e_shoff"] + number * elf["e_shentsize"] + _SH_ADDR
+        file[at : at + 8] = bytes(8)
+    return bytes(file)
 
 
 def _write_names(guest: Guest, folder: Path) -> None:

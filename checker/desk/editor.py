@@ -27,6 +27,7 @@ _WITH_A_PATH = ("-I", "-include", "-isystem")
 _KEPT = (
     *(*_WITH_A_PATH, "-D", "-U", "-std=", "-nostdinc", "-W", "-m64"),
     *("-ffreestanding", "-fshort-wchar", "-funsigned-char", "-fms-extensions", "-fno-builtin"),
+    "-fcf-protection",
 )
 _DROPPED = ("-Wp,", "-Wa,", "-Wl,")
 _FOR_CLANG = ("-Wno-unknown-warning-option",)

@@ -55,6 +55,13 @@ _CACHES = re.compile(
 The last two are the slab allocator's own, from 6.18 on: stores of free objects for a CPU.
 """
 
+_WALK = re.compile(r"^(path_openat|path_lookupat|path_parentat)")
+_NAMES = re.compile(r"d_alloc|alloc_inode|lookup")
+"""Functions of a file system that keep the names and inodes which a path led to: no leak.
+
+They count below a walk along a path alone: an entry that a module makes is its own.
+"""
+
 _COUNTED = {
     "majors": ("device number", "register_chrdev", "unregister_chrdev()"),
     "tcp": ("TCP socket", "sock_create", "sock_release()"),
@@ -409,6 +416,8 @@ def _own(module: Module, leaks: list[Leak], ignore: str = "") -> list[Leak]:
 def _owner(stack: Stack) -> tuple[str, Place] | None:
     """Return what the module called to get an object, and from where; None for a cache's."""
     if any(map(_CACHES.search, stack)):
+        return None
+    if any(map(_WALK.search, stack)) and any(map(_NAMES.search, stack)):
         return None
     for called, frame in zip(["", *stack], stack, strict=False):
         if own := re.fullmatch(r"(\.[\w.]+)\+(0x[0-9a-f]+)", frame):

@@ -141,6 +141,19 @@ def test_folder_of_another_lab_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_store_that_is_refused_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is left for the garbage collector, which Python 3.13 warns of."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path: opened.append(connect(path)) or opened[-1])
+    (tmp_path / FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match="damaged"), Store(tmp_path):
+        pass
+    (db,) = opened
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04 no database" * 100, b""])
 def test_file_that_is_no_store_is_refused_and_left(tmp_path: Path, content: bytes) -> None:
     """Rubbish by that name is said to be so, and not changed; an empty folder has no grades."""

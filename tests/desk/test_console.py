@@ -18,7 +18,7 @@ from classes import grade
 from support import ROOT, SOLUTION, Student, all_end
 from terminal import Terminal
 
-from checker.desk import at_failure, console, last_run
+from checker.desk import at_failure, console, debugger, last_run
 from checker.errors import InputError
 from checker.model import KernelInfo, Lab
 from vm import kernel, machine, snapshot
@@ -261,6 +261,28 @@ def debugged(line: str, script: Path, ready: str, then: Callable[[], None]) -> s
             said += more
         then()
         return said + gdb.stdout.read()
+
+
+def test_gdb_moves_sections_that_have_an_address(tmp_path: Path) -> None:
+    """Modules since Linux 6.2 have such sections, and gdb then leaves all where they are."""
+    made = tmp_path / "made.o"
+    code = '__attribute__((section(".init.text"))) int twice(int n) { return 2 * n; }\n'
+    (tmp_path / "made.c").write_text("int many = 1;\n" + code)
+    for argv in (
+        ["gcc", "-g", "-c", "made.c"],
+        ["objcopy", "--change-section-address", ".data=0x28", "made.o"],
+    ):
+        subprocess.run(argv, cwd=tmp_path, check=True)
+
+    def asked() -> str:
+        told = ["-ex", f"add-symbol-file {made} -s .init.text 0x5000", "-ex", "info line twice"]
+        return subprocess.run(
+            ["gdb", "-q", "-nx", "-batch", *told], check=True, capture_output=True, text=True
+        ).stdout
+
+    assert "starts at address 0x0 " in asked()
+    made.write_bytes(debugger.without_addresses(made.read_bytes()))
+    assert "starts at address 0x5000 " in asked()
 
 
 @pytest.mark.vm

@@ -352,11 +352,8 @@ def test_a_guest_costs_nothing_between_commands(guest: Guest) -> None:
 def test_qmp_answers_between_commands(guest: Guest) -> None:
     """A QMP command finds the guest paused, whatever its process is, and the guest goes on."""
     before = float(sh(guest, "cut -d' ' -f1 /proc/uptime").text)
-    assert guest.machine.execute("query-status") == {
-        "running": False,
-        "singlestep": False,
-        "status": "paused",
-    }
+    said = guest.machine.execute("query-status")
+    assert (said["running"], said["status"]) == (False, "paused")
     assert 0 <= float(sh(guest, "cut -d' ' -f1 /proc/uptime").text) - before < 1
 
 

@@ -135,6 +135,27 @@ def test_an_own_kernel_is_unpacked_and_named(own: Path) -> None:
     assert found.drivers == ()
 
 
+@pytest.mark.parametrize("lib", ["lib", "usr/lib"])
+def test_drivers_are_looked_for_in_both_places_of_packages(
+    own: Path, monkeypatch: pytest.MonkeyPatch, lib: str
+) -> None:
+    """Where a kernel's package was unpacked, its modules are below lib/ or usr/lib/."""
+    asked: list[Path] = []
+
+    def collect(names: object, modules: Path, target: Path, **_: object) -> None:
+        asked.append(modules)
+        target.mkdir()
+        (target / "list").touch()
+
+    monkeypatch.setattr(kernel_image, "collect", collect)
+    (own / "boot").mkdir()
+    (own / "image").rename(own / "boot/vmlinuz")
+    modules = own / lib / "modules/9.8.7-own"
+    modules.mkdir(parents=True)
+    kernel.custom(own / "boot/vmlinuz", own / "build")
+    assert asked == [modules]
+
+
 def test_another_image_is_another_kernel(own: Path) -> None:
     """The key follows the image's bytes."""
     first = kernel.custom(own / "image", own / "build").key
@@ -311,7 +332,9 @@ def test_the_stock_kernel_is_whole(stock_kernel: Kernel) -> None:
     tree = host / Path(stock_kernel.build).relative_to(inside)
     assert f'"{stock_kernel.release}"' in (tree / "include/generated/utsrelease.h").read_text()
     drivers = [d.name for d in stock_kernel.drivers]
-    assert {"virtio_blk.ko", "virtio_console.ko", "virtio_net.ko"} <= set(drivers)
+    built_in = {option.lower() for option in kernel._options(tree)}
+    wanted = {"virtio_blk", "virtio_console", "virtio_net"}
+    assert {f"{name}.ko" for name in wanted - built_in} <= set(drivers)
     assert drivers.index("virtio_ring.ko") < drivers.index("virtio_blk.ko")
     assert all(d.read_bytes().startswith(b"\x7fELF") for d in stock_kernel.drivers)
 

@@ -202,14 +202,16 @@ def test_it_runs_without_the_rights_of_root() -> None:
 def test_an_ordinary_user_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without root the command runs as the user, in a user namespace, with no capabilities."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    forbidden = "ls /home /root; touch /etc/evil /evil"
     argv = Sandbox(limits=Limits(memory=256 * MIB)).argv(
-        ["/bin/sh", "-c", "id -u; grep CapEff /proc/self/status; ls /home /root"]
+        ["/bin/sh", "-c", f"id -u; grep CapEff /proc/self/status; {forbidden}"]
     )
     done = subprocess.run(
         argv, check=False, capture_output=True, text=True, user=12345, group=12345, extra_groups=[]
     )
     assert done.stdout.splitlines() == ["12345", "CapEff:\t0000000000000000"]
     assert done.stderr.count("No such file") == 2
+    assert done.stderr.count("Read-only file system") == 2
 
 
 def test_it_cannot_become_root() -> None:
