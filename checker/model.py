@@ -7,6 +7,7 @@ grade) is checked field by field and an error names the key that is wrong.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -123,6 +124,38 @@ class Lab(Record):
 # --- a submission and its build ------------------------------------------------------
 
 
+class Names:
+    """What messages call a source file: the shortest end of its path that no other one has.
+
+    *paths* are those of all source files of a submission. It is filter.c where one folder has
+    a filter.c, and kernel/main.c and user/main.c where two have a main.c.
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._paths = tuple(paths)
+        self._shown = {path: self._shortest(path) for path in self._paths}
+
+    def __contains__(self, path: str) -> bool:
+        """Tell whether the submission has a file of this path."""
+        return path in self._shown
+
+    def shown(self, path: str) -> str:
+        """Return what the file at *path* is called; one that is not known by its path."""
+        return self._shown.get(path, path)
+
+    def path(self, name: str) -> str:
+        """Return the path of the file that *name* is the path or the end of; "" for several."""
+        if name in self._paths:
+            return name
+        fits = [path for path in self._paths if path.endswith(f"/{name}")]
+        return fits[0] if len(fits) == 1 else ""
+
+    def _shortest(self, path: str) -> str:
+        parts = path.split("/")
+        ends = ("/".join(parts[at:]) for at in reversed(range(len(parts))))
+        return next(end for end in ends if self.path(end) == path)
+
+
 class SourceFile(Record):
     """One allow-listed file as it was read: its bytes, or why it could not be taken."""
 
@@ -140,11 +173,8 @@ class Submission(Record):
 
     @property
     def sources(self) -> dict[str, str]:
-        """The texts of the files, by the names that findings have for them."""
-        return {
-            Path(file.path).name: (file.content or b"").decode(errors="replace")
-            for file in self.files
-        }
+        """The texts of the files by their paths; empty for one that could not be taken."""
+        return {f.path: (f.content or b"").decode(errors="replace") for f in self.files}
 
 
 class ModuleBuild(Record):
@@ -211,7 +241,11 @@ class Finding(Record):
 
     kind: str = Field(description="a short word that stays the same: kasan, lockdep, oops")
     summary: str = Field(description="a sentence: what is wrong, and why it matters")
-    location: str = Field(default="", description="the line that did it: filter.c:41; or empty")
+    location: str = Field(
+        default="",
+        description="the line that did it: filter.c:41, with folders where two files have that "
+        "name; or empty",
+    )
     check: str = Field(default="", description="the id of the check during which it came")
     report: str = Field(default="", description="the kernel's lines, without what tells nothing")
     hint: str = Field(default="", description="the next step")

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from checker.kit import console
+from checker.model import Names
 from checker.words import kernel_log
 from checker.words.symbols import Symbols
 from tools import lint_labs
@@ -91,9 +92,9 @@ def report(guest: Guest, name: str, ko: bytes, on: Kernel) -> str:
         guest.sync()
     except GuestCrashed:
         pass  # an oops ends the guest; what it said is on the console
-    (found,) = kernel_log.findings(
-        guest.machine.console()[mark:], name, Symbols(ko, on.tools.system).locate
-    )
+    names = Names([f"{name}/{name}.c"])
+    locate = Symbols(ko, on.tools.system, names).locate
+    (found,) = kernel_log.findings(guest.machine.console()[mark:], name, locate, names)
     return f"{found.location}: {found.summary}\n\n{found.report}\n"
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from checker.model import Names
 from checker.words import kernel_log
 from checker.words.symbols import Symbols
 from vm import image, kernel, machine, snapshot
@@ -271,7 +272,7 @@ def recorded(case: Case, on: Kernel, ko: bytes, folder: Path) -> dict[str, str] 
         listed = said[said.index("unreferenced object") :]
         (folder / f"{case.name}-list.txt").write_text(listed)
         text += listed
-    return places(text, Symbols(ko, on.tools.system), said)
+    return places(text, Symbols(ko, on.tools.system, Names(["demo/demo.c"])), said)
 
 
 if __name__ == "__main__":

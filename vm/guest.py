@@ -56,6 +56,9 @@ MAX_BYTES_PER_COMMAND = 16 << 20
 MAX_CONSOLE_PER_COMMAND = 512 << 10
 """Bytes of console output, about 8000 lines, after which a guest is given up as flooding."""
 
+SYSCTLS = "/proc/sys/"
+"""Where a guest has its sysctls."""
+
 _FORGED = "the module wrote on the host's command channel"
 
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
@@ -153,6 +156,7 @@ class Guest:
         self.lost_log = False
         self.dead: GuestError | None = None
         self.files: set[str] = set()  # at /lab, by unpack()
+        self.settings: dict[tuple[str, str], str] = {}  # by setting()
         self._nonce = "0"
         self._buffer = bytearray()
         self._next_id = 1
@@ -431,8 +435,23 @@ class Guest:
         for process in list(self._processes.values()):
             process.kill()
 
+    def read(self, path: str, netns: str = "") -> str:
+        """Return what a file of the guest's /proc or /sys says; "" where there is none."""
+        return self.run(["/sbin/tool", "traces", path], netns=netns).text.partition("<==\n")[2]
+
+    def setting(self, path: str, netns: str = "") -> str:
+        """Return what a sysctl holds, by its path below SYSCTLS, that is about to be changed.
+
+        *settings* keeps, by namespace and path, what each held when it was asked for first.
+        """
+        now = self.read(path, netns)
+        self.settings.setdefault((netns, path), now)
+        return now
+
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Write a small file (at most 64 KiB) in the guest."""
+        if path.startswith(SYSCTLS):
+            self.setting(path)
         self._send("put", 0, f"{mode:o}".encode() + b"\0" + path.encode() + b"\0" + content)
         answer = self._ask("done", 0, BACKSTOP_WALL_SECONDS)
         if not re.fullmatch(rb"\d{1,4}", answer):

@@ -71,7 +71,7 @@ def compile_static(source: Path, target: Path, *more: Path, headers: Sequence[Pa
 
 
 def _compile_agent(target: Path) -> None:
-    compile_static(_INIT / "agent.c", target, _INIT / "tool.c")
+    compile_static(_INIT / "agent.c", target, _INIT / "tool.c", _INIT / "net.c")
 
 
 # --- the initramfs -------------------------------------------------------------------

@@ -116,6 +116,7 @@ def _freeze(config: Config, ram: Path, state: Path) -> None:
         guest.unpack(config.files)
         guest.load_modules()
         guest.run(["/bin/sleep", str(REST_SECONDS)])
+        guest.run(["/sbin/tool", "traces", "net"])  # hear now what boot has changed, not each time
         machine.freeze(state)
 
 

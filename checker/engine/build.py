@@ -171,7 +171,7 @@ def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kerne
     sources = _sources([module], submission)
     try:
         (made,) = _compile(lab, [module], sources, kernel)
-        if made.ko is None and module.folder not in made.output:
+        if made.ko is None and not _speaks_of(made.output, module):
             # not a word on the student's files: does anything compile here?
             given = {name: (lab.given / name).read_bytes() for name in sources}
             if _compile(lab, [module], given, kernel)[0].ko is None:
@@ -281,9 +281,14 @@ def _make(
             )
         else:
             ko, debug = (f.read_bytes() for f in files)
-            said = output if module.folder in output else ""
+            said = output if _speaks_of(output, module) else ""
             made.append(ModuleBuild(module=module.name, ko=ko, debug=debug, warnings=said))
     return made
+
+
+def _speaks_of(output: str, module: Module) -> bool:
+    """Tell whether the compiler's *output* has a word on the module's files."""
+    return bool(re.search(rf"(?<![\w./+-]){re.escape(module.folder)}/", output))
 
 
 def _tidy(log: Path) -> tuple[bool, str]:

@@ -8,10 +8,11 @@ allocates and does not free, with the stack, and arms the kernel's fault injecti
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -279,10 +280,11 @@ def _give_back(leaks: list[Leak], where: str, left: Sequence[str] = ()) -> str:
     return f"{where}, give back what init has got{by}."
 
 
-def hold_major(module: Module, number: int) -> None:
-    """Let the helper module hold the major *number*; 0 gives it back."""
-    path = "/sys/module/witness/parameters/major"
-    done = module.guest.run(["/sbin/tool", "put", path, str(number)])
+@contextlib.contextmanager
+def major_held(module: Module, number: int) -> Iterator[None]:
+    """Let the helper module hold the major *number* meanwhile, so that *module* cannot have it."""
+    put = ["/sbin/tool", "put", "/sys/module/witness/parameters/major"]
+    done = module.guest.run([*put, str(number)])
     if not done.ok:
         raise Unmet(
             f"The major number {number} is taken before the module is loaded: did an earlier load "
@@ -290,6 +292,11 @@ def hold_major(module: Module, number: int) -> None:
             expected=f"nobody has the major number {number}",
             actual=done.err.decode(errors="replace").strip(),
         )
+    try:
+        yield
+    finally:
+        if not module.guest.dead:
+            module.guest.run([*put, "0"])
 
 
 # --- rounds --------------------------------------------------------------------------

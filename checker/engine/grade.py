@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from checker.engine.owner import owner
 from checker.model import (
@@ -25,11 +25,65 @@ HEALTHY = "While the module is loaded, used and unloaded, the kernel has nothing
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks of one exercise came to, and what the kernel reported meanwhile."""
+    """What the checks of one exercise came to, and what the kernel reported meanwhile.
+
+    *after* has, for each check that was tried, the ids of those that must have passed.
+    """
 
     exercise: Exercise
     results: tuple[CheckResult, ...]
     findings: tuple[Finding, ...] = ()
+    after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def hold_back(checked: Iterable[Checked]) -> list[Checked]:
+    """Return the same without what a check earned that is ``after`` one that did not pass.
+
+    Exercises are checked side by side, so a check may have been tried though one of another
+    exercise, which it builds on, did not pass. It stands there as not tried, and what the
+    kernel reported during it is left out. A check that is not in *checked* holds none back.
+    """
+    checked = list(checked)
+    after = {name: ids for one in checked for name, ids in one.after.items()}
+    results = {result.id: result for one in checked for result in one.results}
+    held: set[str] = set()
+    while True:
+        failed = {name for name, result in results.items() if result.status != "pass"}
+        late = {
+            name: next(earlier for earlier in ids if earlier in failed)
+            for name, ids in after.items()
+            if name not in held and not failed.isdisjoint(ids)
+        }
+        if not late:
+            break
+        held |= late.keys()
+        results |= {name: _not_tried(results[name], late[name]) for name in late}
+    return [
+        replace(
+            one,
+            results=tuple(results[result.id] for result in one.results),
+            findings=tuple(f for f in one.findings if f.check not in held),
+        )
+        for one in checked
+    ]
+
+
+def _not_tried(result: CheckResult, earlier: str) -> CheckResult:
+    """Return what stands for *result* where *earlier* did not pass."""
+    return CheckResult(
+        id=result.id,
+        title=result.title,
+        status="skip",
+        points=0.0,
+        max_points=result.max_points,
+        message=did_not_pass(earlier),
+        seconds=result.seconds,
+    )
+
+
+def did_not_pass(earlier: str) -> str:
+    """Return why a check that is ``after`` *earlier* was not tried."""
+    return f"{earlier} did not pass"
 
 
 def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) -> list[Checked]:
@@ -37,7 +91,7 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
 
     It costs its points when the kernel reported something that is the
     exercise's. Where exercises share a module, that is what lies in one of its
-    ``functions``, as *sources* (file name -> text) tell, in whichever
+    ``functions``, as *sources* (path -> text) tell, in whichever
     exercise's checks it came; all else is where it came first. A mistake costs once.
     """
     checked = list(checked)
@@ -71,7 +125,7 @@ def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:
         log, hint = findings[0].report, next_step.of_finding(findings[0])
     elif not first or first[0].status != "pass":
         status = "skip"
-        message = f"{first[0].id} did not pass" if first else "nothing was checked"
+        message = did_not_pass(first[0].id) if first else "nothing was checked"
     return CheckResult(
         id=f"{exercise.number}.healthy",
         title=HEALTHY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from checker.engine import build as building
 from checker.engine import pool
-from checker.engine.grade import Checked, grade, judge
+from checker.engine.grade import Checked, grade, hold_back, judge
 from checker.engine.testbed import Testbed
 from checker.errors import InputError, LabError
 from checker.lab import ROOT
@@ -103,11 +104,13 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         finally:
             testbed.spoil()
         _prove_checks(lab, exercise, run)
-        return Checked(exercise, tuple(run.results), tuple(run.findings))
+        return Checked(exercise, tuple(run.results), tuple(run.findings), run.after)
 
     alone = options.jobs == 1 or len(exercises) == 1
     on_result = options.on_result if alone else pool.tell
-    checked = list(map(check, exercises)) if alone else _in_processes(check, exercises, options)
+    checked = hold_back(
+        map(check, exercises) if alone else _in_processes(check, exercises, options)
+    )
     return grade(
         lab,
         submission,
@@ -131,6 +134,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
 
 def _read_pytest() -> None:
     """Read what the checks are run with, a tenth of a second, while the compiler works."""
+    importlib.import_module("checker.engine.plugin")
 
 
 def _in_processes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from checker.model import Exercise
+from checker.model import Exercise, Names
 
 
 def owner(
@@ -13,11 +13,12 @@ def owner(
 ) -> int | None:
     """Return the number of the exercise of *module* in whose ``functions`` *location* lies.
 
-    *location* is as "filter.c:41", *sources* the texts by the files' names. None
+    *location* is as "filter.c:41" (Names), *sources* the texts by the files' paths. None
     where the line is in no function that an exercise has for itself.
     """
     file, _, line = location.partition(":")
-    function = function_at(sources.get(file, ""), int(line)) if line.isdecimal() else ""
+    text = sources.get(Names(sources).path(file), "")
+    function = function_at(text, int(line)) if line.isdecimal() else ""
     for exercise in exercises:
         if exercise.module == module and function in exercise.functions:
             return exercise.number

@@ -3,10 +3,12 @@
 A check is a function ``check_<name>`` in ``check_<exercise>_<what>.py``. Its
 docstring is the sentence a student reads; ``@pytest.mark.points(5)`` its
 worth; ``@pytest.mark.after("1.outgoing-syn")`` the checks that must have
-passed before it can earn anything; ``@pytest.mark.needs("FAILSLAB")`` the
-options the kernel must have been built with; ``@pytest.mark.hidden`` keeps the
-check out of the archive for students (checker/workshop/dist.py). Fixtures: ``module`` (the
-exercise's module, in a guest), ``guest``, ``picks``.
+passed before it can earn anything, also those of other exercises
+(checker/engine/grade.py); ``@pytest.mark.needs("FAILSLAB")`` the options the kernel
+must have been built with; ``@pytest.mark.hidden`` keeps the check out of the
+archive for students (checker/workshop/dist.py). All that holds for each check, whatever
+fixtures it asks for: ``module`` (the exercise's module, in a guest), ``guest``,
+``picks``, or none.
 
 What the kernel reports during a check fails no check by itself: it becomes a
 finding, and findings cost the points of the exercise's health (checker/engine/grade.py).
@@ -17,6 +19,7 @@ such a guest goes, the check is tried again in a new one.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -24,12 +27,14 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from checker.engine.grade import did_not_pass
 from checker.engine.testbed import TAINTS, Late, Module, Picks, Testbed, Unmet
 from checker.errors import LabError
 from checker.model import NEEDS_A_KERNEL, CheckResult, Exercise, Finding, Lab, Status
@@ -118,20 +123,33 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
 
 
 def _specs(items: list[pytest.Item], lab: Lab) -> dict[str, Spec]:
-    """Read the specs of all *items* by node id; LabError when one is wrong.
+    """Read the specs of all *items* by node id; LabError when one is wrong."""
+    return {item.nodeid: _spec(item, lab) for item in items}
 
-    A check that is ``after`` one that never comes before it would earn its points alone.
+
+def _prove_order(specs: Sequence[Spec], known: Callable[[], Collection[str]]) -> None:
+    """Raise LabError when a check is ``after`` one that never comes: it would earn alone.
+
+    In its own exercise that one has to stand further up. *known* returns the ids of all
+    checks of the lab; it is called when one of another exercise is named.
     """
-    specs = {item.nodeid: _spec(item, lab) for item in items}
     before: set[str] = set()
-    for spec in specs.values():
+    for spec in specs:
+        where = f"{spec.file}: {spec.function}"
         for earlier in spec.after:
-            if earlier.startswith(f"{spec.exercise.number}.") and earlier not in before:
+            if earlier.partition(".")[0] == str(spec.exercise.number):
+                if earlier not in before:
+                    raise LabError(
+                        f'{where} has after("{earlier}"), and no such check stands before it in '
+                        f"exercise {spec.exercise.number}."
+                    )
+            elif earlier not in (ids := known()):
+                near = difflib.get_close_matches(earlier, sorted(ids))
+                hint = f" Did you mean {' or '.join(near)}?" if near else ""
                 raise LabError(
-                    f"The check {spec.id} is after {earlier}, and no such check stands before it."
+                    f'{where} has after("{earlier}"), and the lab has no such check.{hint}'
                 )
         before.add(spec.id)
-    return specs
 
 
 class _Collector:
@@ -166,12 +184,17 @@ class _Reader(_Collector):
         """Read every check's spec."""
         try:
             self.specs = list(_specs(items, self.lab).values())
+            ids = {spec.id for spec in self.specs}
+            _prove_order(self.specs, lambda: ids)
         except LabError as error:
             self.broken.append(str(error))
 
 
 class Plugin(_Collector):
-    """One run of an exercise's checks; *results* and *findings* fill as it goes."""
+    """One run of an exercise's checks; *results* and *findings* fill as it goes.
+
+    *after* fills with the checks that were tried, and the ids that each is ``after``.
+    """
 
     def __init__(
         self,
@@ -187,6 +210,7 @@ class Plugin(_Collector):
         self.on_result = on_result
         self.results: list[CheckResult] = []
         self.findings: list[Finding] = []
+        self.after: dict[str, tuple[str, ...]] = {}
         self.worth = 0.0
         self.fatal: VMError | None = None
         self._specs: dict[str, Spec] = {}
@@ -206,12 +230,13 @@ class Plugin(_Collector):
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Read every check's spec, and leave out those of other exercises."""
         try:
-            specs = _specs(items, self.lab)
+            found = _specs(items, self.lab)
+            own = {n: s for n, s in found.items() if s.exercise == self.testbed.exercise}
+            _prove_order(list(own.values()), lambda: {spec.id for spec in specs(self.lab)})
         except LabError as error:
             self.broken.append(str(error))
             items.clear()
             return
-        own = {n: s for n, s in specs.items() if s.exercise == self.testbed.exercise}
         self._specs = own
         self.worth = sum(spec.points for spec in own.values())
         items[:] = [item for item in items if item.nodeid in own]
@@ -226,7 +251,6 @@ class Plugin(_Collector):
     @pytest.fixture
     def module(self, request: pytest.FixtureRequest) -> Iterator[Module]:
         """The exercise's module in a guest, not loaded yet; unloaded afterwards."""
-        self._require(self._specs[request.node.nodeid])
         try:
             self._module = module = self.testbed.module()
         except (GuestError, GuestLost, GuestUnready) as error:
@@ -259,7 +283,7 @@ class Plugin(_Collector):
         passed = {result.id: result.status == "pass" for result in self.results}
         for earlier in spec.after:
             if not passed.get(earlier, True):
-                pytest.skip(f"{earlier} did not pass")
+                pytest.skip(did_not_pass(earlier))
         if self._crashes >= MAX_CRASHES:
             pytest.skip(f"the module took {MAX_CRASHES} guests down before")
 
@@ -285,6 +309,13 @@ class Plugin(_Collector):
         self._spoilt = (now.modules, now.rest) != (before.modules, before.rest)
 
     # -- running ----------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let nothing of a check run, its fixtures included, that cannot earn anything."""
+        spec = self._specs[item.nodeid]
+        self._require(spec)
+        self.after[spec.id] = spec.after
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(
@@ -394,9 +425,10 @@ class Plugin(_Collector):
 
     def _found(self, spec: Spec, module: Module) -> list[Finding]:
         """Return what the kernel reported during the check."""
-        found = kernel_log.findings(module.console(), module.name, self._locate)
+        names = self.testbed.names
+        found = kernel_log.findings(module.console(), module.name, self._locate, names)
         if not found:  # the console can be turned off
-            found = kernel_log.findings(module.logged(), module.name, self._locate)
+            found = kernel_log.findings(module.logged(), module.name, self._locate, names)
         found = found or self._own
         return [finding.model_copy(update={"check": spec.id}) for finding in found]
 
@@ -468,14 +500,24 @@ def specs(lab: Lab) -> list[Spec]:
     reader = _Reader(lab)
     checks = lab.root / "checks"
     files = [str(file) for file in sorted(checks.glob("check_*.py"))]
+    running = _modules_of(checks)  # where the lab's checks are being run, they keep theirs
     status = _pytest([*_arguments(checks), "--collect-only", *files], reader)
-    for name, module in list(sys.modules.items()):  # another lab's may have the same names
-        if Path(getattr(module, "__file__", None) or "/").is_relative_to(checks):
-            del sys.modules[name]
+    for name in _modules_of(checks):  # another lab's may have the same names
+        del sys.modules[name]
+    sys.modules.update(running)
     if status != pytest.ExitCode.OK or reader.broken or not files:
         why = reader.broken[0] if reader.broken else f"pytest ended with {status!r}"
         raise LabError(f"The checks of the lab {lab.name} cannot be read: {why}")
     return reader.specs
+
+
+def _modules_of(checks: Path) -> dict[str, ModuleType]:
+    """Return the Python modules that were read from the folder *checks*."""
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(checks)
+    }
 
 
 def _pytest(arguments: list[str], plugin: _Collector) -> int | pytest.ExitCode:

@@ -8,12 +8,12 @@ import os
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.engine.owner import owner
-from checker.model import Build, Exercise, Lab
+from checker.model import Build, Exercise, Lab, Names
 from checker.words.kernel_reports import is_noise
 from checker.words.symbols import Symbols
 from vm import snapshot
@@ -99,7 +99,10 @@ class Traces:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read the taint, the loaded modules, what watches, and the majors and open sockets.
+        """Read the taint, the loaded modules, what watches, and the rest.
+
+        That is the majors, the open sockets, and what is set up of the network: links,
+        addresses, routes, nft tables.
 
         *text* is what `tool traces` prints: files, each behind a line ==> PATH <==.
         """
@@ -110,13 +113,15 @@ class Traces:
                 name = match[1]
             elif line:
                 sections.setdefault(name, []).append(line)
-        tainted, modules, awake, devices, *sockets = (sections.get(path, []) for path in _TRACES)
+        found = (sections.get(path, []) for path in _TRACES)
+        tainted, modules, awake, devices, net, *sockets = found
         rows = [row.split()[:4] for table in sockets for row in table[1:]]
         return cls(
             taint=int(tainted[0]) if tainted and re.fullmatch(r"[0-9]{1,9}", tainted[0]) else 0,
             modules=frozenset(row.split(" ")[0] for row in modules),
             awake=frozenset(" ".join(awake).split()),
             rest=frozenset(devices)
+            | frozenset(net)
             | {" ".join(row[1:]) for row in rows if len(row) == 4 and row[3] != _TIME_WAIT},
         )
 
@@ -126,6 +131,7 @@ _TRACES = (
     "/proc/modules",
     "/sys/module/witness/parameters/awake",
     "/proc/devices",
+    "net",
     "/proc/net/tcp",
     "/proc/net/udp",
 )
@@ -239,12 +245,21 @@ class Module:
         return self.name in Traces.of(self.guest).modules
 
     def tidy(self) -> Traces:
-        """Remove the module if it is there, and return what it left; Unmet when it will not go."""
+        """Remove the module if it is there, and return what it left; Unmet when it will not go.
+
+        A sysctl that was changed and not put back is told among the rest.
+        """
         argv = ["/sbin/tool", "tidy", self.name, *_TRACES]
         result = self.guest.run(argv, deadline=LOAD_SECONDS)
         if not result.ok and result.value != errno.ENOENT:
             self._cannot_unload(result)
-        return Traces.read(result.text)
+        settings = self.guest.settings
+        for (netns, path), before in list(settings.items()):
+            if self.guest.read(path, netns) == before:  # later checks need not look again
+                del settings[netns, path]
+        left = Traces.read(result.text)
+        changed = frozenset(f"sysctl {netns or '-'} {path}" for netns, path in settings)
+        return replace(left, rest=left.rest | changed)
 
     # -- what it said -----------------------------------------------------------------
 
@@ -310,13 +325,15 @@ class Testbed:
         self.config = config
         self.hung = False
         self._sources = sources or {}
+        self.names = Names(self._sources)
         self._keep = keep
         self._kept = 0
         self._stack = contextlib.ExitStack()
         self._guest: Guest | None = None
         self._before: Traces | None = None
         debug = build.module(exercise.module).debug
-        self.symbols = Symbols(debug, config.kernel.tools.system) if debug else None
+        system = config.kernel.tools.system if debug else None
+        self.symbols = Symbols(debug, system, self.names) if debug else None
 
     def module(self) -> Module:
         """Return the exercise's module in a living guest; VMError when none can be had."""

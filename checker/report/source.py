@@ -7,10 +7,10 @@ mapping from the path in the submission to the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from checker.model import Submission
+from checker.model import Names, Submission
 from checker.report.text import plain
 
 AROUND = 3
@@ -73,19 +73,13 @@ def places(said: Iterable[str], sources: Mapping[str, str]) -> list[Place]:
     stopped it. A name that fits no file, or more than one, is no place.
     """
     found: dict[Place, None] = {}
+    names = Names(sources)
     for text in said:
         lines = sorted(text.splitlines(), key=lambda line: "error:" not in line)
         for match in _PLACE.finditer("\n".join(lines)):
-            fits = list(_fitting(match[1], sources))
-            if len(fits) == 1:
-                found[fits[0], int(match[2])] = None
+            if path := names.path(match[1].removeprefix(_BUILT_IN)):
+                found[path, int(match[2])] = None
     return list(found)[:PLACES]
-
-
-def _fitting(name: str, sources: Mapping[str, str]) -> Iterator[str]:
-    for path in sources:
-        if path == name or path.endswith(f"/{name}") or name == _BUILT_IN + path:
-            yield path
 
 
 def excerpts(said: Iterable[str], sources: Mapping[str, str]) -> list[Excerpt]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from checker.model import Finding
+from checker.model import Finding, Names
 from checker.words.kernel_kinds import KINDS
 from checker.words.kernel_reports import INSIDE, LINES, Locate, Story, read, reports
 
@@ -26,16 +26,22 @@ def plain_lines(text: str) -> list[str]:
     return [line.replace(INSIDE, "") for line in read(text)]
 
 
-def findings(text: str, module: str, locate: Locate = nowhere) -> list[Finding]:
+def findings(
+    text: str,
+    module: str,
+    locate: Locate = nowhere,
+    names: Names = Names(),  # noqa: B008
+) -> list[Finding]:
     """Return what the kernel reports in *text*, in order, each matter once.
 
-    A place is one in *module*: the topmost of its functions in the report.
+    A place is one in *module*: the topmost of its functions in the report. Its file is called
+    what *names* has for it, as *locate* does.
     """
     found: dict[tuple[str, str, str], Finding] = {}
     before: tuple[str, str, str] = ("", "", "")
     unplaced: tuple[str, str, str] | None = None  # a timer of a module that is gone, just told
     for report_ in reports(text, KINDS):
-        story = Story(report_, module, locate)
+        story = Story(report_, module, locate, names)
         kind, location, summary = story.kind, story.location, story.summary()
         earlier, *where = before
         what = report_.row.kind

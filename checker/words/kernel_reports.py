@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from checker.model import Names
+
 Locate = Callable[[str, int], str]
 """A function's name and an offset in it -> "filter.c:41", "" when it is not known.
 
@@ -308,14 +310,21 @@ def _told(report_: Report | None) -> Iterator[Report]:
 _TREE = (
     *("arch", "block", "certs", "crypto", "drivers", "fs", "include", "init", "io_uring", "ipc"),
     *("kernel", "lib", "mm", "net", "rust", "samples", "security", "sound", "usr", "virt"),
+    *(".", ".."),
 )
-"""The folders of the kernel's tree that code lies in."""
+"""The folders of the kernel's tree that code lies in, and how other paths in it begin."""
 
-_OWN_PATH = re.compile(
-    rf"(?<![\w/.+-])(?:{INSIDE}|(?!(?:{'|'.join(_TREE)}|\.\.?)/))(?:[\w.+-]+/)*([\w.+-]+\.c):(\d+)"
-)
-"""A file of the student's. Up to Linux 6.12 its path begins with INSIDE; from 6.13 on it is
+_PATH = re.compile(rf"(?<![\w/.+-])({INSIDE})?((?:[\w.+-]+/)*[\w.+-]+\.c):(\d+)")
+"""A C file. Up to Linux 6.12 the path of a student's begins with INSIDE; from 6.13 on it is
 relative to that, as the kernel's own are to their tree."""
+
+
+def _own_place(line: str, names: Names) -> str:
+    """Return the place in the student's source that a *line* of the log names; "" if none."""
+    for inside, path, number in _PATH.findall(line):
+        if inside or path in names or path.split("/")[0] not in _TREE:
+            return f"{names.shown(path)}:{number}"
+    return ""
 
 
 _CALLED = {
@@ -334,11 +343,12 @@ _NOT_CALLED = re.compile(r"(dump_stack|__might_|__schedule|schedule$|print_|rcu_
 
 @dataclass(frozen=True)
 class Story:
-    """A report told to the student whose *module* it is about."""
+    """A report told to the student whose *module* it is about, and whose files have *names*."""
 
     report: Report
     module: str
     locate: Locate
+    names: Names
 
     @property
     def row(self) -> Row:
@@ -376,8 +386,8 @@ class Story:
         others = any(f.module for part in self.report.stacks.values() for f in part)
         if self.spot or not others:
             for line in self.report.lines[: _WORDS + 2]:
-                if path := _OWN_PATH.search(line):
-                    return f"{path[1]}:{path[2]}"
+                if place := _own_place(line, self.names):
+                    return place
         return self.spot.line(self.locate) if self.spot else ""
 
     def summary(self) -> str:

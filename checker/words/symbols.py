@@ -6,6 +6,7 @@ it. What they cannot tell is "", never an error.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from checker.model import Names
 from vm import tools
 from vm.sandbox import Limits, Sandbox
 
@@ -23,7 +25,7 @@ OUTPUT_LIMIT = 1 << 20
 LIMITS = Limits(memory=1 << 30, file_size=OUTPUT_LIMIT, cpu_seconds=15)
 
 _KO = "/module.ko"
-_OWN = re.compile(r"/build/(?:[\w.+-]+/)*([\w.+-]+\.c):(\d+)")
+_OWN = re.compile(r"/build/((?:[\w.+-]+/)*[\w.+-]+\.c):(\d+)")
 """A line of the student's own: modules are compiled in /build, headers are not C files."""
 
 Place = tuple[str, int]
@@ -34,11 +36,18 @@ class Symbols:
     """The debug information of one module: *ko* is the .ko as it was linked, not stripped.
 
     *system* has the programs that read it (vm.toolchain.Toolchain.system), None: the host.
+    A file is called what *names* has for its path in the submission.
     """
 
-    def __init__(self, ko: bytes, system: Path | None = None) -> None:
+    def __init__(
+        self,
+        ko: bytes,
+        system: Path | None = None,
+        names: Names = Names(),  # noqa: B008
+    ) -> None:
         self._ko = ko
         self._system = system
+        self._names = names
         self._functions: dict[str, list[tuple[str, int, int]]] | None = None
         self._known: dict[Place, str] = {}
 
@@ -103,7 +112,10 @@ class Symbols:
             argv = ["addr2line", "--addresses", "--inlines", f"--exe={_KO}", f"--section={section}"]
             commands += [["echo", f"section {section}"], [*argv, *map(hex, offsets)]]
         if commands:
-            self._known |= _lines(self._run(commands))
+            found = _lines(self._run(commands))
+            self._known |= {
+                place: f"{self._names.shown(path)}:{line}" for place, (path, line) in found.items()
+            }
 
     def _run(self, commands: Sequence[Sequence[str]]) -> str:
         """Run *commands* in one sandbox that sees the module; return what they print."""
@@ -146,12 +158,14 @@ def _hex(digits: str) -> int:
     return int(digits, 16) if re.fullmatch(r"[0-9a-f]{1,16}", digits) else 0
 
 
-def _lines(output: str) -> dict[Place, str]:
+def _lines(output: str) -> dict[Place, tuple[str, str]]:
     """Read addr2line's answers: of the lines an address stands for, the innermost own one.
+
+    It is a path in the submission and a number.
 
     A function that was inlined comes before the one it was inlined in.
     """
-    found: dict[Place, str] = {}
+    found: dict[Place, tuple[str, str]] = {}
     section, offset = "", 0
     for line in output.splitlines():
         if line.startswith("section "):
@@ -159,5 +173,5 @@ def _lines(output: str) -> dict[Place, str]:
         elif line.startswith("0x"):
             offset = _hex(line[2:])
         elif (own := _OWN.match(line)) and (section, offset) not in found:
-            found[section, offset] = f"{own[1]}:{own[2]}"
+            found[section, offset] = posixpath.normpath(own[1]), own[2]
     return found

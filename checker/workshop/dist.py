@@ -134,8 +134,9 @@ def _of_lab(lab: Lab, known: Iterable[str], hidden: Collection[str]) -> dict[str
 def _hidden_checks(lab: Lab, hidden: Collection[str]) -> list[Spec]:
     """Return the checks that stay behind.
 
-    Raises InputError for an id that no function of the lab's checks makes, and for one that is
-    made by a function together with others which are not hidden.
+    Raises InputError for an id that no function of the lab's checks makes, for one that is
+    made by a function together with others which are not hidden, and for one that a check
+    which students get is ``after``: the archive would be refused.
     """
     specs = plugin.specs(lab)
     gone = [spec for spec in specs if spec.hidden or spec.id in hidden]
@@ -149,6 +150,11 @@ def _hidden_checks(lab: Lab, hidden: Collection[str]) -> list[Spec]:
             raise InputError(
                 f"{spec.file}: {spec.function} makes {spec.id} as well as checks that are hidden; "
                 "hide all of them or none."
+            )
+        if spec not in gone and (lost := {one.id for one in gone}.intersection(spec.after)):
+            raise InputError(
+                f"{spec.file}: {spec.id} is after {', '.join(sorted(lost))}, which students do not "
+                f"get; hide {spec.id}, too, or let it be after another check."
             )
     return gone
 

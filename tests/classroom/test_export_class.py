@@ -18,7 +18,7 @@ from checker.classroom.export import ABOUT, document, github, markdown, table
 from checker.classroom.export.entries import for_students, from_grade, graded, result
 from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.errors import InputError
-from checker.model import Attempt, CheckResult, Entry, Mark, Student
+from checker.model import Attempt, CheckResult, Entry, Mark, Module, Student
 
 COMMANDS = "::set-output name=grade::100\n  ::error::boom\n:::stop-commands::x\na ##[error]b"
 HOSTILE = f"{COMMANDS}\n```\n# head\n~~~\n@octocat #1 https://example.invalid www.example.invalid"
@@ -238,6 +238,7 @@ def test_markdown_names_who_has_no_grade() -> None:
 # --- annotations --------------------------------------------------------------------------
 
 PATHS = github.paths(lab.load("networking"), "skels/networking")
+FILTER = PATHS["1-2-netfilter/kernel/filter.c"]
 
 
 def annotations(one: Entry, **options: object) -> list[tuple[str, dict[str, str], str]]:
@@ -249,9 +250,29 @@ def annotations(one: Entry, **options: object) -> list[tuple[str, dict[str, str]
 
 
 def test_paths_are_those_of_the_repository() -> None:
-    """A bare file name maps to where the lab says that it lies, below the folder graded."""
-    assert PATHS["filter.c"] == "skels/networking/1-2-netfilter/kernel/filter.c"
-    assert (ROOT / PATHS["filter.c"]).is_file()
+    """A file of the submission is where the lab says that it lies, below the folder graded."""
+    assert FILTER == "skels/networking/1-2-netfilter/kernel/filter.c"
+    assert (ROOT / FILTER).is_file()
+
+
+@pytest.mark.parametrize(
+    ("place", "file"),
+    [
+        ("kernel/main.c:3", "s/1/kernel/main.c"),
+        ("1/user/main.c:3", "s/1/user/main.c"),
+        ("main.c:3", None),
+    ],
+)
+def test_files_of_one_name_are_told_apart(place: str, file: str | None) -> None:
+    """An annotation is at the file that is meant, and at none where that is not known."""
+    module = Module(name="m", folder="1", sources=("kernel/main.c", "user/main.c"))
+    two = lab.load("networking").model_copy(update={"modules": (module,)})
+    got = grade("timeout")
+    moved = tuple(f.model_copy(update={"location": place}) for f in got.findings)
+    attempt = Attempt(student="a", grade=got.model_copy(update={"findings": moved}))
+    text = github.render([Entry(student=Student(key="a"), attempt=attempt)], github.paths(two, "s"))
+    properties = [p for _, p, _ in map(command, text.splitlines())]  # type: ignore[misc]
+    assert properties[0].get("file") == file
 
 
 def test_finding_is_at_its_line() -> None:
@@ -266,7 +287,7 @@ def test_compiler_error_is_told_once_at_its_line() -> None:
     """A module that does not compile fails fourteen checks and is one annotation."""
     ((kind, properties, message),) = annotations(entry("bob", "compile-error"))
     assert kind == "error"
-    assert properties["file"] == PATHS["filter.c"]
+    assert properties["file"] == FILTER
     assert properties["line"] == "63"
     assert "and 13 more" in properties["title"]
     assert "does not compile" in message

@@ -11,7 +11,8 @@ import pytest
 from support import ENDLESS, SOLUTION, Student
 
 from checker.engine import build, submission
-from checker.model import Lab, ModuleBuild
+from checker.model import Exercise, Lab, Module, ModuleBuild, Names
+from checker.words.symbols import Symbols
 from vm.kernel import Kernel
 from vm.sandbox import Limits
 
@@ -463,3 +464,58 @@ def test_broken_build_tree_is_the_graders_trouble(
     made = build.build_module(lab, lab.module("udp_sock"), given, broken)
     assert made.ko is None
     assert made.grader_error
+
+
+# --- two files of one name ----------------------------------------------------------------
+
+TWINS = {
+    "kernel/main.c": """#include <linux/module.h>
+int other(void);
+static int __init start(void) { return other(); }
+static void __exit stop(void) { }
+module_init(start);
+module_exit(stop);
+MODULE_LICENSE("GPL");
+""",
+    "user/main.c": "int other(void);\n\n\nint other(void) { int unused; return 0; }\n",
+}
+
+
+def test_two_files_of_one_name_make_one_module(stock_kernel: Kernel, tmp_path: Path) -> None:
+    """Each is compiled, and what is said of a line has the folder of its file."""
+    given = tmp_path / "lab/solution/1"
+    for name, text in TWINS.items():
+        (given / name).parent.mkdir(parents=True)
+        (given / name).write_text(text)
+    (given / "Kbuild").write_text("obj-m := m.o\nm-y := kernel/main.o user/main.o\n")
+    module = Module(name="m", folder="1", sources=tuple(TWINS))
+    exercise = Exercise(number=1, title="t", module="m", points=5, hint="h")
+    two = Lab(
+        name="two", title="t", modules=(module,), exercises=(exercise,), root=tmp_path / "lab"
+    )
+    mine = submission.read(two, two.solution)
+    made = build.build(two, mine, stock_kernel)
+    (warning,) = build.warnings(made)
+    assert warning.startswith("1/user/main.c:4: unused variable")
+    debug = made.module("m").debug
+    assert debug is not None
+    symbols = Symbols(debug, stock_kernel.tools.system, Names(mine.sources))
+    assert symbols.locate("other", 0) == "user/main.c:4"
+    assert symbols.place(".init.text", 0) == "kernel/main.c:3"
+
+
+@pytest.mark.parametrize(
+    ("output", "due"),
+    [
+        ("kernel/main.c:3:1: error: x", True),
+        ('ERROR: modpost: "x" [kernel/m.ko] undefined!', True),
+        ("./include/linux/kernel/x.h:3:1: error: x", False),
+        ("the kernel was built by gcc", False),
+    ],
+)
+def test_what_the_compiler_says_of_other_files_is_not_the_students(
+    output: str, *, due: bool
+) -> None:
+    """Also where a folder of theirs is called as one of the kernel's."""
+    module = Module(name="m", folder="kernel", sources=("main.c",))
+    assert build._speaks_of(output, module) is due

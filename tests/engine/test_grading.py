@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from checker.engine import grading, submission
 from checker.engine.grade import Checked
@@ -174,6 +177,36 @@ def test_missing_file_costs_its_module_only(lab: Lab, stock_kernel: Kernel, stud
     grade = _grade(lab, stock_kernel, grace.path, 3, 5)
     assert _scores(grade) == {3: STOCK[3], 5: 0.0}
     assert grade.exercises[1].checks[0].message == "5-udp-sock/udp_sock.c is missing."
+
+
+READING = """
+import sys
+from pathlib import Path
+from checker import lab
+from checker.engine import build, grading
+from checker.model import Submission
+
+def compile(*_, meanwhile, **__):
+    print("pytest" in sys.modules)
+    meanwhile()
+    print("pytest" in sys.modules, "checker.engine.plugin" in sys.modules)
+    sys.exit()
+
+build.build = compile
+grading.machine = lambda *_: None
+grading.sandbox.prove = lambda: None
+grading.snapshot.template = lambda _: None
+given = Submission(name="s", path=Path(), files=())
+grading.grade_submission(lab.load("networking"), given, None, grading.Options())
+"""
+
+
+def test_pytest_is_read_while_the_compiler_works() -> None:
+    """Not before, as most commands need none, and not after, when nothing else is to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", READING], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["False", "True", "True"]
 
 
 def _result(identity: str, status: str, points: float, most: float) -> CheckResult:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from checker.engine.grade import Checked, judge
-from checker.engine.owner import function_at
+from checker.engine.grade import Checked, hold_back, judge
+from checker.engine.owner import function_at, owner
 from checker.model import CheckResult, Exercise, Finding, Status
 
 EXERCISES = [
@@ -84,6 +84,59 @@ def test_an_exercise_without_health_points_has_no_such_check() -> None:
     assert [check.id for check in one.results] == ["1.first"]
 
 
+# --- checks that are after one of another exercise -------------------------------------
+
+
+def check(id_: str, status: Status = "pass") -> CheckResult:
+    """Return a check that is worth 5 points."""
+    points = 5 if status == "pass" else 0
+    return CheckResult(id=id_, title="T", status=status, points=points, max_points=5)
+
+
+def test_a_check_after_one_of_another_exercise_that_failed_earns_nothing() -> None:
+    """It counts as not tried, as all do that are after it, whichever exercise comes first."""
+    one, two, three = hold_back(
+        [
+            Checked(EXERCISES[0], (check("1.a"),), after={"1.a": ("2.b",)}),
+            Checked(
+                EXERCISES[1],
+                (check("2.b"), check("2.c")),
+                after={"2.b": ("3.d",), "2.c": ("3.e",)},
+            ),
+            Checked(EXERCISES[2], (check("3.d", "fail"), check("3.e"))),
+        ]
+    )
+    assert [
+        (r.status, r.points, r.max_points, r.message) for r in (*one.results, *two.results)
+    ] == [
+        ("skip", 0, 5, "2.b did not pass"),
+        ("skip", 0, 5, "3.d did not pass"),
+        ("pass", 5, 5, ""),
+    ]
+    assert [r.status for r in three.results] == ["fail", "pass"]
+
+
+def test_what_the_kernel_reports_during_a_check_that_is_held_back_costs_nothing() -> None:
+    """It would not have come, had the check not been tried."""
+    first = Checked(
+        EXERCISES[0],
+        (check("1.a"), check("1.first", "crash")),
+        (finding("a.c:1"),),
+        {"1.first": ("3.d",)},
+    )
+    last = Checked(EXERCISES[2], (check("3.d", "fail"),))
+    assert [one.findings for one in hold_back([first, last])] == [(), ()]
+    assert health(*hold_back([first, last]))[0].status == "pass"
+
+
+def test_a_check_that_was_not_chosen_holds_none_back() -> None:
+    """With some exercises alone, those that they build on are taken as passed."""
+    alone = [Checked(EXERCISES[0], (check("1.a"),), after={"1.a": ("2.b",)})]
+    assert hold_back(alone) == alone
+
+
+# --- whose a mistake is ----------------------------------------------------------------
+
 SOURCE = """\
 static int first(void)
 {
@@ -119,3 +172,18 @@ def test_what_lies_in_another_exercises_function_is_its_own() -> None:
         [Checked(listen, (result(3),), (there,)), Checked(accept, (result(4),))], sources
     )
     assert [one.results[-1].status for one in judged] == ["pass", "fail"]
+
+
+def test_files_of_one_name_are_two() -> None:
+    """A mistake at the same line of each costs twice, and each is its own exercise's."""
+    first, second = EXERCISES[0], EXERCISES[1].model_copy(update={"functions": ("second",)})
+    sources = {"1/kernel/main.c": "static int third(void)\n" * 20, "1/user/main.c": SOURCE}
+    found = finding("kernel/main.c:10"), finding("user/main.c:10")
+    judged = judge([Checked(first, (result(1),), found), Checked(second, (result(2),))], sources)
+    assert [one.results[-1].message for one in judged] == [
+        "kernel/main.c:10: It is wrong.",
+        "user/main.c:10: It is wrong.",
+    ]
+    sources = {path: sources[other] for path, other in zip(sources, reversed(sources), strict=True)}
+    assert owner([first, second], "filter", "kernel/main.c:10", sources) == 2
+    assert owner([first, second], "filter", "main.c:10", sources) is None

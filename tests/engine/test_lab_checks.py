@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from checker.engine import plugin
+from checker.engine import build, grading, plugin, submission
 from checker.engine.testbed import Testbed
 from checker.errors import LabError
-from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild
+from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild, Submission
 from vm import snapshot
 from vm.errors import GuestUnready
 from vm.image import PayloadFile
+from vm.kernel import Kernel
 from vm.machine import Config
 
 GOOD = '''
@@ -55,10 +56,13 @@ NOBODY: Any = SimpleNamespace(kernel=SimpleNamespace(features=frozenset()))
 """A machine for checks that ask for no guest."""
 
 
-def ran(lab: Lab, config: Config = NOBODY) -> plugin.Plugin:
-    """Run checks, with a module that no kernel loads."""
-    build = Build(modules=(ModuleBuild(module="m", ko=b"no module"),))
-    testbed = Testbed(lab, lab.exercises[0], build, config)
+READY = ModuleBuild(module="m", ko=b"no module")
+"""A module that no kernel loads."""
+
+
+def ran(lab: Lab, config: Config = NOBODY, made: ModuleBuild = READY) -> plugin.Plugin:
+    """Run checks of the module that was *made*."""
+    testbed = Testbed(lab, lab.exercises[0], Build(modules=(made,)), config)
     run = plugin.Plugin(lab, testbed, seed=1)
     try:
         plugin.run(run, lab.root / "checks")
@@ -88,8 +92,22 @@ def test_checks_are_read(tmp_path: Path) -> None:
         ),
         ("@pytest.mark.points(2)", "", r"check_1_all_\d+.py: check_first needs a docstring and"),
         ('"FAILSLAB"', '"FAILSLABS"', "check_second needs FAILSLABS, which is none of KASAN, "),
-        ('"1.first"', '"1.frist"', "1.second is after 1.frist, and no such check stands before"),
-        ('"1.first"', '"1.second"', "1.second is after 1.second, and no such check stands before"),
+        (
+            '"1.first"',
+            '"1.frist"',
+            r'check_1_all_\d+.py: check_second has after\("1.frist"\), and no such check stands',
+        ),
+        (
+            '"1.first"',
+            '"1.second"',
+            r'check_second has after\("1.second"\), and no such check stands before it in exe',
+        ),
+        (
+            '"1.first"',
+            '"11.first"',
+            r'has after\("11.first"\), and the lab has no such check. Did you mean 1.first\?',
+        ),
+        ('"1.first"', '"healthy"', r'has after\("healthy"\), and the lab has no such check\.$'),
         ("import pytest", "import pytset", r"check_1_all_\d+.py:2: in <module>"),
     ],
 )
@@ -149,6 +167,119 @@ def test_pytest_options_of_the_user_change_no_grade(
     (result,) = run(a_lab(tmp_path, text))
     assert result.status == "pass"
     assert os.environ[name] == value
+
+
+# --- what holds for each check, whatever it asks for -----------------------------------
+
+ASKS_FOR_NOTHING = '''
+import pytest
+
+@pytest.mark.points(2)
+def check_first():
+    """The first."""
+    assert False, "it fails"
+
+@pytest.fixture
+def prepared():
+    raise AssertionError("a fixture of a check that is not tried")
+
+@pytest.mark.points(2)
+@pytest.mark.after("1.first")
+def check_second(prepared):
+    """The second."""
+
+@pytest.mark.points(1)
+@pytest.mark.needs("FAILSLAB")
+def check_third(prepared):
+    """The third."""
+'''
+
+
+def test_a_check_without_the_module_is_held_back_as_any(tmp_path: Path) -> None:
+    """What it is after, and what the kernel lacks, keeps it and its fixtures from being tried."""
+    results = run(a_lab(tmp_path, ASKS_FOR_NOTHING))
+    assert [(r.status, r.message) for r in results[1:]] == [
+        ("skip", "1.first did not pass"),
+        ("skip", "it needs a kernel with FAILSLAB, as the debug kernel is"),
+    ]
+    assert [r.max_points for r in results] == [2, 2, 0]
+
+
+def test_a_check_without_the_module_fails_where_that_does_not_compile(tmp_path: Path) -> None:
+    """Nothing is earned for an exercise whose module was not built."""
+    failed = ModuleBuild(module="m", ko=None, message="It does not compile.", output="m.c:1: no")
+    text = 'import pytest\n@pytest.mark.points(5)\ndef check_x():\n    "X."\n'
+    (result,) = ran(a_lab(tmp_path, text), made=failed).results
+    assert (result.status, result.message) == ("fail", "It does not compile.")
+    assert (result.points, result.log) == (0, "m.c:1: no")
+
+
+# --- checks that are after one of another exercise -------------------------------------
+
+BUILDS_ON = """
+import pytest
+
+@pytest.mark.points(5)
+@pytest.mark.after("{}")
+def check_y():
+    "Y."
+"""
+
+
+def two_exercises(folder: Path, after: str) -> Lab:
+    """Make a lab of two exercises with a check each, 1.y, which is after *after*, and 2.other."""
+    lab = a_lab(folder, BUILDS_ON.format(after))
+    other = 'import pytest\n@pytest.mark.points(5)\ndef check_other():\n    "Other."\n'
+    (folder / "checks" / f"check_2_all_{next(NUMBERS)}.py").write_text(other)
+    second = lab.exercises[0].model_copy(update={"number": 2})
+    return lab.model_copy(update={"exercises": (*lab.exercises, second)})
+
+
+def test_an_id_of_another_exercise_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """Where all checks are read, and where those of one exercise are run."""
+    lab = two_exercises(tmp_path, "2.othr")
+    words = (
+        r"check_1_all_\d+\.py: check_y has after\(\"2\.othr\"\), and the lab has no such check\. "
+        r"Did you mean 2\.other\?"
+    )
+    with pytest.raises(LabError, match=words):
+        plugin.worth(lab)
+    testbed = Testbed(lab, lab.exercises[0], Build(modules=(READY,)), NOBODY)
+    broken = plugin.Plugin(lab, testbed, seed=1)
+    plugin.run(broken, lab.root / "checks")
+    assert re.search(words, broken.broken[0])
+    assert broken.results == []
+
+
+def test_an_id_of_another_exercise_is_known(tmp_path: Path) -> None:
+    """The check is tried, and says what it builds on, for the sum of all exercises."""
+    lab = two_exercises(tmp_path, "2.other")
+    assert plugin.worth(lab) == {"1.y": 5, "2.other": 5}
+    done = ran(lab)
+    assert [(r.id, r.status) for r in done.results] == [("1.y", "pass")]
+    assert done.after == {"1.y": ("2.other",)}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_check_earns_nothing_where_that_of_another_exercise_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    """Though it stands in the first exercise, which is checked before or beside the other."""
+    lab = two_exercises(tmp_path, "2.other")
+    (file,) = (tmp_path / "checks").glob("check_2_*.py")
+    file.write_text(f"{file.read_text()}    assert False, 'no'\n")
+    kernel: Any = SimpleNamespace(name="stock", release="6.1", features=frozenset())
+    machine = SimpleNamespace(kernel=kernel, image=SimpleNamespace(key=""))
+    monkeypatch.setattr(grading, "machine", lambda *_: machine)
+    monkeypatch.setattr(snapshot, "template", lambda _: None)
+    monkeypatch.setattr(build, "build", lambda *_, **__: Build(modules=(READY,)))
+    given = Submission(name="s", path=tmp_path, files=())
+    grade = grading.grade_submission(lab, given, kernel, grading.Options(jobs=jobs))
+    assert (grade.score, grade.max_score) == (0, 10)
+    first, second = (e.checks[0] for e in grade.exercises)
+    assert (first.status, first.message) == ("skip", "2.other did not pass")
+    assert first.hint == "First mend 2.other: this check builds on it."
+    assert second.status == "fail"
 
 
 # --- guests that go before they have the module ---------------------------------------
@@ -237,6 +368,61 @@ def test_what_the_kernel_reports_without_the_module_is_no_finding(
     done = ran(a_lab(tmp_path, REPORTED.format(there=there)), config)
     assert [result.status for result in done.results] == ["pass"]
     assert [finding.kind for finding in done.findings] == kinds
+
+
+CHANGING = """
+import pytest
+from checker.kit import net
+
+@pytest.mark.points(2)
+def check_x(module, guest):
+    "X."
+    with net.sysctl(guest, "net.ipv4.ip_forward", "1"):
+        pass
+
+@pytest.mark.points(1)
+def check_y(module, guest):
+    "Y."
+    guest.put("/proc/sys/net/ipv4/ip_forward", b"1")
+
+@pytest.mark.points(1)
+def check_z(module, guest):
+    "Z."
+    assert guest.read("/proc/sys/net/ipv4/ip_forward") == "0\\n"
+    guest.run(["/bin/ip", "link", "set", "left", "down"])
+
+@pytest.mark.points(1)
+def check_last(module, guest):
+    "Last."
+    assert guest.read("/sys/class/net/left/flags") == "0x1003\\n"
+"""
+
+
+@pytest.mark.vm
+def test_what_a_check_changes_and_leaves_costs_a_new_guest(
+    tmp_path: Path, config: Config, guests: list[str]
+) -> None:
+    """What it changes back costs none, and no check meets what one before it did."""
+    done = ran(a_lab(tmp_path, CHANGING), config)
+    assert [(r.id, r.status, r.message) for r in done.results] == [
+        ("1.x", "pass", ""),
+        ("1.y", "pass", ""),
+        ("1.z", "pass", ""),
+        ("1.last", "pass", ""),
+    ]
+    assert len(guests) == 3
+
+
+@pytest.mark.vm
+def test_the_labs_own_checks_leave_nothing(
+    lab: Lab, stock_kernel: Kernel, guests: list[str]
+) -> None:
+    """All checks of the first exercise, which let the guest forward packets, have one guest."""
+    given = submission.read(lab, lab.solution)
+    options = grading.Options(exercises=frozenset({1}), seed=1, jobs=1, reuse=True)
+    grade = grading.grade_submission(lab, given, stock_kernel, options)
+    assert (grade.score, grade.findings) == (grade.max_score, ())
+    assert len(guests) == 1
 
 
 def test_check_that_gets_no_guest_is_tried_again(

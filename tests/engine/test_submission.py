@@ -12,7 +12,7 @@ from support import SOURCES, Student
 
 from checker.engine import submission
 from checker.errors import InputError
-from checker.model import Lab, SourceFile
+from checker.model import Lab, Names, SourceFile
 
 FILTER, TCP, UDP = SOURCES
 
@@ -286,3 +286,47 @@ def test_one_of_the_files_is_enough(lab: Lab, tmp_path: Path) -> None:
     files = read(lab, tmp_path)
     assert files[UDP].content == b"int a;\n"
     assert files[FILTER].problem == f"{FILTER} is missing."
+
+
+# --- what files are called ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("paths", "shown"),
+    [
+        (["1-2/kernel/filter.c", "5/udp.c"], ["filter.c", "udp.c"]),
+        (["1/kernel/main.c", "1/user/main.c"], ["kernel/main.c", "user/main.c"]),
+        (["1/a/main.c", "2/a/main.c", "a/other.c"], ["1/a/main.c", "2/a/main.c", "other.c"]),
+        (["main.c", "user/main.c"], ["main.c", "user/main.c"]),
+        (["filter.c", "my-filter.c"], ["filter.c", "my-filter.c"]),
+    ],
+)
+def test_a_file_is_called_by_the_end_of_its_path_that_no_other_has(
+    paths: list[str], shown: list[str]
+) -> None:
+    """It is as short as can be, and leads back to the path."""
+    names = Names(paths)
+    assert list(map(names.shown, paths)) == shown
+    assert list(map(names.path, shown)) == list(map(names.path, paths)) == paths
+
+
+def test_a_name_of_no_file_or_of_several_leads_nowhere() -> None:
+    """A file that is not the submission's keeps its path."""
+    names = Names(["kernel/main.c", "user/main.c"])
+    assert (names.path("main.c"), names.path("filter.c"), names.path("")) == ("", "", "")
+    assert names.shown("lib/main.c") == "lib/main.c"
+
+
+def test_files_of_one_name_are_both_there(lab: Lab, tmp_path: Path) -> None:
+    """Their texts are known by their paths."""
+    module = lab.modules[0].model_copy(
+        update={"folder": "1", "sources": ("kernel/main.c", "user/main.c")}
+    )
+    for side in ("kernel", "user"):
+        (tmp_path / "1" / side).mkdir(parents=True)
+        (tmp_path / "1" / side / "main.c").write_text(f"int {side};\n")
+    two = lab.model_copy(update={"modules": (module,)})
+    assert submission.read(two, tmp_path).sources == {
+        "1/kernel/main.c": "int kernel;\n",
+        "1/user/main.c": "int user;\n",
+    }

@@ -304,3 +304,18 @@ def test_file_names_are_safe_and_apart() -> None:
     assert len({name.lower() for name in names}) == len(keys)
     assert names == [student_page.file_name(key) for key in keys]
     assert names[0].startswith("ada-")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("main.c:2", [("main.c", 2)]),
+        ("user/main.c:2", [("user/main.c", 2)]),
+        ("/build/user/main.c:2", [("user/main.c", 2)]),
+        ("other.c:2", []),
+    ],
+)
+def test_a_file_beside_one_of_its_name_is_found(said: str, found: list[source.Place]) -> None:
+    """A name that is a whole path is that file's; of others the end has to be one file's alone."""
+    files = ("main.c", "user/main.c", "a/other.c", "b/other.c")
+    assert source.places([said], dict.fromkeys(files, "1\n2\n")) == found

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from checker.model import Finding
+from checker.model import Finding, Names
 from checker.words import kernel_log, kernel_reports
 from checker.words.symbols import Symbols
 from tools import record_consoles
@@ -213,7 +213,8 @@ def told(name: str, text: str | None = None) -> list[Finding]:
     def locate(function: str, offset: int) -> str:
         return table.get(f"{function}+{offset:#x}", "")
 
-    return kernel_log.findings(console(name) if text is None else text, "demo", locate)
+    names = Names(["demo/demo.c"])
+    return kernel_log.findings(console(name) if text is None else text, "demo", locate, names)
 
 
 def kinds(found: list[Finding]) -> list[str]:
@@ -435,11 +436,23 @@ def test_the_kernel_may_name_the_line_itself(path: str) -> None:
     """From Linux 6.13 on the student's paths are relative, and the kernel's own as ever."""
     frame = "check+0x1/0x2 [filter]"
     text = f"WARNING: CPU: 0 PID: 9 at {path} {frame}\nRIP: 0010:{frame}\n"
-    (own,) = kernel_log.findings(text, "filter")
+    names = Names(["filter.c" if path == "filter.c" else "1-2/kernel/filter.c"])
+    (own,) = kernel_log.findings(text, "filter", names=names)
     assert own.location == "filter.c:41"
     for kernels in ("net/core/dev.c:41", "./kernel/softirq.c:41", "/src/linux/mm/slub.c:41"):
-        (others,) = kernel_log.findings(text.replace(path, kernels), "filter")
+        (others,) = kernel_log.findings(text.replace(path, kernels), "filter", names=names)
         assert others.location == ""
+
+
+@pytest.mark.parametrize("inside", ["/build/", ""])
+@pytest.mark.parametrize("path", ["kernel/main.c", "user/main.c"])
+def test_files_of_one_name_are_told_apart(inside: str, path: str) -> None:
+    """By their folders, one of which is called as one of the kernel's own."""
+    frame = "check+0x1/0x2 [filter]"
+    text = f"WARNING: CPU: 0 PID: 9 at {inside}{path}:41 {frame}\nRIP: 0010:{frame}\n"
+    names = Names(["kernel/main.c", "user/main.c"])
+    (own,) = kernel_log.findings(text, "filter", names=names)
+    assert own.location == f"{path}:41"
 
 
 def test_code_that_was_unloaded_is_asked_for_by_its_address() -> None:
@@ -646,7 +659,9 @@ def test_a_mistake_in_a_guest_is_told_with_its_line(at_hand: Kernel, name: str) 
     config = Config(on, image.initramfs(on), image.root())
     ko = record_consoles.build(CONSOLES / "demo/demo.c", on)
     text, _ = record_consoles.record(record_consoles.Case(name), config, ko)
-    found = kernel_log.findings(text, "demo", Symbols(ko, on.tools.system).locate)
+    names = Names(["demo/demo.c"])
+    symbols = Symbols(ko, on.tools.system, names)
+    found = kernel_log.findings(text, "demo", symbols.locate, names)
     assert found[0].location == marked(name)
 
 

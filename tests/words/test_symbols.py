@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from checker.model import Names
 from checker.words import symbols
 from checker.words.symbols import Symbols
 
@@ -59,8 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def filter_o(folder: Path) -> Symbols:
-    """The symbols of filter.c."""
-    return Symbols((folder / "filter.o").read_bytes())
+    """The symbols of filter.c, which is the only file of its name."""
+    return Symbols((folder / "filter.o").read_bytes(), names=Names(["1-2/kernel/filter.c"]))
 
 
 def line(text: str) -> str:
@@ -114,7 +115,22 @@ def test_no_place_is_better_than_a_wrong_one(folder: Path) -> None:
     """Of two static functions with one name nobody knows which the kernel meant."""
     twins = Symbols((folder / "twins.o").read_bytes())
     assert twins.locate("twin", 0) == ""
-    assert Symbols((folder / "one.o").read_bytes()).locate("twin", 0) == "one.c:1"
+    assert Symbols((folder / "one.o").read_bytes()).locate("twin", 0) == "1-2/kernel/one.c:1"
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Each place has the folders that its file's name needs to be the only one."""
+    maps = f"-fdebug-prefix-map={tmp_path}=/build/1-2"
+    for side in ("kernel", "user"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "main.c").write_text(f"\nint in_{side}(void) {{ return 1; }}\n")
+        argv = ["gcc", "-O2", "-g1", "-c", f"{side}/main.c", "-o", f"{side}.o", maps]
+        subprocess.run(argv, cwd=tmp_path, check=True)
+    subprocess.run(["ld", "-r", "-o", "both.o", "kernel.o", "user.o"], cwd=tmp_path, check=True)
+    both = (tmp_path / "both.o").read_bytes()
+    names = Names(["1-2/kernel/main.c", "1-2/user/main.c"])
+    places = Symbols(both, names=names).locate_all([("in_kernel", 0), ("in_user", 0)])
+    assert places == ["kernel/main.c:2", "user/main.c:2"]
 
 
 def test_without_debug_information_there_are_no_places(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,10 +18,11 @@ import pytest
 from support import ROOT, SOLUTION, SOURCES
 
 from checker import lab as labs
-from checker.engine import plugin
+from checker.engine import grading, plugin
 from checker.errors import InputError
 from checker.model import Lab
 from checker.workshop import dist, skeleton
+from vm import cache
 
 OURS = """
 
@@ -32,10 +34,28 @@ def check_secret_of_ours(module: Module) -> None:
 """
 
 
-def knetlab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the knetlab that lies in *folder*, with its own code."""
+def knetlab(
+    folder: Path, *arguments: str, cache_home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the knetlab that lies in *folder*, with its own code; *cache_home*: not the user's."""
     argv = [sys.executable, "-m", "checker", *arguments]
-    return subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
+    env = dict(os.environ) | ({"XDG_CACHE_HOME": str(cache_home)} if cache_home else {})
+    return subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True, env=env)
+
+
+FETCHED = ("debian-index", "image", "kbuild", "kernel", "toolchain")
+"""What a cache has of packages that a first run fetches; all else is made of the archive."""
+
+
+@pytest.fixture
+def cache_home(tmp_path: Path) -> Path:
+    """A cache as before the first run, but for what that fetches: nothing of it is the lab's."""
+    folder = tmp_path / "cache/knetlab"
+    folder.mkdir(parents=True)
+    for kind in FETCHED:
+        if (cache.root() / kind).is_dir():
+            (folder / kind).symlink_to(cache.root() / kind)
+    return folder.parent
 
 
 def unpack(packed: bytes, target: Path) -> Path:
@@ -205,6 +225,13 @@ def test_an_unknown_check_is_refused(lab: Lab) -> None:
         dist.collect([lab], ["1.nothing"])
 
 
+def test_a_check_that_others_are_after_is_not_hidden_alone(lab: Lab) -> None:
+    """Else the archive would be refused for an id that it does not have."""
+    words = r"1\.\S+ is after 1\.outgoing-syn, which students do not get; hide 1\.\S+, too"
+    with pytest.raises(InputError, match=words):
+        dist.collect([lab], ["1.outgoing-syn"])
+
+
 def test_functions_are_cut_out_whole() -> None:
     """Decorators, blank lines before it and nothing else go with a function."""
     text = "import a\n\n\n@mark(\n    1\n)\n@mark\ndef one():\n    pass\n\n\ndef two():\n    pass\n"
@@ -253,13 +280,15 @@ def test_make_there_is_the_students(unpacked: Path) -> None:
 def check(unpacked: Path, tmp_path: Path) -> Callable[..., dict[str, object]]:
     """Grade the archive's skels, as they are or with files of the solution over them."""
 
-    def run(*files: str, folder: Path = unpacked) -> dict[str, object]:
+    def run(
+        *files: str, folder: Path = unpacked, cache_home: Path | None = None
+    ) -> dict[str, object]:
         copy = Path(shutil.copytree(folder, tmp_path / "alone"))
         for name in files:
             shutil.copy(SOLUTION / name, copy / "skels/networking" / name)
         out = tmp_path / "grade.json"
         argv = ("check", "networking", "--kernel", "stock", "--json", str(out))
-        done = knetlab(copy, *argv)
+        done = knetlab(copy, *argv, cache_home=cache_home)
         assert done.returncode == (0 if files else 1), done.stderr
         found = json.loads(out.read_text())
         assert isinstance(found, dict)
@@ -278,10 +307,25 @@ def test_the_skeletons_are_graded_there_and_earn_nothing(
 
 
 @pytest.mark.vm
-def test_a_right_solution_has_full_marks_there(check: Callable[..., dict[str, object]]) -> None:
-    """What is handed in elsewhere for full marks has them in the archive, too."""
-    grade = check(*SOURCES)
+def test_a_right_solution_has_full_marks_there(
+    check: Callable[..., dict[str, object]], cache_home: Path
+) -> None:
+    """In its first run, for which it makes the lab's programs and all else by itself."""
+    grade = check(*SOURCES, cache_home=cache_home)
     assert (grade["status"], grade["score"], grade["max_score"]) == ("graded", 96, 96)
+    made = {path.name for path in (cache_home / "knetlab").iterdir() if not path.is_symlink()}
+    assert {"initramfs", "module", "program", "template", "witness"} <= made
+
+
+def test_the_labs_programs_are_made_there(
+    unpacked: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those for checks and those for a person, of nothing but what is in the archive."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
+    lab = labs.load("networking", unpacked / "labs")
+    made = grading.guest_files(lab, for_person=True)
+    assert {program.path for program in lab.programs} < made.keys()
+    assert len(list((cache_home / "knetlab/program").glob("*/program"))) == len(lab.programs)
 
 
 @pytest.mark.vm

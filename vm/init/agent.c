@@ -184,16 +184,9 @@ static void child(char **argv, const char *netns, int in, int out, int err)
 	dup2(in, 0);
 	dup2(out, 1);
 	dup2(err, 2);
-	if (*netns) {
-		char path[128];
-		int fd;
-
-		snprintf(path, sizeof(path), "/run/netns/%s", netns);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || setns(fd, CLONE_NEWNET)) {
-			fprintf(stderr, "network namespace %s: %s\n", netns, strerror(errno));
-			_exit(126);
-		}
+	if (*netns && enter_namespace(netns)) {
+		fprintf(stderr, "network namespace %s: %s\n", netns, strerror(errno));
+		_exit(126);
 	}
 	if (!strcmp(argv[0], TOOL)) {
 		int argc = 0;
@@ -688,6 +681,7 @@ int main(int argc, char **argv)
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/root", 1);
 	must_run(rc);
+	watch_net();
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0)
 		die("/dev/kmsg");

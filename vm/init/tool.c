@@ -6,7 +6,8 @@
  * program costs a debug kernel under emulation three times as much as a fork.
  *
  *     tool insmod FILE [PARAMETERS]      tool rmmod NAME
- *     tool traces FILE...                  print files, each behind a line ==> FILE <==
+ *     tool traces FILE...                  print files, each behind a line ==> FILE <==; for net
+ *                                          the network, if it is not as at boot, see net.c
  *     tool tidy NAME FILE...               rmmod and traces
  *     tool sleep SECONDS                   tool mknod PATH MAJOR (a character device, minor 0)
  *     tool rounds FILE NAME LAST HOW       insmod and rmmod, again and again. HOW has letters:
@@ -76,10 +77,11 @@ static void traces(char **files)
 	static char data[64 * 1024];
 
 	for (; *files; files++) {
-		int fd = open(*files, O_RDONLY | O_CLOEXEC);
+		int fd, net = !strcmp(*files, "net");
 		size_t len = 0;
 		ssize_t n = 0;
 
+		fd = net ? -1 : open(*files, O_RDONLY | O_CLOEXEC);
 		while (fd >= 0 && len < sizeof(data) &&
 		       (n = read(fd, data + len, sizeof(data) - len)) > 0)
 			len += n;
@@ -87,6 +89,8 @@ static void traces(char **files)
 		fwrite(data, 1, len, stdout);
 		if (fd >= 0)
 			close(fd);
+		if (net)
+			print_net();
 	}
 }
 

@@ -1,3 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* tool.h - what the agent calls of tool.c; it returns an exit status. */
+/* tool.h - what the agent calls of tool.c, and both of net.c. */
+
+/* Run `tool ...`; returns its exit status. */
 int tool_main(int argc, char **argv);
+
+/* Go into a named network namespace; -1 and errno where that fails. */
+int enter_namespace(const char *name);
+
+/* Remember how the network is set up, and hear of changes from here on. */
+void watch_net(void);
+
+/* Print what is set up of the network in all namespaces; nothing if it is as at watch_net(). */
+void print_net(void);

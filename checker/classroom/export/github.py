@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from checker.classroom.export.entries import Hidden, for_students, graded, name, reason
-from checker.model import CheckResult, Entry, Finding, Grade, Lab
+from checker.model import CheckResult, Entry, Finding, Grade, Lab, Names
 from checker.report.story import WORDS, reasons, where
 from checker.report.text import clean, fold, one_line, plain
 
@@ -20,10 +20,10 @@ LINES, WIDTH = 20, 400
 
 
 def paths(lab: Lab, submission: str = "") -> dict[str, str]:
-    """Return bare file name -> its path in a repository whose folder *submission* is graded."""
+    """Return the files of a submission -> their paths in a repository whose folder it is."""
     folder = PurePosixPath(submission)
     return {
-        source: str(folder / module.folder / source)
+        f"{module.folder}/{source}": str(folder / module.folder / source)
         for module in lab.modules
         for source in module.sources
     }
@@ -72,7 +72,7 @@ def _reason(grade: Grade, group: list[CheckResult], paths: Mapping[str, str]) ->
 
 def _command(kind: str, place: str, title: str, message: str, paths: Mapping[str, str]) -> str:
     file, _, line = place.rpartition(":")
-    path = paths.get(file) or paths.get(PurePosixPath(file).name)
+    path = paths.get(Names(paths).path(file))
     properties = {"file": path, "line": line} if path and line.isdecimal() else {}
     properties["title"] = one_line(plain(title))
     said = ",".join(f"{key}={_property(value)}" for key, value in properties.items())

@@ -163,9 +163,9 @@ def check_not_received(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("1.outgoing-syn")
+@pytest.mark.usefixtures("forwarding")
 def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A connection that this host only forwards is not logged."""
-    guest.put("/proc/sys/net/ipv4/ip_forward", b"1")
     route = Route(LEFT, picks.port(), RIGHT, picks.port())
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
@@ -202,10 +202,9 @@ def check_unload(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.outgoing-syn")
 def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
     """With the major number already taken, insmod fails with EBUSY and leaves nothing behind."""
-    endurance.hold_major(module, 42)
-    result = module.try_load()
-    loaded = module.loaded
-    endurance.hold_major(module, 0)
+    with endurance.major_held(module, 42):
+        result = module.try_load()
+        loaded = module.loaded
     if result.value != errno.EBUSY or loaded:
         raise Unmet(
             "Another module had the major number 42 before this one was loaded.",

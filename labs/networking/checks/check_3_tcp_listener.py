@@ -7,7 +7,7 @@ import re
 
 import diagnose
 import pytest
-from networking import LISTEN, NC, Server, Socket, listed, listeners, read
+from networking import LISTEN, NC, Server, Socket, listed, listeners
 
 from checker.engine import endurance
 from checker.engine.testbed import Late, Module, Unmet, errno_name
@@ -142,6 +142,6 @@ def _failed(server: Server) -> str:
 
 def _tcp_sockets(guest: Guest) -> int:
     """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
-    text = read(guest, "/proc/net/sockstat")
+    text = guest.read("/proc/net/sockstat")
     match = re.search(r"^TCP:.* alloc (\d{1,9})\b", text, re.MULTILINE)
     return int(match[1]) if match else 0

@@ -22,6 +22,7 @@ from networking import (
 )
 
 from checker.engine.testbed import Module, Picks, Unmet
+from checker.kit import net
 from vm.guest import Guest
 
 
@@ -45,6 +46,13 @@ def syn_filter(module: Module, readings: dict[Guest, bool], picks: Picks) -> Fil
         readings[guest] = not logged(module, mark)
     the_filter.needs_address = readings[guest]
     return the_filter
+
+
+@pytest.fixture
+def forwarding(syn_filter: Filter, guest: Guest) -> Iterator[None]:
+    """The guest, with the filter loaded, forwards packets from one other host to the other."""
+    with net.sysctl(guest, "net.ipv4.ip_forward", "1"):
+        yield
 
 
 @pytest.fixture

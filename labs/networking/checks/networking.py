@@ -149,11 +149,6 @@ def _as_lines(sources: list[str]) -> str:
 # --- sockets as the guest's kernel lists them ----------------------------------------
 
 
-def read(guest: Guest, path: str) -> str:
-    """Return what a file of the guest's /proc says."""
-    return guest.run(["/sbin/tool", "traces", path]).text.partition("<==\n")[2]
-
-
 class Socket(NamedTuple):
     """A local socket of /proc/net/tcp or udp."""
 
@@ -173,7 +168,7 @@ _SOCKET = re.compile(r" *[0-9]+: ([0-9A-F]{8}):([0-9A-F]{4}) [0-9A-F:]{13} ([0-9
 def sockets(guest: Guest, protocol: str = "tcp") -> list[Socket]:
     """Return the sockets that /proc/net/*protocol* lists."""
     path = f"/proc/net/{protocol}"
-    return parse_sockets(path, read(guest, path))
+    return parse_sockets(path, guest.read(path))
 
 
 def parse_sockets(path: str, text: str) -> list[Socket]:
@@ -269,7 +264,7 @@ class Receiver:
 def traffic(guest: Guest) -> Traffic:
     """Return what UDP has done in the guest since it started (/proc/net/snmp)."""
     path = "/proc/net/snmp"
-    text = read(guest, path)
+    text = guest.read(path)
     values = re.search(
         r"^Udp:.* OutDatagrams .*\nUdp: (\d{1,18}) (\d{1,18}) \d+ (\d{1,18}) ",
         text,
