@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from checker.engine import module_cache, pool
@@ -195,7 +194,7 @@ def _compile(
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
         lay_out(lab, modules, sources, root)
-        return _make(root, modules, kernel, meanwhile)
+        return _make(root, lab, modules, kernel, meanwhile)
 
 
 def lay_out(lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], root: Path) -> None:
@@ -226,7 +225,7 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
 
 
 def _make(
-    root: Path, modules: Sequence[Module], kernel: Kernel, meanwhile: Callable[[], None]
+    root: Path, lab: Lab, modules: Sequence[Module], kernel: Kernel, meanwhile: Callable[[], None]
 ) -> list[ModuleBuild]:
     box = sandbox(root, kernel)
     commands = [f"echo {_STARTED}", shlex.join(kernel.make(INSIDE, len(modules)))]
@@ -263,7 +262,10 @@ def _make(
     elif done.returncode and shutil.disk_usage(root).free < ROOM:
         raise NoSpace(f"No space is left in {tempfile.gettempdir()} to compile in; make room.")
     else:
-        message = advise(output) or "The module does not compile; the compiler's words are below."
+        message = (
+            advice.advise(lab, output)
+            or "The module does not compile; the compiler's words are below."
+        )
     made = []
     for module in modules:
         files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]

@@ -36,11 +36,12 @@ from vm.errors import VMError
 
 ENGINE = (
     *("checker/*", "vm/*", "tools/setup.sh", "Makefile", "pyproject.toml", ".gitignore"),
+    "labs/common/*",
     *(".clang-format", ".editorconfig", ".devcontainer/*"),
 )
 """What of the project is the engine; a * stands for any characters, / too."""
 
-LAB = ("lab.toml", "*.md", "*.svg", "checks/*")
+LAB = ("lab.toml", "advice.toml", "*.md", "*.svg", "checks/*")
 """What of a lab students get as it is, relative to the lab's folder."""
 
 
