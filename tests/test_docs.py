@@ -46,7 +46,7 @@ def test_page_has_every_kind_of_finding() -> None:
     first = [row.split("|")[1] for row in table.splitlines()[2:]]
     told = {kind for cell in first for kind in re.findall(r"`([\w-]+)`", cell)}
     own = set(
-        re.findall(r'Finding\(kind="([\w-]+)"', (ROOT / "checker/engine/plugin.py").read_text())
+        re.findall(r'Finding\(kind="([\w-]+)"', (ROOT / "checker/engine/check_run.py").read_text())
     )
     assert own == {"stuck-module", "watch-off", "taint"}
     assert told == {row.kind for row in kernel_kinds.KINDS if row.kind} | own

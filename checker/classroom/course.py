@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, ValidationError
 
-from checker.engine import plugin
+from checker.engine import collector
 from checker.errors import InputError
 from checker.model import Attempt, Entry, Grade, Lab, Mark, Record, Student
 
@@ -118,7 +118,7 @@ def load(path: Path, lab: Lab) -> Course:
         raise _wrong(path, key, first["msg"]) from error
     numbers = {str(exercise.number) for exercise in lab.exercises}
     named = {*rules.weights, *rules.visible} - numbers
-    course = Course(**dict(rules), path=path, worth=plugin.worth(lab) if named else {})
+    course = Course(**dict(rules), path=path, worth=collector.worth(lab) if named else {})
     _check_times(course)
     _check_lab(course, lab, numbers)
     return course

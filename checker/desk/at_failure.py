@@ -8,13 +8,11 @@ where it fails the guest is not thrown away but given to the person.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from checker.desk import console, last_run
 from checker.desk.console import Desk
-from checker.engine import grading, plugin, submission
+from checker.engine import collector, grading, plugin, submission
+from checker.engine.check_run import CheckRun
 from checker.engine.testbed import Module, Testbed
 from checker.errors import InputError
 from checker.model import CheckResult, Grade, KernelInfo, Lab
@@ -65,75 +63,44 @@ def last_failure(path: Path, wanted: str | None) -> tuple[Grade, CheckResult, li
     raise InputError(f"The check {wanted!r} did not fail in the last run; these did: {names}.")
 
 
-class _Repeat(plugin.Plugin):
-    """Runs *check* again, alone or after those before it, and halts where it fails.
+class _Halt:
+    """What is done where *check* fails again: the guest is given to the person.
 
     *status* is the console's then, and *trouble* says why there was none.
     """
 
-    def __init__(self, desk: Desk, testbed: Testbed, check: CheckResult, seed: int) -> None:
-        super().__init__(desk.lab, testbed, seed)
+    def __init__(self, desk: Desk, check: CheckResult) -> None:
         self.desk = desk
         self.check = check
-        self.alone = True
         self.status: int | None = None
         self.trouble: Exception | None = None
-        self._capture: Any = None
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out what comes after the check, or all others."""
-        super().pytest_collection_modifyitems(items)
-        for at, item in enumerate(items):
-            if self._specs[item.nodeid].id == self.check.id:
-                self._capture = item.config.pluginmanager.getplugin("capturemanager")
-                items[:] = items[at if self.alone else 0 : at + 1]
-                return
-        items.clear()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Halt when the check has failed, before anything is tidied up."""
-        module, spec = self._module, self._specs[item.nodeid]
-        if module is None or spec.id != self.check.id:
+    def __call__(self, run: CheckRun, why: str) -> None:
+        """Halt, before anything is tidied up."""
+        module = run.module
+        if run.spec.id != self.check.id or module is None or self.status is not None:
             return
-        errors = [e for e in self._errors.values() if not isinstance(e, pytest.skip.Exception)]
-        if errors:
-            self._halt(module, str(errors[0]))
-        elif found := self._found(spec, module):
-            self._halt(module, found[-1].summary)
-
-    def _tidy(self, module: Module) -> None:
-        """Halt when the module has left something behind that the kernel counts as trouble."""
-        super()._tidy(module)
-        if self._own:
-            self._halt(module, self._own[-1].summary)
-
-    def _halt(self, module: Module, why: str) -> None:
         guest = module.guest
         if guest.dead and not module.is_there:
             return  # the check is tried again
         if guest.dead:
-            self.trouble = InputError(
+            self.trouble = self.trouble or InputError(
                 f"{self.check.id} takes the guest with it, so there is none to look at. "
                 f"`make console` has one where you can load {module.name}.ko by hand. "
                 f"{self.check.message}\n{self.check.log}"
             )
             return
-        self._capture.suspend_global_capture(in_=True)
         try:
-            self.status = self._serve(module, why)
+            self.status = self._serve(run.testbed, module, why)
         except Exception as error:  # pytest would keep it
             self.trouble = error
         finally:
-            self._capture.resume_global_capture()
             # the person has had it: neither fixtures nor the testbed are to use it again
             guest.dead = guest.dead or GuestCrashed("the console was left")
 
-    def _serve(self, module: Module, why: str) -> int:
-        config = self.testbed.config
-        files = grading.guest_files(self.lab, for_person=True)
-        more = {path: file for path, file in files.items() if path not in config.files}
+    def _serve(self, testbed: Testbed, module: Module, why: str) -> int:
+        files = grading.guest_files(self.desk.lab, for_person=True)
+        more = {path: file for path, file in files.items() if path not in testbed.config.files}
         module.guest.unpack(more)
         greeting = (
             f"{self.check.id} failed here: {self.check.title}\n{why}\n{_CLOCK}"
@@ -181,18 +148,19 @@ def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bo
         )
     config = grading.machine(lab, kernel, "kvm" if grade.provenance.accel == "kvm" else "tcg")
     snapshot.template(config)
-    for alone in (True, False):  # it may take those before it to fail
+    every = [spec.id for spec in collector.specs(lab) if spec.exercise == exercise]
+    for wanted_ids in ([check.id], every[: every.index(check.id) + 1]):  # those before it may count
         testbed = Testbed(lab, exercise, desk.made, config, sources=given.sources)
-        repeat = _Repeat(desk, testbed, check, seed)
-        repeat.alone = alone
+        halt = _Halt(desk, check)
+        repeat = plugin.Plugin(lab, testbed, seed, wanted=wanted_ids, on_failure=halt)
         try:
             plugin.run(repeat, lab.root / "checks")
         finally:
             testbed.spoil()
-        if repeat.trouble:
-            raise repeat.trouble
-        if repeat.status is not None:
-            return repeat.status
+        if halt.trouble:
+            raise halt.trouble
+        if halt.status is not None:
+            return halt.status
     raise InputError(
         f"{check.id} failed in the last run and passes now, with the same seed: {seed}."
     )

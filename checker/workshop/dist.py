@@ -25,8 +25,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from string import Template
 
-from checker.engine import plugin
-from checker.engine.plugin import Spec
+from checker.engine import collector
+from checker.engine.collector import Spec
 from checker.errors import InputError, LabError
 from checker.lab import ROOT, require_solution
 from checker.model import Lab
@@ -139,7 +139,7 @@ def _hidden_checks(lab: Lab, hidden: Collection[str]) -> list[Spec]:
     made by a function together with others which are not hidden, and for one that a check
     which students get is ``after``: the archive would be refused.
     """
-    specs = plugin.specs(lab)
+    specs = collector.specs(lab)
     gone = [spec for spec in specs if spec.hidden or spec.id in hidden]
     if unknown := sorted(set(hidden) - {spec.id for spec in specs}):
         raise InputError(

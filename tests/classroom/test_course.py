@@ -15,7 +15,7 @@ from support import ROOT
 
 from checker.classroom import course as courses
 from checker.classroom.course import Course, Override, Own, Penalty
-from checker.engine import plugin
+from checker.engine import collector
 from checker.errors import InputError, LabError
 from checker.model import (
     NEEDS_A_KERNEL,
@@ -37,7 +37,7 @@ TEN_A_DAY = Penalty(percent=10)
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 Load = Callable[[str], Course]
-read_worth = functools.cache(plugin.worth)
+read_worth = functools.cache(collector.worth)
 
 
 @pytest.fixture
@@ -753,7 +753,7 @@ def test_two_tables_for_one_student(load: Load, lab: Lab) -> None:
 
 def test_what_checks_are_worth_is_what_the_lab_says(lab: Lab) -> None:
     """The points of an exercise's checks and its health are the exercise's."""
-    worth = plugin.worth(lab)
+    worth = collector.worth(lab)
     for exercise in lab.exercises:
         own = [points for id_, points in worth.items() if id_.startswith(f"{exercise.number}.")]
         assert sum(own) == exercise.points
@@ -764,10 +764,10 @@ def test_checks_that_cannot_be_read(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "checks").mkdir()
     broken = lab.model_copy(update={"root": tmp_path})
     with pytest.raises(LabError, match="cannot be read"):
-        plugin.worth(broken)
+        collector.worth(broken)
     (tmp_path / "checks" / "check_1_x.py").write_text("import nothing_of_that_name\n")
     with pytest.raises(LabError, match="nothing_of_that_name"):
-        plugin.worth(broken)
+        collector.worth(broken)
 
 
 BLOCKS = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/course.md").read_text(), re.M | re.S)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from checker.engine import build, grading, plugin, submission
+from checker.engine import build, collector, grading, plugin, submission
 from checker.engine.testbed import Testbed
 from checker.errors import LabError
 from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild, Submission
@@ -79,7 +79,7 @@ def run(lab: Lab) -> list[CheckResult]:
 
 def test_checks_are_read(tmp_path: Path) -> None:
     """Checks that are right are worth what they say."""
-    assert plugin.worth(a_lab(tmp_path, GOOD)) == {"1.first": 2, "1.second": 3}
+    assert collector.worth(a_lab(tmp_path, GOOD)) == {"1.first": 2, "1.second": 3}
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_checks_are_read(tmp_path: Path) -> None:
 def test_wrong_check_is_told_of(tmp_path: Path, old: str, new: str, words: str) -> None:
     """What a check says wrongly of itself is an error that names it."""
     with pytest.raises(LabError) as error:
-        plugin.worth(a_lab(tmp_path, GOOD.replace(old, new, 1)))
+        collector.worth(a_lab(tmp_path, GOOD.replace(old, new, 1)))
     assert re.search(words, str(error.value))
 
 
 def test_file_of_no_exercise_is_told_of(tmp_path: Path) -> None:
     """A file whose name has no exercise of the lab would never be run."""
     with pytest.raises(LabError, match=r"check_2_all_\d+\.py is not named for an exercise"):
-        plugin.worth(a_lab(tmp_path, GOOD, 2))
+        collector.worth(a_lab(tmp_path, GOOD, 2))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_an_id_of_another_exercise_that_does_not_exist_is_refused(tmp_path: Path
         r"Did you mean 2\.other\?"
     )
     with pytest.raises(LabError, match=words):
-        plugin.worth(lab)
+        collector.worth(lab)
     testbed = Testbed(lab, lab.exercises[0], Build(modules=(READY,)), NOBODY)
     broken = plugin.Plugin(lab, testbed, seed=1)
     plugin.run(broken, lab.root / "checks")
@@ -254,7 +254,7 @@ def test_an_id_of_another_exercise_that_does_not_exist_is_refused(tmp_path: Path
 def test_an_id_of_another_exercise_is_known(tmp_path: Path) -> None:
     """The check is tried, and says what it builds on, for the sum of all exercises."""
     lab = two_exercises(tmp_path, "2.other")
-    assert plugin.worth(lab) == {"1.y": 5, "2.other": 5}
+    assert collector.worth(lab) == {"1.y": 5, "2.other": 5}
     done = ran(lab)
     assert [(r.id, r.status) for r in done.results] == [("1.y", "pass")]
     assert done.after == {"1.y": ("2.other",)}
@@ -460,7 +460,7 @@ def test_a_lab_in_a_folder_with_blanks_and_quotes_is_read(tmp_path: Path) -> Non
     folder.mkdir()
     lab = a_lab(folder, f"import beside\n{GOOD}")
     (folder / "checks" / "beside.py").write_text("")
-    assert plugin.worth(lab) == {"1.first": 2, "1.second": 3}
+    assert collector.worth(lab) == {"1.first": 2, "1.second": 3}
     assert "pass" in [result.status for result in run(lab)]
 
 

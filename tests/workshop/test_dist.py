@@ -18,7 +18,7 @@ import pytest
 from support import ROOT, SOLUTION, SOURCES
 
 from checker import lab as labs
-from checker.engine import grading, plugin
+from checker.engine import collector, grading
 from checker.errors import InputError
 from checker.model import Lab
 from checker.workshop import dist, skeleton
@@ -195,7 +195,7 @@ def test_a_hidden_check_is_left_out_and_its_points_are_told(clone: Path, tmp_pat
             assert not re.search(r"secret.of.ours|Nobody is to read", path.read_text()), path
     lab = labs.load("networking", folder / "labs")
     assert [exercise.hidden for exercise in lab.exercises] == [3, 0, 0, 0, 0]
-    worth = plugin.worth(lab)
+    worth = collector.worth(lab)
     assert sum(points for id_, points in worth.items() if id_.startswith("1.")) == 20
     assert "1.outgoing-syn" in worth
 
@@ -206,7 +206,7 @@ def test_what_a_course_hides_is_left_out(lab: Lab, tmp_path: Path) -> None:
     rules += '"4.released" = "after_due_date"\n"1.healthy" = "never"\n'
     (tmp_path / "course.toml").write_text(rules)
     out = tmp_path / "a.tar.gz"
-    all_ids = plugin.worth(lab)
+    all_ids = collector.worth(lab)
     assert {"5.exactly-one", "4.released"} <= set(all_ids)
     done = knetlab(
         ROOT, "dist", "networking", "--course", str(tmp_path / "course.toml"), "--out", str(out)
@@ -214,7 +214,7 @@ def test_what_a_course_hides_is_left_out(lab: Lab, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = unpack(out.read_bytes(), tmp_path / "archive")
     theirs = labs.load("networking", folder / "labs")
-    assert set(all_ids) - set(plugin.worth(theirs)) == {"5.exactly-one", "4.released"}
+    assert set(all_ids) - set(collector.worth(theirs)) == {"5.exactly-one", "4.released"}
     hidden = {e.number: e.hidden for e in theirs.exercises if e.hidden}
     assert hidden == {4: all_ids["4.released"], 5: all_ids["5.exactly-one"]}
 
@@ -334,7 +334,7 @@ def test_points_that_are_hidden_are_in_neither_sum(
 ) -> None:
     """Without a check the lab still works: full marks are fewer, and a line says how many."""
     folder = unpack(dist.collect([lab], ["5.exactly-one"]).pack(), tmp_path / "archive")
-    worth = plugin.worth(lab)["5.exactly-one"]
+    worth = collector.worth(lab)["5.exactly-one"]
     grade = check(*SOURCES, folder=folder)
     assert (grade["score"], grade["max_score"]) == (96 - worth, 96 - worth)
     assert f"{worth:g} more points are for checks that only your instructor has." in str(

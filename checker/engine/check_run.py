@@ -1,0 +1,228 @@
+"""The run of one check: whether it may be tried, what is seen of it, and what is told.
+
+What the kernel reports during a check fails no check by itself: it becomes a
+finding, and findings cost the points of the exercise's health (checker/engine/grade.py).
+
+What a guest does that does not have the module yet is not the module's doing. Where
+such a guest goes, the check is tried again in a new one.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from checker.engine.collector import Spec
+from checker.engine.grade import did_not_pass
+from checker.engine.testbed import TAINTS, Late, Module, Testbed, Unmet
+from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status
+from checker.words import kernel_log
+from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
+
+MAX_CRASHES = 3
+"""After so many guests lost in one exercise, the rest of its checks are not tried."""
+
+GUESTS = 3
+"""So many guests a check gets that go before they have the module; then it is an error."""
+
+_STUCK = "It stays in the kernel, with all it holds, until the next boot."
+_WATCHES = {"locks": "lockdep", "probes": "kprobes"}
+"""What vm/witness says is awake, as the kernel's documentation names it."""
+_TAINTED = "The kernel noted that something went wrong in it, and the log does not say what."
+
+
+class BuildFailed(Unmet):
+    """The module of the check was not built; the message and the compiler's words say why."""
+
+
+class GraderError(Exception):
+    """Ours: the check could not be tried."""
+
+
+@dataclass
+class CheckRun:
+    """One check, from the gate to its result.
+
+    *errors* has the exception of each of pytest's phases, *module* the module in its
+    guest, or *no_guest* why there is none. *own* is what was seen of the module besides
+    the kernel's words. *spoilt*: the guest is not as it was before.
+    """
+
+    spec: Spec
+    testbed: Testbed
+    started: float = field(default_factory=time.monotonic)
+    guests: int = 0
+    module: Module | None = None
+    no_guest: VMError | None = None
+    spoilt: bool = False
+    own: list[Finding] = field(default_factory=list)
+    errors: dict[str, BaseException] = field(default_factory=dict)
+
+    def again(self) -> None:
+        """Forget the guest that went; the check gets another one."""
+        self.module = self.no_guest = None
+        self.spoilt = False
+        self.own = []
+        self.errors = {}
+
+    # -- may it be tried? -------------------------------------------------------------
+
+    @property
+    def lacking(self) -> list[str]:
+        """The options that the check needs and the kernel has not."""
+        have = self.testbed.config.kernel.features
+        return [need for need in self.spec.needs if need not in have]
+
+    def gate(self, results: Sequence[CheckResult], crashes: int) -> None:
+        """Raise when the check cannot earn anything: a skip, BuildFailed or GraderError.
+
+        *results* are those of the exercise so far, *crashes* how many guests it has lost.
+        """
+        built = self.testbed.build.module(self.spec.exercise.module)
+        if built.grader_error:
+            raise GraderError(built.message)
+        if built.ko is None:
+            raise BuildFailed(built.message, log=built.output, hint=built.hint)
+        if self.lacking:
+            pytest.skip(f"{NEEDS_A_KERNEL} {', '.join(self.lacking)}, as the debug kernel is")
+        passed = {result.id: result.status == "pass" for result in results}
+        for earlier in self.spec.after:
+            if not passed.get(earlier, True):
+                pytest.skip(did_not_pass(earlier))
+        if crashes >= MAX_CRASHES:
+            pytest.skip(f"the module took {MAX_CRASHES} guests down before")
+
+    # -- its guest --------------------------------------------------------------------
+
+    def tidy(self, module: Module) -> None:
+        """Leave the guest as it was, or see to it that it is thrown away."""
+        if module.guest.dead:
+            return
+        self.spoilt = True  # until all is seen to be well
+        module.guest.end_processes()
+        try:
+            now = module.tidy()
+        except Unmet as stuck:
+            self.own = [Finding(kind="stuck-module", summary=f"{stuck.message} {_STUCK}")]
+            return
+        before = module.before
+        if now.taint & ~before.taint & TAINTS:
+            self.own = [Finding(kind="taint", summary=_TAINTED, report=module.kernel_says())]
+            return
+        if blind := [_WATCHES.get(name, name) for name in sorted(before.awake - now.awake)]:
+            summary = f"The module turned {' and '.join(blind)} off, which would tell on it."
+            self.own = [Finding(kind="watch-off", summary=summary)]
+            return
+        self.spoilt = (now.modules, now.rest) != (before.modules, before.rest)
+
+    def went_alone(self) -> VMError | None:
+        """Return how the check's guest went if it did before it had the module, else None."""
+        if self.module is None:
+            return self.no_guest
+        return None if self.module.is_there else self.module.guest.dead
+
+    def alone(self) -> str:
+        """Return the sentence for such a guest."""
+        how = str(self.went_alone()).splitlines()[0].rstrip(".")
+        return f"A guest went before it had the module, so that is not the module's doing: {how}."
+
+    # -- what is told -----------------------------------------------------------------
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the check, the first of its phases; None when nothing did."""
+        return next(iter(self.errors.values()), None)
+
+    def reported(self) -> list[Finding]:
+        """Return what the kernel reported during the check, or what was seen besides."""
+        module = self.module
+        if module is None:
+            return []
+        locate = self.testbed.symbols.locate if self.testbed.symbols else kernel_log.nowhere
+        names = self.testbed.names
+        found = kernel_log.findings(module.console(), module.name, locate, names)
+        if not found:  # the console can be turned off
+            found = kernel_log.findings(module.logged(), module.name, locate, names)
+        found = found or self.own
+        return [finding.model_copy(update={"check": self.spec.id}) for finding in found]
+
+    def judge(self, reported: list[Finding]) -> CheckResult:
+        """Return what became of the check; *reported* is what reported() returned."""
+        error, module, spec = self.error, self.module, self.spec
+        alone = self.went_alone() is not None
+        status = "error" if alone else _classify(error)
+        found = reported if module and module.is_there else []
+        message, expected, actual, log, hint = "", "", "", "", ""
+        if alone:
+            message = f"{self.guests} guests in a row: {self.alone()}"
+            lines = kernel_log.plain_lines(module.console())[-15:] if module else []
+            log = reported[-1].report if reported else "\n".join(lines)
+        elif isinstance(error, Unmet):
+            message, expected, actual, log = error.message, error.expected, error.actual, error.log
+            hint = error.hint
+        elif isinstance(error, GuestFlooded) and module:
+            message = "The module floods the kernel log; nobody can find anything in it any more."
+            hint = (
+                "Find the pr_info() that a loop, or every packet, calls: log what is asked, once."
+            )
+            log = "\n".join(kernel_log.plain_lines(module.console())[:10])
+        elif isinstance(error, GuestError):
+            message = _fatal(error, found)
+            log = found[-1].report if found else module.kernel_says() if module else ""
+        elif status == "skip":
+            message = getattr(error, "msg", "") or str(error)
+        elif error is not None:
+            message = self._trouble(error) if status == "error" else str(error)
+        return CheckResult(
+            id=spec.id,
+            title=spec.title,
+            status=status,
+            points=spec.points if status == "pass" else 0.0,
+            max_points=0.0 if self.lacking else spec.points,
+            message=message,
+            seconds=round(time.monotonic() - self.started, 3),
+            expected=expected,
+            actual=actual,
+            log=log,
+            hint=hint,
+        )
+
+    def _trouble(self, error: BaseException) -> str:
+        """Return what went wrong in a check itself, and where, for the lab's author."""
+        if isinstance(error, pytest.FixtureLookupError):
+            return f"The check asks for a fixture {error.argname!r}, which there is not."
+        checks = self.testbed.lab.root / "checks"
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if Path(f.filename).is_relative_to(checks)]
+        where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+        return f"{type(error).__name__}: {error}{where}"
+
+
+def _fatal(error: GuestError, found: list[Finding]) -> str:
+    """Return the sentence for a guest that was lost, after what the kernel said last."""
+    if isinstance(error, GuestTimeout):
+        where = next((f" at {f.location}" for f in reversed(found) if f.location), "")
+        return f"The kernel hangs and answers nothing any more{where}."
+    if not found:
+        return f"The module took the kernel down: {error}."
+    where = f" ({found[-1].location})" if found[-1].location else ""
+    return f"The module took the kernel down{where}: {found[-1].summary}"
+
+
+def _classify(error: BaseException | None) -> Status:
+    if error is None:
+        return "pass"
+    if isinstance(error, pytest.skip.Exception):
+        return "skip"
+    if isinstance(error, Late | GuestTimeout):
+        return "timeout"
+    if isinstance(error, GuestCrashed):
+        return "crash"
+    if isinstance(error, AssertionError | GuestFlooded):
+        return "fail"
+    return "error"
