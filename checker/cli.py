@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="knetlab", description="Linux kernel modules that students write: built, tried in a guest, graded.")
+    top = argparse.ArgumentParser(
+        prog="knetlab",
+        description="Linux kernel modules that students write: built, tried in a guest, graded.",
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="grade one submission (default: skels/LAB)")
