@@ -200,13 +200,18 @@ def test_paper_is_never_dark(browser: Browser, book: Path) -> None:
 # --- examples -------------------------------------------------------------------------
 
 
+def shown(on: Kernel) -> Kernel:
+    """Return *on* if it is the series that the pages show; else the test is skipped."""
+    if not on.release.startswith("6.1."):
+        pytest.skip(f"the pages show Linux 6.1, whose words {on.release} has others for")
+    return on
+
+
 @pytest.mark.vm
 @pytest.mark.parametrize("name", ["stock", "debug"])
 def test_sessions_of_the_book_are_as_recorded(name: str, request: pytest.FixtureRequest) -> None:
     """What the pages show of guests comes again, from the same modules and commands."""
-    on: Kernel = request.getfixturevalue(f"{name}_kernel")
-    if not on.release.startswith("6.1."):
-        pytest.skip(f"the pages show Linux 6.1, whose words {on.release} has others for")
+    on = shown(request.getfixturevalue(f"{name}_kernel"))
     recorded = book_examples.read(name)
     for file, text in book_examples.run(on, recorded).items():
         assert same(text) == same(recorded[file]), f"{file}: see tools/book_examples.py"
@@ -228,8 +233,9 @@ NOT_TIMED = ("first/session.txt", "order/session.txt", "unwind/session.txt", "le
 
 
 @pytest.fixture
-def book_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def book_lab(stock_kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Examples of the book as a lab of their own, which `knetlab console` takes; its sources."""
+    shown(stock_kernel)
     sources = tmp_path / "labs/book/solution"
     shutil.copytree(book_examples.EXAMPLES, sources)
     modules = (

@@ -41,9 +41,14 @@ COLUMNS = 1000
 _SHOWN = 2000
 """Characters of what came that a failure shows."""
 
-# a job in the background has a process group of its own; the session is the shell's
+# a job in the background has a process group of its own; the session is the shell's.
+# busybox's awk ends at the first file that is gone, cat goes on
 _END = """\
-kill -KILL $(awk '{{ sub(/\\(.*\\)/, "") }} $5 == {} {{ print $1 }}' /proc/[0-9]*/stat)
+left() {{ cat /proc/[0-9]*/stat | awk '{{ sub(/\\(.*\\)/, "") }} $5 == {} {{ print $1 }}'; }}
+while pids=$(left) && [ "$pids" ]; do
+	kill -KILL $pids
+	sleep 0.1
+done
 until mount -o remount,ro /lab; do sleep 0.1; done
 """
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support import ROOT, all_end
@@ -152,7 +153,7 @@ def test_processes_end_with_their_parent(how: signal.Signals, method: pool.Metho
     program = f"from test_pool import run; run({method!r})"
     parent = subprocess.Popen(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{Path(__file__).parent}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
