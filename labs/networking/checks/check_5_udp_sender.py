@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
+from collections.abc import Iterator
 
 import diagnose
 import pytest
@@ -11,6 +13,7 @@ from networking import MESSAGE, NC, Receiver, Socket, listed, sockets, traffic
 
 from checker.engine import endurance
 from checker.engine.testbed import Late, Module, Unmet, errno_name
+from checker.kit import net
 from vm.errors import GuestError
 from vm.guest import Guest
 
@@ -44,7 +47,7 @@ def _why_not_got(guest: Guest, got: bytes, before: diagnose.Traffic, captured: i
     return diagnose.datagram(got, diagnose.Traffic(*(b - a for a, b in pairs)), left=left)
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("5.datagram")
 def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
     """It is exactly one datagram, with nothing sent anywhere else."""
@@ -92,6 +95,44 @@ def check_twice(module: Module, receiver: Receiver) -> None:
             expected="2 datagrams",
             actual=f"{len(got)} received",
         )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("5.datagram")
+def check_send_fails(module: Module, guest: Guest) -> None:
+    """When nothing can be sent to port 60001, insmod fails with that error; nothing is left."""
+    before = sockets(guest, "udp")
+    with _nothing_to_60001(guest):
+        result = module.try_load()
+    loaded = module.loaded
+    if result.value != errno.EACCES or loaded:
+        raise Unmet(
+            "A rule forbade to send to port 60001, and the module was loaded.",
+            expected=f"insmod fails with {errno_name(errno.EACCES)}, as sending does",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.value
+            else "insmod succeeds",
+            log=module.kernel_says(),
+            hint=diagnose.SEND_FAILED,
+        )
+    said = "Nothing could be sent, and a socket is left."
+    _require_none_left(guest, before, said, diagnose.RELEASE_ON_ERROR)
+
+
+@contextlib.contextmanager
+def _nothing_to_60001(guest: Guest) -> Iterator[None]:
+    """Let the guest's routing forbid what goes to that port: sending fails, bind does not."""
+    rule = ["/bin/ip", "rule"]
+    forbid = ["pref", "1", "ipproto", "17", "dport", "60001", "prohibit"]
+    with contextlib.ExitStack() as rules:
+        # the rule for local addresses is the first of all: it has to make room
+        for do, undo, what in (
+            ("add", "del", ["pref", "2", "lookup", "local"]),
+            ("del", "add", ["pref", "0", "lookup", "local"]),
+            ("add", "del", forbid),
+        ):
+            rules.enter_context(net.changed(guest, [*rule, do, *what], [*rule, undo, *what]))
+        yield
 
 
 @pytest.mark.points(1)

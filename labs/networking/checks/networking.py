@@ -188,6 +188,13 @@ def _unreadable(path: str, text: str) -> Unmet:
     return Unmet(f"{path} in the guest holds what no kernel writes there.", actual=repr(text[:200]))
 
 
+def tcp_sockets(guest: Guest) -> int:
+    """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
+    text = guest.read("/proc/net/sockstat")
+    match = re.search(r"^TCP:.* alloc (\d{1,9})\b", text, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
 def listeners(guest: Guest) -> list[Socket]:
     """Return the listening TCP sockets."""
     return [s for s in sockets(guest) if s.state == LISTEN]
