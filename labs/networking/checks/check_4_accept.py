@@ -12,7 +12,6 @@ from networking import (
     PEER_LINE,
     PROBE,
     Server,
-    await_listeners,
     listed,
     sockets,
     tcp_sockets,
@@ -123,19 +122,18 @@ def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None
 def check_client_resets(module: Module, guest: Guest, picks: Picks) -> None:
     """A client that is gone before init can ask for its name makes insmod fail, or is named."""
     before = tcp_sockets(guest)
-    insmod = module.start_load()
-    found = await_listeners(guest)
-    if not found:
+    server = Server.started(module)
+    if server.socket is None:
         pytest.skip("nothing listens, so no client can connect: see 3.listening")
-    server = Server(module, insmod, found[0])
     source, port = picks.loopback(), str(picks.port())
-    done = guest.run([PROBE, "reset", source, port, found[0].address, str(found[0].port)])
+    target = [server.socket.address, str(server.socket.port)]
+    done = guest.run([PROBE, "reset", source, port, *target])
     if not done.ok:
         raise Unmet(
             "A client cannot connect and reset its connection.",
             actual=done.err.decode(errors="replace").strip(),
         )
-    result = insmod.wait(5)
+    result = server.insmod.wait(5)
     told = [line.split(PEER_LINE, 1)[1].strip() for line in module.lines(PEER_LINE)]
     if result.ok and told == [f"{source}:{port}"]:
         module.unload()  # it has the name from elsewhere

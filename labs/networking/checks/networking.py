@@ -6,7 +6,7 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import diagnose
 from diagnose import End, Traffic
@@ -219,6 +219,14 @@ class Server:
     module: Module
     insmod: Process
     socket: Socket | None
+
+    @classmethod
+    def started(cls, module: Module) -> Self:
+        """Start insmod and wait until something listens."""
+        insmod = module.start_load()
+        found = await_listeners(module.guest)
+        right = [s for s in found if s.port == 60000]
+        return cls(module, insmod, next(iter(right or found), None))
 
     @property
     def insmod_error(self) -> str:
