@@ -69,9 +69,11 @@ class Progress:
         self._bar.update(self._task, total=total, completed=0, description=what)
 
     def count(self) -> None:
-        """Count one of which there is nothing to say."""
+        """Count one of which there is nothing to say; without a terminal, say each fiftieth."""
         self._done += 1
         self._bar.update(self._task, completed=self._done)
+        if not self._live and self._done % 50 == 0:
+            self._console.print(Text(f"[{self._done}/{self._total}]"))
 
     def done(self, line: Text, *, always: bool = True) -> None:
         """Count one; say *line* of it, on a terminal only if *always*."""

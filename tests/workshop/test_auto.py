@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from checker import cli
 from checker import lab as labs
 from checker.errors import LabError
 from checker.model import CheckResult, ExerciseResult, Grade, KernelInfo, Lab, Provenance, Status
 from checker.report import auto as shown
+from checker.report.progress import Progress
 from checker.workshop import auto, survivors
 from checker.workshop.auto import Made, Outcome, Report, Verdict
 from vm.kernel import Kernel
@@ -285,6 +288,16 @@ def test_stale_row_is_told() -> None:
     """With its place and what to do."""
     text = shown.render(_report(stale=("survivors.toml:1: x: no mutant is like it",)), Path())
     assert "survivors.toml:1: x: no mutant is like it: take the row away" in text
+
+
+def test_compiling_is_not_silent() -> None:
+    """Where it is not a terminal, each fiftieth of what is only counted is told."""
+    out = io.StringIO()
+    with Progress(Console(file=out, _environ={})) as progress:
+        progress.begin(120, "compiling")
+        for _ in range(120):
+            progress.count()
+    assert out.getvalue() == "[50/120]\n[100/120]\n"
 
 
 # --- the command ---------------------------------------------------------------------
