@@ -190,7 +190,9 @@ def run(
         codes = _compile_all(lab, kernel, left, jobs, lambda: on_done(None))
         settled = without_guest(left, codes, solution, reasons)
         for n, outcome in settled.items():
-            done.setdefault(n, outcome)  # one that has survived on a kernel before stays that
+            # one that has survived on a kernel before stays that, unless another speaks for it
+            if n not in done or outcome.verdict in ("twin", "excused"):
+                done[n] = outcome
         todo = {n: mutant for n, mutant in left.items() if n not in settled}
         stage(f"grading on Linux {kernel.release}", len(todo))
         work = functools.partial(_attempt, lab, kernel, name)
