@@ -35,7 +35,7 @@ from vm.errors import BadKit, MissingTool, NoMirror, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 
 if TYPE_CHECKING:
-    from checker.model import Grade, Submission
+    from checker.model import Grade, Lab, Submission
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +105,14 @@ def parser() -> argparse.ArgumentParser:
     )
     _own_kernel_options(own)
     chosen = own.add_mutually_exclusive_group()
-    chosen.add_argument("--sample", action="store_true", help="a mutant for each check, and so on")
+    chosen.add_argument(
+        "--sample",
+        nargs="?",
+        type=_number,
+        const=0,
+        metavar="N",
+        help="a mutant for each check, and so on; with --auto: N mutants, the same ones every time",
+    )
     chosen.add_argument(
         "--only",
         action="append",
@@ -114,6 +121,12 @@ def parser() -> argparse.ArgumentParser:
     )
     own.add_argument(
         "--repeat", type=_number, default=1, metavar="N", help="the solution, N times: must agree"
+    )
+    own.add_argument(
+        "--auto",
+        action="store_true",
+        help="mutants made by machine instead: every small mistake that can be made in the "
+        "solution; what survives has a reason in the lab's survivors.toml",
     )
     own.add_argument("--jobs", type=_number, metavar="N", help="so many at a time; default: cores")
     own.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes")
@@ -396,8 +409,15 @@ def _selftest(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
     lab.require_solution(the_lab, "knetlab selftest")
     _require_folder(arguments.json)
+    if arguments.auto:
+        return _auto(arguments, the_lab)
+    if arguments.sample:
+        raise InputError("--sample N is for --auto: leave out the number, or add --auto.")
     trials = selftest.plan(
-        the_lab, sample=arguments.sample, only=arguments.only or (), repeat=arguments.repeat
+        the_lab,
+        sample=arguments.sample is not None,
+        only=arguments.only or (),
+        repeat=arguments.repeat,
     )
     with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage, progress.note)
@@ -419,6 +439,49 @@ def _selftest(arguments: argparse.Namespace) -> int:
     if any(outcome.verdict == "error" for outcome in done.outcomes):
         return GRADER_FAILED
     return PARTIAL if done.troubles or done.disagreements else FULL
+
+
+def _auto(arguments: argparse.Namespace, the_lab: Lab) -> int:
+    from checker.report import auto as report
+    from checker.report.progress import Progress
+    from checker.workshop import auto
+    from vm import image
+
+    if arguments.only or arguments.repeat != 1 or arguments.verbose:
+        raise InputError("--auto goes with neither --only nor --repeat nor --verbose.")
+    if arguments.sample == 0:
+        raise InputError("With --auto, --sample needs a number: of how many mutants.")
+    possible = auto.make(the_lab)  # what is wrong with it is told before a kernel is fetched
+    with Progress(Console(stderr=True, highlight=False)) as progress:
+        _announce(progress.stage, progress.note)
+        chosen = _kernels_of(arguments)
+        image.root()
+
+        def stage(text: str, number: int) -> None:
+            progress.stage(text)
+            progress.begin(number, text)
+
+        def on_done(outcome: auto.Outcome | None) -> None:
+            if outcome:
+                progress.done(report.line(outcome), always=outcome.verdict != "caught")
+            else:
+                progress.count()
+
+        done = auto.run(
+            the_lab,
+            chosen,
+            possible,
+            number=arguments.sample,
+            jobs=arguments.jobs or len(os.sched_getaffinity(0)),
+            stage=stage,
+            on_done=on_done,
+        )
+    print(report.render(done, the_lab.solution))
+    if arguments.json:
+        arguments.json.write_text(done.to_json(), encoding="utf-8")
+    if done.count("error"):
+        return GRADER_FAILED
+    return PARTIAL if done.survivors or done.stale else FULL
 
 
 def _kernels_of(arguments: argparse.Namespace) -> dict[str, Kernel]:

@@ -59,6 +59,8 @@ def _arguments(command: argparse.ArgumentParser) -> list[argparse.Action]:
 def _shown(action: argparse.Action) -> str:
     """Return how an argument is written: `--kernel stock|debug`, `[LAB]`, `PATH …`."""
     takes = "" if action.nargs == 0 else str(action.metavar or "|".join(action.choices or ()))
+    if action.option_strings and action.nargs == "?":
+        takes = f"[{takes}]"
     if not action.option_strings:
         return {"?": f"`[{takes}]`", "+": f"`{takes} …`"}.get(str(action.nargs), f"`{takes}`")
     names = ", ".join(f"`{f'{name} {takes}'.strip()}`" for name in action.option_strings)

@@ -62,11 +62,18 @@ class Progress:
         """Say *text*, on a terminal above the bar."""
         self._console.print(Text(plain(text)))
 
-    def begin(self, total: int) -> None:
-        """Say that *total* things begin."""
+    def begin(self, total: int, what: str = "grading") -> None:
+        """Say that *total* things begin, and *what* is done with them."""
         self._total = total
         self._done = 0
-        self._bar.update(self._task, total=total, completed=0, description="grading")
+        self._bar.update(self._task, total=total, completed=0, description=what)
+
+    def count(self) -> None:
+        """Count one of which there is nothing to say; without a terminal, say each fiftieth."""
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+        if not self._live and self._done % 50 == 0:
+            self._console.print(Text(f"[{self._done}/{self._total}]"))
 
     def done(self, line: Text, *, always: bool = True) -> None:
         """Count one; say *line* of it, on a terminal only if *always*."""

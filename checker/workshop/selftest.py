@@ -46,7 +46,7 @@ TROUBLES: frozenset[Verdict] = frozenset(
     {"wrong", "survived", "elsewhere", "seen", "unbuilt", "error"}
 )
 
-_CATCHES = ("fail", "crash", "timeout")
+CATCHES = ("fail", "crash", "timeout")
 """The statuses of a check that caught something; one that was skipped caught nothing."""
 
 
@@ -325,7 +325,7 @@ def _judge_mutant(trial: Trial, mutant: Mutant, grade: Grade, features: Collecti
         return _outcome(trial, "unseen", grade, what=f"unseen here, needs {lacking}")
     expected = f"caught by {', '.join(mutant.checks)}"
     missed = [
-        id_ for id_ in mutant.checks if id_ not in checks or checks[id_].status not in _CATCHES
+        id_ for id_ in mutant.checks if id_ not in checks or checks[id_].status not in CATCHES
     ]
     if missed:
         own = (c for e in grade.exercises if e.number in mutant.exercises for c in e.checks)

@@ -48,6 +48,7 @@ __all__ = [
     "WriteReport",
     "generate",
     "of",
+    "regions",
     "render",
     "write",
 ]
@@ -146,6 +147,21 @@ def render(text: str, step: int, name: str) -> str:
     if region is not None:
         raise _error(name, region.line, f"TODO {region.number} begins here and never ends.")
     return "".join(f"{line}\n" for line in _tidy(out))
+
+
+def regions(text: str, name: str) -> dict[int, int]:
+    """Return for each line of *text* that lies in a region the number of its exercise.
+
+    *name* is what an error calls the file. Raises :class:`SkeletonError` for a wrong marker.
+    """
+    found: dict[int, int] = {}
+    region: _Marker | None = None
+    for part in _parse(text, name):
+        if isinstance(part, _Marker):
+            if region and part.kind == "end":
+                found |= dict.fromkeys(range(region.line, part.line + 1), region.number)
+            region = _next_region(region, part, name)
+    return found
 
 
 def _error(name: str, line: int, sentence: str) -> SkeletonError:

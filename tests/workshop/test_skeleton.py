@@ -15,6 +15,7 @@ from checker.workshop.skeleton import (
     SkeletonError,
     SkeletonFile,
     generate,
+    regions,
     render,
     write,
 )
@@ -189,6 +190,14 @@ def test_region_without_text_goes_without_a_trace() -> None:
     source = "a();\n\n/* TODO 1 begin */\nb();\n/* TODO 1 end */\n\nc();\n"
     assert render(source, 1, "a.c") == "a();\n\nc();\n"
     assert render(source, 2, "a.c") == "a();\n\nb();\n\nc();\n"
+
+
+def test_lines_of_regions() -> None:
+    """Each line from a region's begin to its end has its number, others have none."""
+    text = (
+        "a\n/* TODO 1 begin: x */\nb\n/* TODO 1 end */\nc\n/* TODO 2 begin */\n/* TODO 2 end */\n"
+    )
+    assert regions(text, "f.c") == {2: 1, 3: 1, 4: 1, 6: 2, 7: 2}
 
 
 def test_region_at_the_edge_of_a_block_leaves_no_blank_line() -> None:

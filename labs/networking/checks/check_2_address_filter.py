@@ -116,7 +116,7 @@ def check_other_address(syn_filter: Filter, picks: Picks) -> None:
     _require(syn_filter, message, 0, seen, lambda: diagnose.OTHER_LOGGED)
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("2.address-set", "2.other-address")
 def check_replaced(syn_filter: Filter, picks: Picks) -> None:
     """A second address takes the place of the first."""
@@ -138,6 +138,22 @@ def check_source_ignored(syn_filter: Filter, picks: Picks) -> None:
     message = f"The address {address} was set, then a connection from it to {other} was opened."
     seen = _lines_for(syn_filter, picks, other, source=address)
     _require(syn_filter, message, 0, seen, lambda: diagnose.SOURCE_LOGGED)
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("2.address-set")
+def check_returns_zero(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
+    """When the address was taken the ioctl returns 0."""
+    answer = ioctl(guest, "set", picks.loopback())
+    if answer != (0, 0):
+        raise Unmet(
+            "An address was set.",
+            expected="the ioctl returns 0",
+            actual=f"it fails with {errno_name(answer.errno)}"
+            if answer.errno
+            else f"it returns {answer.value}",
+            hint=diagnose.RETURNS_ZERO,
+        )
 
 
 @pytest.mark.points(2)

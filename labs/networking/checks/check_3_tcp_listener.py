@@ -7,7 +7,7 @@ import re
 
 import diagnose
 import pytest
-from networking import LISTEN, NC, Server, Socket, listed, listeners
+from networking import LISTEN, NC, Server, Socket, listed, listeners, tcp_sockets
 
 from checker.engine import endurance
 from checker.engine.testbed import Late, Module, Unmet, errno_name
@@ -90,7 +90,7 @@ def check_released(server: Server, guest: Guest) -> None:
 @pytest.mark.after("3.listening")
 def check_port_taken(module: Module, guest: Guest) -> None:
     """With the port already taken, insmod fails with EADDRINUSE and leaves nothing behind."""
-    before = _tcp_sockets(guest)
+    before = tcp_sockets(guest)
     holder = guest.start([NC, "-n", "-d", "-l", RIGHT.address, str(RIGHT.port)])
     guest.run(["/sbin/tool", "await", "tcp", RIGHT.address, str(RIGHT.port)])
     try:
@@ -110,7 +110,7 @@ def check_port_taken(module: Module, guest: Guest) -> None:
             log=module.kernel_says(),
             hint=diagnose.port_taken(errno.errorcode.get(result.value, "")),
         )
-    after = _tcp_sockets(guest)
+    after = tcp_sockets(guest)
     if after > before:
         raise Unmet(
             "When bind fails, the socket that was created before is not released.",
@@ -138,10 +138,3 @@ def check_error_paths(module: Module) -> None:
 def _failed(server: Server) -> str:
     """Return what is said of an insmod that failed."""
     return f"; insmod fails with {server.insmod_error}" if server.insmod_error else ""
-
-
-def _tcp_sockets(guest: Guest) -> int:
-    """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
-    text = guest.read("/proc/net/sockstat")
-    match = re.search(r"^TCP:.* alloc (\d{1,9})\b", text, re.MULTILINE)
-    return int(match[1]) if match else 0

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+
 import diagnose
 import pytest
-from networking import LISTEN, NC, PEER_LINE, PROBE, Server, listed, sockets
+from networking import (
+    LISTEN,
+    NC,
+    PEER_LINE,
+    PROBE,
+    Server,
+    listed,
+    sockets,
+    tcp_sockets,
+)
 
 from checker.engine import endurance
-from checker.engine.testbed import Module, Picks, Unmet
+from checker.engine.testbed import Module, Picks, Unmet, errno_name
 from vm.guest import Guest, Process
 
 
@@ -83,7 +94,7 @@ def check_client_served(listening_server: Server, picks: Picks) -> None:
         )
 
 
-@pytest.mark.points(4)
+@pytest.mark.points(3)
 @pytest.mark.after("4.waits")
 def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None:
     """After rmmod nothing is left of the connection."""
@@ -103,6 +114,50 @@ def check_released(listening_server: Server, guest: Guest, picks: Picks) -> None
             expected="no connection in /proc/net/tcp",
             actual=listed(left),
             hint=diagnose.RELEASE_BOTH,
+        )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("4.waits")
+def check_client_resets(module: Module, guest: Guest, picks: Picks) -> None:
+    """A client that is gone before init can ask for its name makes insmod fail, or is named."""
+    before = tcp_sockets(guest)
+    server = Server.started(module)
+    if server.socket is None:
+        pytest.skip("nothing listens, so no client can connect: see 3.listening")
+    source, port = picks.loopback(), str(picks.port())
+    target = [server.socket.address, str(server.socket.port)]
+    done = guest.run([PROBE, "reset", source, port, *target])
+    if not done.ok:
+        raise Unmet(
+            "A client cannot connect and reset its connection.",
+            actual=done.err.decode(errors="replace").strip(),
+        )
+    result = server.insmod.wait(5)
+    told = [line.split(PEER_LINE, 1)[1].strip() for line in module.lines(PEER_LINE)]
+    if result.ok and told == [f"{source}:{port}"]:
+        module.unload()  # it has the name from elsewhere
+    elif server.insmod_error != "ENOTCONN" or told or module.loaded:
+        late = result.how == "timeout"
+        failed = f"insmod fails with {errno_name(result.value)}"
+        raise Unmet(
+            f"The client {source}:{port} reset its connection before init could ask for its name.",
+            expected=f"insmod fails with {errno_name(errno.ENOTCONN)}, and no client is logged",
+            actual="insmod still waits"
+            if late
+            else "\n".join(
+                ["insmod succeeds" if result.ok else failed, *module.lines(PEER_LINE)[:8]]
+            ),
+            log=module.kernel_says(),
+            hint=diagnose.PEER_GONE,
+        )
+    after = tcp_sockets(guest)
+    if after > before:
+        raise Unmet(
+            "The client's name could not be had, and a socket is left.",
+            expected=f"{before} TCP sockets, as before insmod",
+            actual=f"{after} TCP sockets",
+            hint=diagnose.PEER_GONE,
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
+from collections.abc import Iterator
 
 import diagnose
 import pytest
@@ -11,6 +13,7 @@ from networking import MESSAGE, NC, Receiver, Socket, listed, sockets, traffic
 
 from checker.engine import endurance
 from checker.engine.testbed import Late, Module, Unmet, errno_name
+from checker.kit import net
 from vm.errors import GuestError
 from vm.guest import Guest
 
@@ -44,7 +47,7 @@ def _why_not_got(guest: Guest, got: bytes, before: diagnose.Traffic, captured: i
     return diagnose.datagram(got, diagnose.Traffic(*(b - a for a, b in pairs)), left=left)
 
 
-@pytest.mark.points(3)
+@pytest.mark.points(2)
 @pytest.mark.after("5.datagram")
 def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
     """It is exactly one datagram, with nothing sent anywhere else."""
@@ -96,17 +99,58 @@ def check_twice(module: Module, receiver: Receiver) -> None:
 
 @pytest.mark.points(1)
 @pytest.mark.after("5.datagram")
+def check_send_fails(module: Module, guest: Guest) -> None:
+    """When nothing can be sent to port 60001, insmod fails with that error; nothing is left."""
+    before = sockets(guest, "udp")
+    with _nothing_to_60001(guest):
+        result = module.try_load()
+    loaded = module.loaded
+    if result.value != errno.EACCES or loaded:
+        raise Unmet(
+            "A rule forbade to send to port 60001, and the module was loaded.",
+            expected=f"insmod fails with {errno_name(errno.EACCES)}, as sending does",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.value
+            else "insmod succeeds",
+            log=module.kernel_says(),
+            hint=diagnose.SEND_FAILED,
+        )
+    said = "Nothing could be sent, and a socket is left."
+    _require_none_left(guest, before, said, diagnose.RELEASE_ON_ERROR)
+
+
+@contextlib.contextmanager
+def _nothing_to_60001(guest: Guest) -> Iterator[None]:
+    """Let the guest's routing forbid what goes to that port: sending fails, bind does not."""
+    rule = ["/bin/ip", "rule"]
+    forbid = ["pref", "1", "ipproto", "17", "dport", "60001", "prohibit"]
+    with contextlib.ExitStack() as rules:
+        # the rule for local addresses is the first of all: it has to make room
+        for do, undo, what in (
+            ("add", "del", ["pref", "2", "lookup", "local"]),
+            ("del", "add", ["pref", "0", "lookup", "local"]),
+            ("add", "del", forbid),
+        ):
+            rules.enter_context(net.changed(guest, [*rule, do, *what], [*rule, undo, *what]))
+        yield
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("5.datagram")
 @pytest.mark.needs("TRACEPOINTS")
 def check_port_taken(module: Module, guest: Guest) -> None:
-    """With port 60000 already taken, insmod fails with EADDRINUSE or works; nothing is left."""
+    """With port 60000 taken, insmod fails with EADDRINUSE, or needs no port; nothing is left."""
     times = 3  # what is left once may be a cache that filled itself
     before = sockets(guest, "udp")
+    module.load()
+    binds = any(s.port == 60000 for s in sockets(guest, "udp"))
+    module.unload()
     holder = guest.start([NC, "-n", "-u", "-d", "-l", "127.0.0.1", "60000"])
     guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60000"])
 
     def load() -> None:
         for _ in range(times):
-            _load_or_fail(module)
+            _load_or_fail(module, binds=binds)
 
     what = "With port 60000 taken, insmod was run"
     endurance.use(module, load, what, times, where="Where init fails")
@@ -115,26 +159,33 @@ def check_port_taken(module: Module, guest: Guest) -> None:
     _require_none_left(guest, before, said, diagnose.RELEASE_ON_ERROR)
 
 
-def _load_or_fail(module: Module) -> None:
-    """Load and unload *module* while its port is taken; Unmet when that ends as it must not."""
+def _load_or_fail(module: Module, *, binds: bool) -> None:
+    """Load and unload *module* while its port is taken; Unmet when that ends as it must not.
+
+    *binds*: it has the port where that is free.
+    """
     try:
         result = module.try_load()
     except Late as late:
         late.hint = diagnose.PORT_NOT_AWAITED
         raise
-    if result.ok:  # it needs no port of its own
+    if result.ok and not binds:  # it needs no port of its own
         module.unload()
         return
     error = "" if result.how == "signalled" else errno.errorcode.get(result.value, "")
     if error != "EADDRINUSE" or module.loaded:
         raise Unmet(
             "netcat had the port 60000 before the module was loaded.",
-            expected=f"insmod succeeds, or fails with {errno_name(errno.EADDRINUSE)}",
-            actual=f"insmod fails with {errno_name(result.value)}"
+            expected=f"insmod fails with {errno_name(errno.EADDRINUSE)}, as bind does"
+            if binds
+            else f"insmod succeeds, or fails with {errno_name(errno.EADDRINUSE)}",
+            actual="insmod succeeds"
+            if result.ok
+            else f"insmod fails with {errno_name(result.value)}"
             if result.how == "exited"
             else f"insmod is killed by signal {result.value}",
             log=module.kernel_says(),
-            hint=diagnose.port_taken(error) if error else "",
+            hint="" if result.how == "signalled" else diagnose.port_taken(error),
         )
 
 

@@ -16,7 +16,6 @@ from networking import (
     Receiver,
     Route,
     Server,
-    await_listeners,
     connect,
     logged,
 )
@@ -58,10 +57,7 @@ def forwarding(syn_filter: Filter, guest: Guest) -> Iterator[None]:
 @pytest.fixture
 def server(module: Module) -> Server:
     """The tcp_sock module with insmod started, and its listening socket awaited."""
-    insmod = module.start_load()
-    found = await_listeners(module.guest)
-    right = [s for s in found if s.port == 60000]
-    return Server(module, insmod, next(iter(right or found), None))
+    return Server.started(module)
 
 
 @pytest.fixture

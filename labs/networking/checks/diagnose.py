@@ -161,6 +161,20 @@ SYN = (
     "Test that tcph->syn is 1, too: a packet without ACK is no new connection if it has no SYN "
     "either."
 )
+HEADER_SIZE = (
+    "Ask skb_header_pointer() for sizeof(struct tcphdr) bytes and no more: options may be missing."
+)
+HEADER_PLACE = (
+    "The TCP header begins behind the IP header's options: ip_hdrlen(skb) says how long it is."
+)
+PIECES = (
+    "Give skb_header_pointer() a struct tcphdr of yours: it copies there what is not in one piece."
+)
+SHORT = "skb_header_pointer() returns NULL where the packet is too short: then return."
+FRAGMENT = (
+    "Only the first fragment of a packet has the TCP header: return where "
+    "iph->frag_off & htons(IP_OFFSET) is not 0."
+)
 UDP = "Look at iph->protocol before any flag: only IPPROTO_TCP has a TCP header."
 UNDO_HOOK = (
     "Call nf_unregister_net_hook() in exit: the hook of a module that was unloaded is still called."
@@ -243,6 +257,7 @@ def set_fails(error: str, *, taken: bool) -> str:
     return ""
 
 
+RETURNS_ZERO = "Return 0 when the address was taken: what is above 0 reaches the program as it is."
 OTHER_LOGGED = (
     "Let test_daddr() be true only where daddr equals ioctl_set_addr, all of it, and my_ioctl() "
     "store there what it copied: another address was logged."
@@ -331,6 +346,10 @@ BACKLOG = "Give kernel_listen() LISTEN_BACKLOG for its last argument."
 RELEASE_SOCKET = "Call sock_release(sock) in exit: nothing else closes a socket of the kernel's."
 RELEASE_ON_ERROR = (
     "Call sock_release(sock) where init fails after it was created, before the return."
+)
+PEER_GONE = (
+    "Look at what kernel_getpeername() returns: below 0 there is no address to print. Release "
+    "new_sock then, and return the error."
 )
 RELEASE_BOTH = (
     "Call sock_release(new_sock) in exit, before that of the listening socket: each is released "
@@ -477,6 +496,10 @@ def _lost(traffic: Traffic, *, left: bool) -> str:
     return "Send to MY_UDP_REMOTE_PORT, 60001: a datagram was sent, and not to netcat's port."
 
 
+SEND_FAILED = (
+    "kernel_sendmsg() returns a negative error when it fails: return it, and let init release the "
+    "socket."
+)
 ONE_DATAGRAM = "Call kernel_sendmsg() once, with one kvec: each call sends a datagram of its own."
 
 # --- what insmod and rmmod say --------------------------------------------------------

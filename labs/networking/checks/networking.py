@@ -6,7 +6,7 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import diagnose
 from diagnose import End, Traffic
@@ -188,6 +188,13 @@ def _unreadable(path: str, text: str) -> Unmet:
     return Unmet(f"{path} in the guest holds what no kernel writes there.", actual=repr(text[:200]))
 
 
+def tcp_sockets(guest: Guest) -> int:
+    """Return how many TCP sockets exist, bound or not (alloc of /proc/net/sockstat)."""
+    text = guest.read("/proc/net/sockstat")
+    match = re.search(r"^TCP:.* alloc (\d{1,9})\b", text, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
 def listeners(guest: Guest) -> list[Socket]:
     """Return the listening TCP sockets."""
     return [s for s in sockets(guest) if s.state == LISTEN]
@@ -212,6 +219,14 @@ class Server:
     module: Module
     insmod: Process
     socket: Socket | None
+
+    @classmethod
+    def started(cls, module: Module) -> Self:
+        """Start insmod and wait until something listens."""
+        insmod = module.start_load()
+        found = await_listeners(module.guest)
+        right = [s for s in found if s.port == 60000]
+        return cls(module, insmod, next(iter(right or found), None))
 
     @property
     def insmod_error(self) -> str:

@@ -16,9 +16,14 @@
  *                                     connect and no more
  *     probe hold FROM PORT TO PORT    connect, and keep the connection until the end of stdin;
  *                                     then wait for the other side to close it
- *     probe segment FROM PORT TO PORT FLAGS
+ *     probe reset FROM PORT TO PORT   connect, and reset the connection before any other
+ *                                     process gets the CPU, if there is but one
+ *     probe segment FROM PORT TO PORT FLAGS [KIND]
  *                                     send a TCP header with these flags, a number in hex, and
- *                                     no checksum, so that it is dropped where it arrives
+ *                                     no checksum, so that it is dropped where it arrives;
+ *                                     KIND: options, the IP header has some; pieces, the last
+ *                                     byte lies apart from the rest; short, there is no such
+ *                                     byte; later, the packet is a fragment, not the first
  *     probe datagram FROM PORT TO PORT HEX
  *                                     send a UDP datagram to a socket of its own, likewise
  *
@@ -31,6 +36,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -188,18 +194,66 @@ static int work(const char *device, int times, char **arg)
 	return 0;
 }
 
-static int segment(char **arg)
+static int reset(char **arg)
+{
+	struct sched_param first = { .sched_priority = 1 };
+	struct linger no_goodbye = { .l_onoff = 1 };
+	int client = bound(SOCK_STREAM, arg[0], arg[1]);
+	struct sockaddr_in to = at(arg[2], arg[3]);
+
+	/* who is woken by the connection has to wait for what this process does next */
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		return fail("sched_setscheduler");
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &no_goodbye, sizeof(no_goodbye));
+	if (connect(client, (struct sockaddr *)&to, sizeof(to)))
+		return fail("connect");
+	close(client);
+	return 0;
+}
+
+static int segment(char **arg, const char *kind)
 {
 	struct sockaddr_in from = at(arg[0], arg[1]), to = at(arg[2], arg[3]);
-	struct tcphdr header = { .source = from.sin_port, .dest = to.sin_port, .doff = 5 };
+	struct {
+		struct iphdr ip;
+		struct tcphdr tcp;
+	} packet = {
+		/* the length, the number and the checksum are filled in by the kernel */
+		.ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP,
+			.frag_off = htons(100), .saddr = from.sin_addr.s_addr,
+			.daddr = to.sin_addr.s_addr },
+		.tcp = { .source = from.sin_port, .dest = to.sin_port, .doff = 5 },
+	};
 	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+	char *data = (char *)&packet.tcp;
+	size_t len = sizeof(packet.tcp);
+	int on = 1;
 
-	header.th_flags = strtoul(arg[4], NULL, 16);
+	packet.tcp.th_flags = strtoul(arg[4], NULL, 16);
 	from.sin_port = 0;
 	to.sin_port = 0;
 	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) ||
-	    sendto(fd, &header, sizeof(header), 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+	    connect(fd, (struct sockaddr *)&to, sizeof(to)))
 		return fail("raw socket");
+	if (!strcmp(kind, "options") && setsockopt(fd, IPPROTO_IP, IP_OPTIONS, "\1\1\1\1", 4))
+		return fail("IP_OPTIONS");
+	if (!strcmp(kind, "later")) {
+		if (setsockopt(fd, IPPROTO_IP, IP_HDRINCL, &on, sizeof(on)))
+			return fail("IP_HDRINCL");
+		data = (char *)&packet;
+		len = sizeof(packet);
+	}
+	if (!strcmp(kind, "short"))
+		len--;
+	/* where the device can gather, what comes later is put into a page of its own */
+	if (!strcmp(kind, "pieces")) {
+		if (send(fd, data, len - 1, MSG_MORE) < 0)
+			return fail("send");
+		data += len - 1;
+		len = 1;
+	}
+	if (send(fd, data, len, 0) < 0)
+		return fail("send");
 	return 0;
 }
 
@@ -270,8 +324,10 @@ int main(int argc, char **argv)
 		return hold(argv + 2);
 	if (argc == 8 && !strcmp(argv[1], "work"))
 		return work(argv[2], atoi(argv[3]), argv + 4);
-	if (argc == 7 && !strcmp(argv[1], "segment"))
-		return segment(argv + 2);
+	if (argc == 6 && !strcmp(argv[1], "reset"))
+		return reset(argv + 2);
+	if ((argc == 7 || argc == 8) && !strcmp(argv[1], "segment"))
+		return segment(argv + 2, argc > 7 ? argv[7] : "");
 	if (argc == 7 && !strcmp(argv[1], "datagram"))
 		return datagram(argv + 2);
 	fprintf(stderr, "usage: probe set|pointer|command|receive|connect|segment|datagram ...\n");
