@@ -46,4 +46,4 @@ class GuestFlooded(GuestError):
 
 
 class GuestTimeout(GuestError):
-    """The guest did not answer within the wall-clock backstop."""
+    """The guest hangs, or did not answer within the backstop."""

@@ -30,6 +30,7 @@ from vm.errors import (
 )
 from vm.image import PayloadFile, archive
 from vm.machine import Config, Machine
+from vm.pulse import Pulse
 
 BOOT_WALL_SECONDS = 120.0
 """Wall seconds a cold boot may take on a slow and busy host."""
@@ -37,14 +38,20 @@ BOOT_WALL_SECONDS = 120.0
 KVM_BOOT_WALL_SECONDS = 20.0
 """The same under KVM, which on nested hosts opens, runs a little, and hangs."""
 
-BACKSTOP_WALL_SECONDS = 20.0
-"""Wall seconds a command may take beyond what its guest seconds can cost."""
+BACKSTOP_SECONDS = 20.0
+"""CPU seconds of QEMU that a command may cost beyond what its guest seconds can."""
 
-WALL_PER_GUEST_SECOND = 6.0
-"""Wall seconds that one busy guest second may cost under TCG with -icount shift=0."""
+PER_GUEST_SECOND = 6.0
+"""CPU seconds of QEMU that one guest second may cost under TCG, mdelay() and the like included."""
+
+STARVED = 5
+"""So many wall seconds count as a CPU second of QEMU, should it get less; without TCG, one does."""
+
+LOOK_SECONDS = 0.2
+"""Wall seconds after which a guest that says nothing is looked at."""
 
 STEPS = 5
-"""A command that works in steps has at most so many times the wall time that one of them has."""
+"""A command that works in steps has at most so many times the CPU time that one of them has."""
 
 MAX_FRAME = 8 << 20
 
@@ -147,6 +154,31 @@ class Process:
         return self.wait(deadline)
 
 
+class _Clock:
+    """How long a guest has taken: CPU seconds of the QEMU of *machine*; wall seconds without one.
+
+    They are looked at five times a second, so that a command that ends at once costs no look.
+    """
+
+    def __init__(self, machine: Machine | None) -> None:
+        self._machine = machine
+        self._started = self._looked = time.monotonic()
+        self._used: float | None = None
+        self._spent = 0.0
+
+    def spent(self) -> float:
+        """Return the seconds so far, as of the last look."""
+        now = time.monotonic()
+        if self._machine is None:
+            return now - self._started
+        if now >= self._looked + LOOK_SECONDS:
+            self._looked = now
+            cpu = self._machine.cpu_seconds()
+            self._used = cpu if self._used is None else self._used
+            self._spent = max(cpu - self._used, (now - self._started) / STARVED)
+        return self._spent
+
+
 class Guest:
     """A guest that answers. Use it as a context manager: ``with Guest.boot(config) as guest:``."""
 
@@ -192,7 +224,8 @@ class Guest:
         kvm = self.machine.config.accel == "kvm"
         try:
             self._send("hello", 0, payload)
-            self._ask("ready", 0, KVM_BOOT_WALL_SECONDS if kvm else BOOT_WALL_SECONDS)
+            seconds = KVM_BOOT_WALL_SECONDS if kvm else BOOT_WALL_SECONDS
+            self._ask("ready", 0, seconds, boots=True)
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
             raise GuestUnready(f"The guest did not come up: {error}.\n{tail}") from error
@@ -207,7 +240,7 @@ class Guest:
             self.machine.agent.settimeout(BOOT_WALL_SECONDS)
             self._send_whole("payload", 0, packed)
             self.machine.agent.settimeout(None)
-            self._ask("done", 0, BOOT_WALL_SECONDS)
+            self._ask("done", 0, BOOT_WALL_SECONDS, boots=True)
         except GuestError as error:
             raise GuestUnready(f"The guest does not take its files: {error}.") from error
         self.files |= files.keys()
@@ -255,29 +288,34 @@ class Guest:
         return self.dead
 
     def _frames(
-        self, wall_seconds: float, step: float, also: int | None = None
+        self, seconds: float, step: float, also: int | None = None, *, boots: bool = False
     ) -> Iterator[tuple[str, int, bytes]]:
         """Yield frames as they come, GuestCrashed at the end.
 
-        GuestTimeout after *wall_seconds*, or when none comes for *step* seconds. A frame of
-        no kind says that the file *also* can be read.
+        GuestTimeout after *seconds*, when none comes for *step* seconds, or when the guest
+        hangs (vm/pulse.py). The seconds are CPU seconds of QEMU; wall seconds if the guest
+        *boots*, or has no virtual time. A frame of no kind says that the file *also* can be read.
         """
         files = [self.machine.agent.fileno(), *([] if also is None else [also])]
         taken = 0
-        printed = self.machine.console_bytes
-        end = time.monotonic() + wall_seconds
-        until = min(end, time.monotonic() + step)
+        printed = self.machine.printed()
+        watched = self.machine.config.virtual_time and not boots
+        pulse = Pulse(self.machine) if watched else None
+        clock = _Clock(self.machine if watched else None)
+        until = min(seconds, step)
         while True:
-            if self.machine.console_bytes - printed > MAX_CONSOLE_PER_COMMAND:
+            if self.machine.printed() - printed > MAX_CONSOLE_PER_COMMAND:
                 self.dead = GuestFlooded("the kernel log is flooded")
                 raise self.dead
             for frame in self._whole_frames():
-                until = min(end, time.monotonic() + step)
+                until = min(seconds, clock.spent() + step)
                 yield frame
-            left = until - time.monotonic()
+            left = until - clock.spent()
             if left <= 0:
                 raise self._hung()
-            ready, _, _ = select.select(files, [], [], min(0.2, left))
+            ready, _, _ = select.select(files, [], [], min(LOOK_SECONDS, left))
+            if ready and pulse:
+                pulse.moved()
             if also in ready:
                 yield "", 0, b""
             if files[0] in ready:
@@ -288,6 +326,8 @@ class Guest:
                 raise self._crashed()
             elif "SUSPEND" in self.machine.events:
                 raise self._crashed("the guest put itself to sleep")
+            elif not ready and pulse and pulse.stopped():
+                raise self._hung()
 
     def _fill(self) -> int:
         """Wait for bytes from the guest and return how many came; GuestCrashed at its end."""
@@ -332,18 +372,24 @@ class Guest:
         return self.dead
 
     def _ask(
-        self, answer: str, number: int, wall_seconds: float, step: float | None = None
+        self,
+        answer: str,
+        number: int,
+        seconds: float,
+        step: float | None = None,
+        *,
+        boots: bool = False,
     ) -> bytes:
         """Let the guest run until the frame *answer* for *number* comes, and return it.
 
-        *step*: wall seconds that may pass without any frame, if not all of them.
+        *step*: seconds that may pass without any frame, if not all of them. They are as in _frames.
         """
         if self.dead:
             raise self.dead
         try:
             self.machine.cont()
-            step = wall_seconds if step is None else step
-            for kind, ident, data in self._frames(wall_seconds, step):
+            step = seconds if step is None else step
+            for kind, ident, data in self._frames(seconds, step, boots=boots):
                 self._note(kind, ident, data)
                 if kind == answer and ident == number:
                     break
@@ -413,7 +459,7 @@ class Guest:
     def start(self, argv: Sequence[str], *, netns: str = "", stdin: bool = False) -> Process:
         """Start a command and return at once; *stdin* keeps its standard input open."""
         process = self._spawn(argv, "i" if stdin else "", 0, netns)
-        self._ask("done", process.id, BACKSTOP_WALL_SECONDS)
+        self._ask("done", process.id, BACKSTOP_SECONDS)
         return process
 
     def _wait(self, process: Process, deadline: float) -> Result:
@@ -424,9 +470,9 @@ class Guest:
 
     def _result(self, process: Process, deadline: float, step: float | None = None) -> Result:
         if step is None:
-            self._ask("exit", process.id, _wall(deadline))
+            self._ask("exit", process.id, _most(deadline))
         else:
-            self._ask("exit", process.id, min(_wall(deadline), STEPS * _wall(step)), _wall(step))
+            self._ask("exit", process.id, min(_most(deadline), STEPS * _most(step)), _most(step))
         assert process.result is not None
         return process.result
 
@@ -453,7 +499,7 @@ class Guest:
         if path.startswith(SYSCTLS):
             self.setting(path)
         self._send("put", 0, f"{mode:o}".encode() + b"\0" + path.encode() + b"\0" + content)
-        answer = self._ask("done", 0, BACKSTOP_WALL_SECONDS)
+        answer = self._ask("done", 0, BACKSTOP_SECONDS)
         if not re.fullmatch(rb"\d{1,4}", answer):
             raise self._crashed(_FORGED)
         if errno := int(answer):
@@ -465,7 +511,7 @@ class Guest:
         if self._log_is_whole and not (self.dead or self._buffer or waiting):
             return
         self._send("sync", 0, b"")
-        self._ask("done", 0, BACKSTOP_WALL_SECONDS)
+        self._ask("done", 0, BACKSTOP_SECONDS)
 
     def attend(
         self, file: int, deadline: float, *processes: Process
@@ -473,14 +519,14 @@ class Guest:
         """Let the guest run, and yield True whenever *file* can be read.
 
         The end comes with that of one of *processes*, and the guest is stopped. Raises
-        GuestTimeout when that takes more wall time than *deadline* guest seconds can cost.
+        GuestTimeout when that takes more of QEMU's time than *deadline* guest seconds can cost.
         """
         if self.dead:
             raise self.dead
-        wall = _wall(deadline)
+        most = _most(deadline)
         self.machine.cont()
         try:
-            for kind, number, data in self._frames(wall, wall, file):
+            for kind, number, data in self._frames(most, most, file):
                 self._note(kind, number, data)
                 if any(process.result for process in processes):
                     break
@@ -521,6 +567,6 @@ class Guest:
         return frames
 
 
-def _wall(guest_seconds: float) -> float:
-    """Return the wall seconds after which what has so many guest seconds is given up."""
-    return BACKSTOP_WALL_SECONDS + WALL_PER_GUEST_SECOND * guest_seconds
+def _most(guest_seconds: float) -> float:
+    """Return the CPU seconds of QEMU after which what has so many guest seconds is given up."""
+    return BACKSTOP_SECONDS + PER_GUEST_SECOND * guest_seconds

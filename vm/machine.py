@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import functools
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -35,6 +36,7 @@ from vm import tools
 from vm.errors import NoSpace, VMError
 from vm.image import Image, PayloadFile
 from vm.kernel import Kernel
+from vm.pulse import Sample, read_registers
 from vm.sandbox import Limits, Sandbox
 
 T = TypeVar("T")
@@ -47,6 +49,13 @@ CONSOLE_LIMIT = 4 << 20
 LIMITS = Limits(memory=4 << 30, file_size=128 << 20)
 """Of QEMU: its address space, most of which it only reserves, and each disk or capture."""
 
+CONSOLE_PIPE = 1 << 20
+"""Bytes of console output that wait for this side; beyond them the guest waits, and is idle.
+
+More than one command may print, so that how fast this side reads changes nothing. QEMU
+writes byte by byte, and a socket holds no more than some 300 such writes.
+"""
+
 MAX_EVENTS = 100
 """QMP events a guest may cause; one that causes more does so on purpose, and is ended."""
 
@@ -55,6 +64,9 @@ CONNECT_SECONDS = 30
 
 INSIDE = "/run/knetlab"
 """Where QEMU sees the run folder."""
+
+ICOUNT_SHIFT = 3
+"""An instruction of a guest with virtual time takes 2 to the power of this nanoseconds."""
 
 _MIGRATION = f"unix:{INSIDE}/migration"
 
@@ -143,7 +155,7 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         memory = ["-object", f"memory-backend-file,id=ram,mem-path=/vm/ram,{size}"]
         memory += [] if frozen.state is None else ["-incoming", "defer"]
         machine += ",memory-backend=ram"
-    icount = ["-icount", "shift=3,sleep=off"] if config.virtual_time else []
+    icount = ["-icount", f"shift={ICOUNT_SHIFT},sleep=off"] if config.virtual_time else []
     return [
         *_start(config, machine),
         # a clone has its kernel in its memory, is quicker to start without a second one, and
@@ -152,7 +164,7 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
         *("-global", "migration.store-global-state=off"),
         *("-action", "panic=none", *icount, *memory),
         *("-chardev", f"socket,id=qmp,path={INSIDE}/qmp", "-mon", "chardev=qmp,mode=control"),
-        *("-chardev", f"socket,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
+        *("-chardev", f"pipe,id=console,path={INSIDE}/console", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=agent,path={INSIDE}/agent"),
         *_devices(),
         *("-object", f"filter-dump,id=capture,netdev=net,file={INSIDE}/capture.pcap"),
@@ -162,6 +174,8 @@ def command_line(config: Config, frozen: Frozen | None = None) -> list[str]:
 def _boot(append: str, config: Config) -> list[str]:
     if not config.real_time:  # a connection that has ended keeps no port: nobody waits it out
         append = f"sysctl.net.ipv4.tcp_max_tw_buckets=0 {append}"
+    if config.virtual_time:  # no busy host delays it: 4 s are a soft lockup, not 20
+        append = f"watchdog_thresh=2 {append}"
     return ["-kernel", "/vm/kernel", "-initrd", "/vm/initramfs", "-append", append]
 
 
@@ -205,23 +219,12 @@ def prepare(config: Config, run: Path, frozen: Frozen | None = None) -> Sandbox:
     return sandbox
 
 
-class _Console(asyncio.Protocol):
-    """Gives what comes on the console to *copy* as soon as it is read."""
-
-    def __init__(self, copy: Callable[[bytes], None]) -> None:
-        self._copy = copy
-
-    def data_received(self, data: bytes) -> None:
-        """Pass it on."""
-        self._copy(data)
-
-
 class Machine:
     """A QEMU process and the sockets to it.
 
     Attributes after start: *agent* (the virtio-serial stream), *folder* (the
     run folder), *events* (QMP events seen so far, by name). *on_console*, if
-    set, is called with what comes on the console, in a thread of its own.
+    set, is called with what comes on the console, in any thread.
     """
 
     def __init__(
@@ -239,7 +242,9 @@ class Machine:
         self.on_console: Callable[[bytes], None] | None = None
         self._console = bytearray()
         self._console_dropped = False
-        self._console_transport: asyncio.Transport
+        self._output: FileIO | None = None  # the console's pipe
+        self._reading = threading.Lock()
+        self._keys: asyncio.WriteTransport | None = None
         self._qemu: int | None = None  # QEMU's own process, once it was held
         self._held = False
         self._running = False
@@ -279,7 +284,9 @@ class Machine:
         self._thread.start()
         run = self.folder / "run"
         sandbox = prepare(self.config, run, self.frozen)
-        qmp, console, agent = (self._listen(run / n, sandbox) for n in ("qmp", "console", "agent"))
+        qmp, agent = (self._listen(run / name, sandbox) for name in ("qmp", "agent"))
+        self._output = self._make_console(run, sandbox)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._output, self._read_console)
         self._started = time.monotonic()
         log = (self.folder / "qemu.log").open("wb")
         with log:
@@ -290,10 +297,22 @@ class Machine:
                 stderr=subprocess.STDOUT,
             )
         self.agent = self._accept(agent)
-        self._await(self._watch_console(self._accept(console)))
         self._await(self._open_qmp(self._accept(qmp)))
+        self._await(self._open_keys(run / "console.in"))
         if self.frozen and self.frozen.state:
             self._await(self._restore(self.frozen.state.read_bytes()))
+
+    @staticmethod
+    def _make_console(run: Path, sandbox: Sandbox) -> FileIO:
+        """Make the two pipes that QEMU opens as the serial line; return the one it writes."""
+        for path in (run / "console.in", run / "console.out"):
+            os.mkfifo(path, 0o600)
+            sandbox.own(path)
+        # open for both, so that it has no end before QEMU opens it
+        output = FileIO(os.open(run / "console.out", os.O_RDWR | os.O_NONBLOCK), "r+")
+        with contextlib.suppress(PermissionError):  # the user has many: this one stays small
+            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, CONSOLE_PIPE)
+        return output
 
     @staticmethod
     def _listen(path: Path, sandbox: Sandbox) -> socket.socket:
@@ -328,6 +347,10 @@ class Machine:
                 self._await(self._qmp.disconnect(), timeout=5)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+        with self._reading:
+            if self._output is not None:
+                self._output.close()
+                self._output = None
         if hasattr(self, "agent"):
             self.agent.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -339,8 +362,10 @@ class Machine:
         self._loop.close()
 
     async def _cancel_tasks(self) -> None:
-        if hasattr(self, "_console_transport"):
-            self._console_transport.abort()
+        if self._output is not None:
+            self._loop.remove_reader(self._output)
+        if self._keys is not None and not self._keys.is_closing():
+            self._keys.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -489,11 +514,16 @@ class Machine:
         if not self.config.virtual_time:
             self.execute("stop")
             return
+        self._find_qemu()
+        self._signal(signal.SIGSTOP)
+        self._held = True
+
+    def _find_qemu(self) -> int | None:
+        """Return QEMU's own process; None when there is none."""
         if self._qemu is None and self.pid is not None:
             found = tools.descendants(self.pid).items()
             self._qemu = next((pid for pid, name in found if name.startswith("qemu-system")), None)
-        self._signal(signal.SIGSTOP)
-        self._held = True
+        return self._qemu if self.alive else None
 
     def _signal(self, number: signal.Signals) -> None:
         if self._qemu is not None and self.alive:  # its namespace ends with it
@@ -509,10 +539,10 @@ class Machine:
 
     # -- what is seen from outside ----------------------------------------------------
 
-    async def _watch_console(self, connection: socket.socket) -> None:
-        self._console_transport, _ = await self._loop.create_unix_connection(
-            lambda: _Console(self._copy_console), sock=connection
-        )
+    async def _open_keys(self, path: Path) -> None:
+        """Open the pipe for what is typed, which QEMU reads by now."""
+        keys = FileIO(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "w")
+        self._keys, _ = await self._loop.connect_write_pipe(asyncio.BaseProtocol, keys)
 
     def _copy_console(self, data: bytes) -> None:
         at_start = self.console_bytes == 0 or self._console.endswith(b"\n")
@@ -527,23 +557,50 @@ class Machine:
             self._console += stamp + line if at_start else line
             at_start = line.endswith(b"\n")
 
-    async def _read_console(self) -> None:
-        """Have everything copied that a stopped guest has printed; a bound, if it runs on."""
-        connection = self._console_transport.get_extra_info("socket")
-        for _ in range(CONSOLE_LIMIT >> 16):
-            closed = self._console_transport.is_closing() or connection.fileno() < 0
-            if closed or not select.select([connection], [], [], 0)[0]:
-                break
-            await asyncio.sleep(0)  # the loop reads it
+    def _read_console(self) -> None:
+        """Copy what the guest has printed, in whatever thread; a bound, if it runs on."""
+        with self._reading:
+            for _ in range(CONSOLE_PIPE >> 16):
+                if self._output is None or not (data := self._output.read(1 << 16)):
+                    break
+                self._copy_console(data)
+
+    def printed(self) -> int:
+        """Return how many bytes the guest has printed, those included that nobody had read yet."""
+        self._read_console()
+        return self.console_bytes
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds that QEMU itself has used; 0 when it is gone."""
+        with contextlib.suppress(OSError):
+            if (pid := self._find_qemu()) is not None:
+                return tools.cpu_seconds(pid)
+        return 0.0
+
+    def asleep(self) -> bool:
+        """Tell whether no thread of QEMU has anything to do; False when it is gone."""
+        with contextlib.suppress(OSError):
+            if (pid := self._find_qemu()) is not None:
+                return tools.asleep(pid)
+        return False
+
+    def sample(self) -> Sample:
+        """Return how the processor of a guest with virtual time stands; VMError as execute()."""
+        replay = self.execute("query-replay")
+        said = self.execute("human-monitor-command", {"command-line": "info registers"})
+        if not isinstance(replay, dict) or not isinstance(said, str):
+            raise VMError(f"QMP query-replay answers {replay!r}, info registers {said!r}.")
+        seconds = int(replay["icount"]) * 2**ICOUNT_SHIFT / 1e9
+        return Sample(self.cpu_seconds(), seconds, *read_registers(said))
 
     def type(self, keys: bytes) -> None:
         """Send *keys* to the guest's serial line, as a person would type them."""
-        self._loop.call_soon_threadsafe(self._console_transport.write, keys)
+        assert self._keys is not None
+        self._loop.call_soon_threadsafe(self._keys.write, keys)
 
     def console(self) -> str:
         """Return the console's text so far; each line begins with host seconds since start."""
-        if self._thread.is_alive() and hasattr(self, "_console_transport"):
-            self._await(self._read_console())
+        self._read_console()
         text = self._console.decode(errors="replace")
         return text + ("\n[the rest was dropped]\n" if self._console_dropped else "")
 

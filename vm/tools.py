@@ -95,3 +95,15 @@ def descendants(pid: int) -> dict[int, str]:
                 found[child] = Path(f"/proc/{child}/comm").read_text().strip()
                 found |= descendants(child)
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds that all threads of *pid* have used; OSError when it is gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc(5)
+
+
+def asleep(pid: int) -> bool:
+    """Tell whether all threads of *pid* wait for something; OSError when it is gone."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)

@@ -173,7 +173,8 @@ class CheckRun:
             log = "\n".join(kernel_log.plain_lines(module.console())[:10])
         elif isinstance(error, GuestError):
             message = _fatal(error, found)
-            log = found[-1].report if found else module.kernel_says() if module else ""
+            told = _told(error, found)
+            log = told.report if told else module.kernel_says() if module else ""
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)
         elif error is not None:
@@ -205,13 +206,23 @@ class CheckRun:
 
 def _fatal(error: GuestError, found: list[Finding]) -> str:
     """Return the sentence for a guest that was lost, after what the kernel said last."""
+    told = _told(error, found)
     if isinstance(error, GuestTimeout):
-        where = next((f" at {f.location}" for f in reversed(found) if f.location), "")
+        where = f" at {told.location}" if told and told.location else ""
         return f"The kernel hangs and answers nothing any more{where}."
-    if not found:
+    if told is None:
         return f"The module took the kernel down: {error}."
-    where = f" ({found[-1].location})" if found[-1].location else ""
-    return f"The module took the kernel down{where}: {found[-1].summary}"
+    where = f" ({told.location})" if told.location else ""
+    return f"The module took the kernel down{where}: {told.summary}"
+
+
+def _told(error: GuestError, found: list[Finding]) -> Finding | None:
+    """Return what tells most of a guest that was lost: what the kernel said last, if anything.
+
+    Where it hangs, the last that has a place in the module: the kernel may hang far from there.
+    """
+    placed = [f for f in found if f.location] if isinstance(error, GuestTimeout) else []
+    return next(reversed(placed or found), None)
 
 
 def _classify(error: BaseException | None) -> Status:

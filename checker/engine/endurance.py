@@ -25,7 +25,7 @@ SECONDS = 300.0
 """Guest seconds that all rounds together have."""
 
 ROUND_SECONDS = 10.0
-"""Guest seconds that one round may cost; after that in wall time the guest has hung."""
+"""Guest seconds that one round may cost; after that in QEMU's time the guest has hung."""
 
 MAX_FAILURES = 100
 """So many allocations of one init function are tried."""

@@ -191,11 +191,17 @@ class Report:
         return next((f for f in self.stacks.get(part, ()) if f.module == module), None)
 
     def excerpt(self) -> str:
-        """Return the lines that a student can read: no registers, nor the kernel's own stack."""
+        """Return the lines that a student can read: no registers, nor the kernel's own stack.
+
+        Where the grader asked by NMI they begin behind that, with what it interrupted.
+        """
         kept: list[str] = []
         pending: list[str] = []  # frames of the kernel that may be below the module's last one
         of_module = False
-        for line in self.lines:
+        lines = self.lines
+        if _NMI.match(lines[0]):
+            lines = lines[next((i for i, line in enumerate(lines) if _RIP.match(line)), 0) :]
+        for line in lines:
             if not line or _NOISE.match(line):
                 continue
             frame = _FRAME.match(line)
@@ -228,6 +234,8 @@ _NOISE = re.compile(
     r" *(Not t|T)ainted|Disabling lock debugging|Shutting down"
 )
 
+
+_NMI = re.compile(r"Uhhuh\. NMI received for unknown reason")
 
 _REGISTERS = re.compile(
     r"Modules linked in: |Hardware name: |CPU: \d+ (UID: \d+ )?PID: |Tainted: \[[A-Z]\]=|"

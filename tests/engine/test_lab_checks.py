@@ -14,12 +14,21 @@ from typing import Any
 
 import pytest
 
-from checker.engine import build, collector, grading, plugin, submission
+from checker.engine import build, check_run, collector, grading, plugin, submission
 from checker.engine.testbed import Testbed
 from checker.errors import LabError
-from checker.model import Build, CheckResult, Exercise, Lab, Module, ModuleBuild, Submission
+from checker.model import (
+    Build,
+    CheckResult,
+    Exercise,
+    Finding,
+    Lab,
+    Module,
+    ModuleBuild,
+    Submission,
+)
 from vm import snapshot
-from vm.errors import GuestUnready
+from vm.errors import GuestCrashed, GuestTimeout, GuestUnready
 from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Config
@@ -153,6 +162,18 @@ def check_x():
     done = ran(a_lab(tmp_path, text))
     assert [result.status for result in done.results] == ["timeout"]
     assert done.testbed.hung
+
+
+def test_hang_is_told_by_what_the_module_did() -> None:
+    """The log of a hang is the last report with a place in the module, not where the kernel is."""
+    sleeps = Finding(kind="atomic-sleep", summary="It sleeps.", location="a.c:7", report="BUG: a")
+    spins = Finding(kind="hang", summary="Kernel code spins.", location="", report="RIP: b")
+    hang, crash = GuestTimeout("it hangs"), GuestCrashed("it went")
+    assert check_run._told(hang, [sleeps, spins]) == sleeps
+    assert check_run._told(crash, [sleeps, spins]) == spins
+    assert check_run._told(hang, [spins]) == spins
+    assert check_run._told(hang, []) is None
+    assert check_run._fatal(hang, [sleeps, spins]).endswith("answers nothing any more at a.c:7.")
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,20 @@ def test_a_flooded_console_ends_the_guest(victim: Guest, monkeypatch: pytest.Mon
     assert 20_000 < len(victim.machine.console()) < 1 << 20
 
 
+def test_a_console_that_nobody_reads_does_not_hold_the_guest(
+    victim: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command prints waits for the host, so that the guest's clock does not jump on."""
+    machine = victim.machine
+    machine._loop.call_soon_threadsafe(machine._loop.remove_reader, machine._output)
+    monkeypatch.setattr(machine, "_read_console", lambda: None)
+    text = "x" * 999 + "\\n"
+    ended = sh(victim, f"yes {text} | head -c 100000 >/dev/console", deadline=20)
+    assert ended.ok
+    monkeypatch.undo()
+    assert machine.console().count("x") >= 99_000
+
+
 def test_a_guest_costs_nothing_between_commands(guest: Guest) -> None:
     """While the host thinks QEMU is stopped as a process; it runs for the next command."""
     guest.run(["/bin/true"])

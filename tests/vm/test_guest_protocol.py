@@ -16,6 +16,7 @@ import pytest
 from vm import guest as guests
 from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestLost, GuestTimeout, VMError
 from vm.guest import Guest, LogRecord, parse_kmsg
+from vm.pulse import Sample
 
 FORGED = "wrote on the host's command channel"
 
@@ -54,7 +55,7 @@ class Machine:
         self.calls: list[str] = []
         self.heard = b""
         self.console_bytes = 0
-        self.config = SimpleNamespace(accel="tcg")
+        self.config = SimpleNamespace(accel="tcg", virtual_time=False)
         self.answers: list[bytes] = []
         self.status: int | None = 0
 
@@ -81,6 +82,10 @@ class Machine:
     def end_status(self, seconds: float) -> int | None:
         """Say how QEMU has ended."""
         return self.status
+
+    def printed(self) -> int:
+        """Return how much is on the console."""
+        return self.console_bytes
 
     def console(self) -> str:
         """Return what a guest might have printed."""
@@ -376,8 +381,8 @@ def test_a_silent_guest_is_asked_by_nmi_and_given_up(
     machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     """Beyond the backstop the guest's processor is asked where it is; then it is a timeout."""
-    monkeypatch.setattr(guests, "BACKSTOP_WALL_SECONDS", 0.05)
-    monkeypatch.setattr(guests, "WALL_PER_GUEST_SECOND", 0.0)
+    monkeypatch.setattr(guests, "BACKSTOP_SECONDS", 0.05)
+    monkeypatch.setattr(guests, "PER_GUEST_SECOND", 0.0)
     machine.answers = [said] if said else []
     with pytest.raises(GuestTimeout, match="hangs"):
         guest.run(["x"])
@@ -388,8 +393,8 @@ def test_a_guest_that_chatters_for_ever_is_given_up(
     machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frames that are none of the answer do not move the backstop."""
-    monkeypatch.setattr(guests, "BACKSTOP_WALL_SECONDS", 0.2)
-    monkeypatch.setattr(guests, "WALL_PER_GUEST_SECOND", 0.0)
+    monkeypatch.setattr(guests, "BACKSTOP_SECONDS", 0.2)
+    monkeypatch.setattr(guests, "PER_GUEST_SECOND", 0.0)
     agent = machine.agent
 
     class Chatter(Pieces):
@@ -404,11 +409,78 @@ def test_a_guest_that_chatters_for_ever_is_given_up(
         guest.run(["x"])
 
 
+class Spinning(Machine):
+    """A machine with virtual time whose guest turns in a loop; QEMU gets *share* of a processor."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.config.virtual_time = True
+        self.share = share
+        self.now = 0.0
+
+    def cpu_seconds(self) -> float:
+        """Return its share of the time so far."""
+        return self.now * self.share
+
+    def monotonic(self) -> float:
+        """Let a moment go by at each look at the clock."""
+        self.now += 0.1
+        return self.now
+
+    def asleep(self) -> bool:
+        """Say that it has something to do."""
+        return False
+
+    def sample(self) -> Sample:
+        """Return a processor that works."""
+        return Sample(self.now * self.share, self.now * self.share, True, (str(self.now),))
+
+
+@pytest.fixture
+def spinning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spinning]:
+    """That machine; the host's clock is its own, and nobody waits for anything."""
+    made = Spinning(request.param)
+    monkeypatch.setattr(guests, "time", SimpleNamespace(monotonic=made.monotonic))
+    monkeypatch.setattr(
+        guests,
+        "select",
+        SimpleNamespace(select=lambda files, *_: (files if made.answers else [], [], [])),
+    )
+    yield made
+    made.agent.close()
+    made.far.close()
+
+
+@pytest.mark.parametrize(
+    ("spinning", "seconds"), [(1.0, 80), (0.5, 160), (0.01, 400)], indirect=["spinning"]
+)
+def test_the_backstop_goes_by_the_time_that_qemu_got(spinning: Spinning, seconds: float) -> None:
+    """80 CPU seconds, however long they take; a QEMU that gets next to nothing has 400 seconds."""
+    guest = Guest(spinning)  # type: ignore[arg-type]
+    with pytest.raises(GuestTimeout, match="hangs"):
+        guest.run(["x"], deadline=10.0)
+    assert seconds <= spinning.now <= seconds * 1.1 + 5
+    assert spinning.calls == ["cont", "inject-nmi"]
+
+
+@pytest.mark.parametrize("spinning", [1.0], indirect=True)
+def test_a_guest_that_hangs_is_not_waited_for(
+    spinning: Spinning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor that stands still is asked by NMI long before the backstop."""
+    monkeypatch.setattr(spinning, "sample", lambda: Sample(spinning.now, 0.0, False, ("same",)))
+    guest = Guest(spinning)  # type: ignore[arg-type]
+    with pytest.raises(GuestTimeout, match="hangs"):
+        guest.run(["x"], deadline=10.0)
+    assert spinning.now < 20
+    assert spinning.calls == ["cont", "inject-nmi"]
+
+
 def test_a_guest_that_hangs_in_one_of_many_steps_is_given_up_soon(
     machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command in steps has the backstop of one step, however long all of them may take."""
-    monkeypatch.setattr(guests, "BACKSTOP_WALL_SECONDS", 0.05)
+    monkeypatch.setattr(guests, "BACKSTOP_SECONDS", 0.05)
     machine.answers = [frame("out", 1, b"round 1")]
     with pytest.raises(GuestTimeout, match="hangs"):
         guest.run(["x"], deadline=1e6, step=0.0)
@@ -418,8 +490,8 @@ def test_each_step_moves_the_backstop_and_all_have_one_too(
     machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A guest whose steps take 6 of 10 wall seconds each is given up after 5 times 10."""
-    monkeypatch.setattr(guests, "BACKSTOP_WALL_SECONDS", 4.0)
-    monkeypatch.setattr(guests, "WALL_PER_GUEST_SECOND", 6.0)
+    monkeypatch.setattr(guests, "BACKSTOP_SECONDS", 4.0)
+    monkeypatch.setattr(guests, "PER_GUEST_SECOND", 6.0)
     agent = machine.agent
     now = [0.0]
     monkeypatch.setattr(guests, "time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -452,6 +524,18 @@ def test_a_flooded_console_is_told_apart(
 
     machine.agent = Flooding(agent, 1)
     machine.answers = [frame("out", 1, b"x") + EXIT]
+    with pytest.raises(GuestFlooded):
+        guest.run(["x"])
+
+
+def test_what_came_with_the_answer_is_counted(
+    machine: Machine, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest that printed too much is flooded though it ended before anybody looked."""
+    monkeypatch.setattr(guests, "MAX_CONSOLE_PER_COMMAND", 1000)
+    printed = iter([5000, 6001])
+    monkeypatch.setattr(machine, "printed", lambda: next(printed))
+    machine.answers = [EXIT]
     with pytest.raises(GuestFlooded):
         guest.run(["x"])
 

@@ -265,6 +265,14 @@ def test_a_report_shows_the_place(name: str) -> None:
     assert re.search(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[demo\]|0xffffffffa0", told(name)[0].report)
 
 
+@pytest.mark.parametrize("name", [name for name in RECORDINGS if "hang-nmi" in name])
+def test_a_hang_begins_with_where_it_is(name: str) -> None:
+    """What the grader asked by NMI, and the kernel's answer to that, is left out."""
+    (finding,) = told(name)
+    assert finding.report.startswith("RIP: 0010:wait_for_client+")
+    assert "NMI" not in finding.report
+
+
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_another_module_is_not_blamed(name: str) -> None:
     """No function and no place of demo is said to be another module's."""
