@@ -25,7 +25,12 @@ def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
         for path in (copy, *copy.rglob("*")):
             sandbox.own(path)
         argv = ["make", "-s", "-C", on.build, f"M=/build/{kbuild.relative_to(folder)}", "modules"]
-        argv += ["W=1", "C=2", "CF=-D__CHECK_ENDIAN__", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+        argv += [
+            "W=1",
+            "KBUILD_CHECKSRC=2",
+            "CF=-D__CHECK_ENDIAN__",
+            "CONFIG_DEBUG_INFO_BTF_MODULES=",
+        ]
         done = subprocess.run(sandbox.argv(argv), check=False, capture_output=True, text=True)
     said = [x for x in (done.stdout + done.stderr).splitlines() if "compiler differs" not in x]
     said = [x for x in said if not x.startswith(("  The kernel was built by", "  You are using"))]

@@ -120,3 +120,17 @@ def test_beside_a_fetched_compiler_there_is_no_sparse(
     alice.replace("filter.c", "&iph->saddr", "iph->saddr")
     alice.replace("udp_sock.c", "htons(MY_UDP_REMOTE_PORT)", "MY_UDP_REMOTE_PORT")
     assert {remark.tool for remark in of(lab, alice, stock_kernel)} == {"gcc"}
+
+
+def test_sparse_is_run_where_make_cannot_find_out_that_it_is_there(
+    lab: Lab, student: Make, stock_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C=2 does nothing with Debian's headers of 7.2, which lack the script that make asks."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr(lint, "has_sparse", lambda _: True)
+    monkeypatch.setattr(lint, "_run", lambda _, argv, tool: asked.append([tool, *argv]) or [])
+    monkeypatch.setattr(lint, "style", lambda *_: "")
+    of(lab, student(), stock_kernel)
+    (sparse,) = (argv for argv in asked if argv[0] == "sparse")
+    assert "KBUILD_CHECKSRC=2" in sparse
+    assert not [word for word in sparse if word.startswith("C=")]
