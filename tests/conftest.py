@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from checker.model import Lab
 from vm import image, kernel
 from vm.kernel import Kernel
 from vm.machine import Config
+
+# started within a run it would have that run's TMPDIR, and the run's reaper would end it
+resource_tracker.ensure_running()
 
 
 @pytest.fixture(scope="session")
