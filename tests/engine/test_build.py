@@ -295,7 +295,9 @@ def test_two_files_of_one_name_make_one_module(stock_kernel: Kernel, tmp_path: P
     assert debug is not None
     symbols = Symbols(debug, stock_kernel.tools.system, Names(mine.sources))
     assert symbols.locate("other", 0) == "user/main.c:4"
-    assert symbols.place(".init.text", 0) == "kernel/main.c:3"
+    padding = 16  # before a function, from Linux 6.2 on
+    places = [symbols.place(".init.text", at) for at in (0, padding)]
+    assert "kernel/main.c:3" in places
 
 
 @pytest.mark.parametrize(
