@@ -15,7 +15,7 @@ from checker.engine import collector, grading, plugin, submission
 from checker.engine.check_run import CheckRun
 from checker.engine.testbed import Module, Testbed
 from checker.errors import InputError
-from checker.model import CheckResult, Grade, KernelInfo, Lab
+from checker.model import CheckResult, Exercise, Grade, KernelInfo, Lab
 from vm import kernel as kernels
 from vm import snapshot
 from vm.errors import GuestCrashed
@@ -109,6 +109,12 @@ class _Halt:
         return self.desk.serve(module.guest, greeting)
 
 
+def _up_to(id_: str, lab: Lab, exercise: Exercise) -> list[str]:
+    """Return the checks of *exercise* up to the one called *id_*; none if it is there no more."""
+    ids = [spec.id for spec in collector.specs(lab) if spec.exercise == exercise]
+    return ids[: ids.index(id_) + 1] if id_ in ids else []
+
+
 def kernel_of(graded: KernelInfo) -> Kernel:
     """Return the kernel that a run was made on; InputError when it is not at hand."""
     if graded.name == "custom":
@@ -148,11 +154,11 @@ def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bo
         )
     config = grading.machine(lab, kernel, "kvm" if grade.provenance.accel == "kvm" else "tcg")
     snapshot.template(config)
-    every = [spec.id for spec in collector.specs(lab) if spec.exercise == exercise]
-    for wanted_ids in ([check.id], every[: every.index(check.id) + 1]):  # those before it may count
+    for alone in (True, False):  # it may take those before it to fail
+        ids = [check.id] if alone else _up_to(check.id, lab, exercise)
         testbed = Testbed(lab, exercise, desk.made, config, sources=given.sources)
         halt = _Halt(desk, check)
-        repeat = plugin.Plugin(lab, testbed, seed, wanted=wanted_ids, on_failure=halt)
+        repeat = plugin.Plugin(lab, testbed, seed, wanted=ids, on_failure=halt)
         try:
             plugin.run(repeat, lab.root / "checks")
         finally:

@@ -72,7 +72,8 @@ def read(path: Path) -> list[Row]:
         raise LabError(f"{path} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"{path} is not TOML: {error}.") from error
-    return [_row(path, name, table, _places(text)) for name, table in data.items()]
+    places = _places(text)
+    return [_row(path, name, table, places) for name, table in data.items()]
 
 
 def _row(path: Path, name: str, table: object, places: Sequence[_Place]) -> Row:

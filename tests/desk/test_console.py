@@ -373,6 +373,15 @@ def test_the_last_failure_is_taken_unless_one_is_named(tmp_path: Path) -> None:
     assert at_failure.last_failure(tmp_path, failed[0].id)[1] == failed[0]
 
 
+def test_a_check_that_the_lab_has_no_more_is_not_repeated(lab: Lab) -> None:
+    """The lab may have been edited since the run; else it is run with those before it."""
+    exercise = lab.exercise(3)
+    assert at_failure._up_to("3.nonesuch", lab, exercise) == []
+    ids = at_failure._up_to("3.nowhere-else", lab, exercise)
+    assert ids[0] == "3.listening"
+    assert ids[-1] == "3.nowhere-else"
+
+
 def test_a_failure_is_repeated_on_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """That of the run, by name and release; one that is not here any more is named."""
 
