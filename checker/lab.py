@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,6 +18,9 @@ from checker.model import Lab
 # never the working folder's own labs/: in a student's checkout that would be their checks
 ROOT = Path(__file__).parent.parent
 """Where this copy of knetlab lies."""
+
+FORMAT = 2
+"""The format of lab.toml that is read."""
 
 LABS = Path(os.environ.get("KNETLAB_LABS") or ROOT / "labs").absolute()
 
@@ -39,6 +43,7 @@ def load(name: str, folder: Path = LABS) -> Lab:
         raise InputError(f"There is no lab {name!r}; there is: {', '.join(there)}.")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+        _prove_format(data, path)
         lab = Lab.model_validate({**data, "name": name, "root": path.parent})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LabError(f"{path} is not TOML: {error}.") from error
@@ -48,6 +53,21 @@ def load(name: str, folder: Path = LABS) -> Lab:
         raise LabError(f"{path}: the key {key!r} is wrong: {first['msg']}.") from error
     _check(lab, path)
     return lab
+
+
+_FORMAT_2 = """\
+{path} is of format 1, and this knetlab reads format 2. Write `format = 2` on top of it; make each \
+[[modules]] a [[builds]] with the further key kind = "module"; and in each exercise write \
+builds = ["NAME"] for module = "NAME"."""
+
+
+def _prove_format(data: Mapping[str, object], path: Path) -> None:
+    """Raise LabError, with what to write, for a lab.toml of the format that was before."""
+    if "format" not in data and "modules" in data:
+        raise LabError(_FORMAT_2.format(path=path))
+    if (number := data.get("format")) != FORMAT:
+        found = "has no key 'format'" if number is None else f"is of format {number!r}"
+        raise LabError(f"{path} {found}; this knetlab reads format = {FORMAT}.")
 
 
 def require_solution(lab: Lab, command: str) -> None:
@@ -60,22 +80,59 @@ def require_solution(lab: Lab, command: str) -> None:
 
 
 def _check(lab: Lab, path: Path) -> None:
-    modules = [m.name for m in lab.modules]
-    if len(set(modules)) != len(modules):
-        raise LabError(f"{path}: two of the modules have the same name: {', '.join(modules)}.")
-    for index, exercise in enumerate(lab.exercises):
-        if exercise.module not in modules:
-            raise LabError(
-                f"{path}: exercises.{index}.module is {exercise.module!r}, which is none of "
-                f"the modules: {', '.join(modules)}."
-            )
-    numbers = [e.number for e in lab.exercises]
-    if len(set(numbers)) != len(numbers):
-        raise LabError(f"{path}: two of the exercises have the same number: {numbers}.")
-    own = [lab.given / name for m in lab.modules for name in m.headers]
-    own += [lab.given / m.folder / "Kbuild" for m in lab.modules]
+    _prove_builds(lab, path)
+    _prove_exercises(lab, path)
+    own = [lab.given / name for target in lab.builds for name in target.headers]
+    own += [lab.given / module.folder / "Kbuild" for module in lab.modules]
     own += [lab.given / name for name in lab.scripts]
     own += [lab.program_source(program) for program in lab.programs]
     for file in own:
         if not file.is_file():
             raise LabError(f"{path} speaks of {file}, which is not there.")
+
+
+def _prove_builds(lab: Lab, path: Path) -> None:
+    names = [target.name for target in lab.builds]
+    if twice := _twice(names):
+        raise LabError(f"{path}: two of the builds have the name {twice}: {', '.join(names)}.")
+    if twice := _twice(module.folder for module in lab.modules):
+        raise LabError(f"{path}: two modules have the folder {twice}: each needs a Kbuild.")
+    for index, target in enumerate(lab.builds):
+        if target.kind == "program":
+            raise LabError(f"{path}: builds.{index}.kind: programs are not built yet.")
+        if target.libraries:
+            raise LabError(
+                f"{path}: builds.{index}.libraries is for programs, and {target.name} is a module."
+            )
+
+
+def _prove_exercises(lab: Lab, path: Path) -> None:
+    names = [target.name for target in lab.builds]
+    for index, exercise in enumerate(lab.exercises):
+        for name in exercise.builds:
+            if name not in names:
+                raise LabError(
+                    f"{path}: exercises.{index}.builds has {name!r}, which is none of "
+                    f"the builds: {', '.join(names)}."
+                )
+        if twice := _twice(exercise.builds):
+            raise LabError(f"{path}: exercises.{index}.builds has {twice} twice.")
+        modules = [t.name for t in lab.targets(exercise) if t.kind == "module"]
+        if len(modules) > 1:
+            raise LabError(
+                f"{path}: exercises.{index}.builds has {len(modules)} modules, "
+                f"{' and '.join(modules)}; an exercise has one at most, besides programs."
+            )
+    numbers = [e.number for e in lab.exercises]
+    if len(set(numbers)) != len(numbers):
+        raise LabError(f"{path}: two of the exercises have the same number: {numbers}.")
+
+
+def _twice(names: Iterable[str]) -> str:
+    """Return the first of *names* that comes again, or nothing."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""

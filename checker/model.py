@@ -27,14 +27,45 @@ class Record(BaseModel):
 # --- a lab ---------------------------------------------------------------------------
 
 
-class Module(Record):
-    """A kernel module that a submission's sources make."""
+class Target(Record):
+    """What is built of a submission's sources: a kernel module or a user program."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="the module's name, without .ko")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="a module's without .ko, or the program's"
+    )
+    kind: Literal["module", "program"]
     folder: str = Field(description="where its sources lie, relative to the submission")
     sources: tuple[str, ...] = Field(min_length=1, description="files a student hands in")
     headers: tuple[str, ...] = Field(
         default=(), description="the lab's own headers it may include, relative to the solution"
+    )
+    libraries: tuple[str, ...] = Field(
+        default=(), description="what a program is linked with: pthread for -lpthread"
+    )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of its sources in the submission."""
+        return tuple(f"{self.folder}/{name}" for name in self.sources)
+
+    @property
+    def file(self) -> str:
+        """Where what is built of it lies in a guest, below /lab."""
+        return f"{self.folder}/{self.name}{'.ko' if self.kind == 'module' else ''}"
+
+
+class GuestNeeds(Record):
+    """What a lab asks of its guests."""
+
+    drivers: tuple[str, ...] = Field(
+        default=(), description="modules of the kernel, loaded before any check"
+    )
+    packages: tuple[str, ...] = Field(
+        default=(), description="Debian packages whose files the root file system gets"
+    )
+    topology: str = Field(default="", description="hosts and links, of checker/kit/topology.py")
+    needs: tuple[str, ...] = Field(
+        default=(), description="options that the kernel must have been built with"
     )
 
 
@@ -46,11 +77,13 @@ class Program(Record):
 
 
 class Exercise(Record):
-    """One exercise: a number, the module it is about, and what it is worth."""
+    """One exercise: a number, the builds it is about, and what it is worth."""
 
     number: int = Field(ge=1)
     title: str
-    module: str
+    builds: tuple[str, ...] = Field(
+        min_length=1, description="names of builds: one module at most, and programs"
+    )
     points: float = Field(gt=0, allow_inf_nan=False)
     health: float = Field(
         default=0, ge=0, description="how many of them are for a kernel that has nothing to report"
@@ -59,6 +92,9 @@ class Exercise(Record):
         default=0,
         ge=0,
         description="how many are for checks that this copy does not have",
+    )
+    capability: str = Field(
+        default="", description="the one that its programs get in the guest: net_admin"
     )
     functions: tuple[str, ...] = Field(
         default=(), description="of the skeleton, that are this exercise's alone"
@@ -74,7 +110,9 @@ class Lab(Record):
 
     name: str
     title: str
-    modules: tuple[Module, ...] = Field(min_length=1)
+    format: Literal[2]
+    guest: GuestNeeds = GuestNeeds()
+    builds: tuple[Target, ...] = Field(min_length=1)
     programs: tuple[Program, ...] = ()
     scripts: tuple[str, ...] = Field(
         default=(), description="files of the solution put into the guest as they are"
@@ -82,12 +120,30 @@ class Lab(Record):
     exercises: tuple[Exercise, ...] = Field(min_length=1)
     root: Path = Field(exclude=True)
 
-    def module(self, name: str) -> Module:
-        """Return the module called *name*; KeyError if the lab has none."""
-        for module in self.modules:
-            if module.name == name:
-                return module
+    def target(self, name: str) -> Target:
+        """Return the build called *name*; KeyError if the lab has none."""
+        for target in self.builds:
+            if target.name == name:
+                return target
         raise KeyError(name)
+
+    def targets(self, exercise: Exercise) -> tuple[Target, ...]:
+        """Return the builds that *exercise* is about, in its order."""
+        return tuple(self.target(name) for name in exercise.builds)
+
+    def module(self, exercise: Exercise) -> Target | None:
+        """Return the module that *exercise* is about; None if it has programs alone."""
+        return next((t for t in self.targets(exercise) if t.kind == "module"), None)
+
+    @property
+    def modules(self) -> tuple[Target, ...]:
+        """The builds that are kernel modules."""
+        return tuple(target for target in self.builds if target.kind == "module")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The paths of all files that a student hands in, each once."""
+        return tuple(dict.fromkeys(name for target in self.builds for name in target.files))
 
     def exercise(self, number: int) -> Exercise:
         """Return exercise *number*; KeyError if the lab has none."""
@@ -177,28 +233,69 @@ class Submission(Record):
         return {f.path: (f.content or b"").decode(errors="replace") for f in self.files}
 
 
-class ModuleBuild(Record):
-    """What became of one module's sources."""
+class TargetBuild(Record):
+    """What became of the sources of one build."""
 
-    module: str
-    ko: bytes | None = Field(description="the .ko; None if it could not be built")
-    debug: bytes | None = Field(default=None, description="the same with debug information")
+    name: str
     message: str = Field(default="", description="a sentence for the student when it failed")
     output: str = Field(default="", description="what the compiler said, student's own paths")
     warnings: str = ""
     hint: str = Field(default="", description="the next step when it failed")
     grader_error: bool = Field(default=False, description="our trouble, not the student's")
 
+    @property
+    def built(self) -> bool:
+        """Whether there is something to run."""
+        raise NotImplementedError
+
+
+class ModuleBuild(TargetBuild):
+    """What became of a module's sources."""
+
+    ko: bytes | None = Field(description="the .ko; None if it could not be built")
+    debug: bytes | None = Field(default=None, description="the same with debug information")
+
+    @property
+    def built(self) -> bool:
+        """Whether there is a .ko."""
+        return self.ko is not None
+
+
+class ProgramBuild(TargetBuild):
+    """What became of a user program's sources."""
+
+    plain: bytes | None = Field(description="the program; None if it could not be built")
+    sanitized: bytes | None = Field(
+        default=None, description="the same with AddressSanitizer, UBSan and LeakSanitizer"
+    )
+
+    @property
+    def built(self) -> bool:
+        """Whether there is a program."""
+        return self.plain is not None
+
 
 class Build(Record):
-    """The modules of one submission, built or not."""
+    """What was built of one submission, or not."""
 
-    modules: tuple[ModuleBuild, ...]
+    targets: tuple[ModuleBuild | ProgramBuild, ...]
+
+    def target(self, name: str) -> ModuleBuild | ProgramBuild:
+        """Return what became of the build *name*; KeyError if it was not asked for."""
+        for target in self.targets:
+            if target.name == name:
+                return target
+        raise KeyError(name)
+
+    @property
+    def modules(self) -> tuple[ModuleBuild, ...]:
+        """What became of the modules."""
+        return tuple(target for target in self.targets if isinstance(target, ModuleBuild))
 
     def module(self, name: str) -> ModuleBuild:
-        """Return the build of module *name*; KeyError if there is none."""
+        """Return what became of the module *name*; KeyError if it was not asked for."""
         for module in self.modules:
-            if module.module == name:
+            if module.name == name:
                 return module
         raise KeyError(name)
 
@@ -247,6 +344,7 @@ class Finding(Record):
         "name; or empty",
     )
     check: str = Field(default="", description="the id of the check during which it came")
+    build: str = Field(default="", description="the module or program that it is about")
     report: str = Field(default="", description="the kernel's lines, without what tells nothing")
     hint: str = Field(default="", description="the next step")
 

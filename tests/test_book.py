@@ -218,12 +218,13 @@ def test_sessions_of_the_book_are_as_recorded(name: str, request: pytest.Fixture
 
 
 BOOK_LAB = """\
+format = 2
 title = "The book's examples"
 
 [[exercises]]
 number = 1
 title = "None"
-module = "first"
+builds = ["first"]
 points = 1
 hint = "None."
 """
@@ -239,7 +240,7 @@ def book_lab(stock_kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sources = tmp_path / "labs/book/solution"
     shutil.copytree(book_examples.EXAMPLES, sources)
     modules = (
-        f'[[modules]]\nname = "{name}"\nfolder = "{name}"\nsources = ["{name}.c"]\n'
+        f'[[builds]]\nname = "{name}"\nkind = "module"\nfolder = "{name}"\nsources = ["{name}.c"]\n'
         for name in (Path(file).parent.name for file in NOT_TIMED)
     )
     (sources.parent / "lab.toml").write_text(BOOK_LAB + "".join(modules))

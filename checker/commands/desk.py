@@ -125,9 +125,9 @@ def _reset(arguments: argparse.Namespace) -> int:
     if not report.written:
         console.print("There was nothing to reset: it is as it was handed out.")
         return DONE
-    modules = {work.exercise(the_lab, number).module for number in arguments.exercise}
+    builds = {name for n in arguments.exercise for name in work.exercise(the_lab, n).builds}
     for other in the_lab.exercises:
-        if other.module in modules and other.number > max(arguments.exercise):
+        if not builds.isdisjoint(other.builds) and other.number > max(arguments.exercise):
             console.print(
                 f"Exercise {other.number} is in the same file and stays; where it uses what was "
                 "taken back, it compiles again once that is written."

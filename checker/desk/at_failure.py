@@ -13,7 +13,7 @@ from checker.desk import console, last_run
 from checker.desk.console import Desk
 from checker.engine import collector, grading, plugin, submission
 from checker.engine.check_run import CheckRun
-from checker.engine.testbed import Module, Testbed
+from checker.engine.testbed import Session, Testbed
 from checker.errors import InputError
 from checker.model import CheckResult, Exercise, Grade, KernelInfo, Lab
 from vm import kernel as kernels
@@ -77,36 +77,39 @@ class _Halt:
 
     def __call__(self, run: CheckRun, why: str) -> None:
         """Halt, before anything is tidied up."""
-        module = run.module
-        if run.spec.id != self.check.id or module is None or self.status is not None:
+        session = run.session
+        if run.spec.id != self.check.id or session is None or self.status is not None:
             return
-        guest = module.guest
-        if guest.dead and not module.is_there:
+        guest = session.guest
+        if guest.dead and not session.has_code:
             return  # the check is tried again
         if guest.dead:
+            files = " and ".join(session.files)
             self.trouble = self.trouble or InputError(
                 f"{self.check.id} takes the guest with it, so there is none to look at. "
-                f"`make console` has one where you can load {module.name}.ko by hand. "
+                f"`make console` has one where you can try {files} by hand. "
                 f"{self.check.message}\n{self.check.log}"
             )
             return
         try:
-            self.status = self._serve(run.testbed, module, why)
+            self.status = self._serve(run.testbed, session, why)
         except Exception as error:  # pytest would keep it
             self.trouble = error
         finally:
             # the person has had it: neither fixtures nor the testbed are to use it again
             guest.dead = guest.dead or GuestCrashed("the console was left")
 
-    def _serve(self, testbed: Testbed, module: Module, why: str) -> int:
+    def _serve(self, testbed: Testbed, session: Session, why: str) -> int:
         files = grading.guest_files(self.desk.lab, for_person=True)
         more = {path: file for path, file in files.items() if path not in testbed.config.files}
-        module.guest.unpack(more)
+        session.guest.unpack(more)
+        for file in session.files:
+            session.put(file)
         greeting = (
             f"{self.check.id} failed here: {self.check.title}\n{why}\n{_CLOCK}"
-            f"{console.listing([*files, module.path.removeprefix('/lab/')])}{console.KEYS}"
+            f"{console.listing([*files, *session.files])}{console.KEYS}"
         )
-        return self.desk.serve(module.guest, greeting)
+        return self.desk.serve(session.guest, greeting)
 
 
 def _up_to(id_: str, lab: Lab, exercise: Exercise) -> list[str]:
@@ -146,12 +149,12 @@ def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bo
     say.print(f"repeating {check.id} with the seed {seed}")
     desk = Desk(lab, path, given, kernel, gdb=gdb)
     exercise = lab.exercise(int(check.id.partition(".")[0]))
-    built = desk.made.module(exercise.module)
-    if built.ko is None:
-        raise InputError(
-            f"{exercise.module} does not compile, so there was no guest when {check.id} failed. "
-            f"{built.message}\n{built.output}"
-        )
+    for built in map(desk.made.target, exercise.builds):
+        if not built.built:
+            raise InputError(
+                f"{built.name} does not compile, so there was no guest when {check.id} failed. "
+                f"{built.message}\n{built.output}"
+            )
     config = grading.machine(lab, kernel, "kvm" if grade.provenance.accel == "kvm" else "tcg")
     snapshot.template(config)
     for alone in (True, False):  # it may take those before it to fail

@@ -77,10 +77,10 @@ class Desk:
         """Return what the compiler says of *modules*, all if none is named."""
         told = []
         for module in self.made.modules:
-            if modules and module.module not in modules:
+            if modules and module.name not in modules:
                 continue
             if module.ko is None:
-                told.append(f"{module.module} is not built. {module.message}\n{module.output}\n")
+                told.append(f"{module.name} is not built. {module.message}\n{module.output}\n")
             elif module.warnings:
                 told.append(f"{module.warnings}\n")
         return "".join(dict.fromkeys(told))
@@ -100,11 +100,7 @@ class Desk:
     def _update(self, session: guest_console.Session) -> str:
         given = submission.read(self.lab, self.path)
         edited = {file.path for file in given.files if file not in self.given.files}
-        modules = [
-            module
-            for module in self.lab.modules
-            if any(f"{module.folder}/{name}" in edited for name in module.sources)
-        ]
+        modules = [module for module in self.lab.modules if not edited.isdisjoint(module.files)]
         if not modules:
             session.say(f"Nothing in {self.path} was edited since the last build.\n")
             return "0"
@@ -113,13 +109,13 @@ class Desk:
         built = []
         for module in modules:
             if ko := new.module(module.name).ko:
-                path = f"{module.folder}/{module.name}.ko"
+                path = module.file
                 session.put(f"/lab/{path}", ko)
                 session.say(f"new: {path}\n")
                 built.append(module.name)
         self.given = given
-        kept = (old for old in self.made.modules if old.module not in names)
-        self.made = Build(modules=(*kept, *new.modules))
+        kept = (old for old in self.made.targets if old.name not in names)
+        self.made = Build(targets=(*kept, *new.targets))
         session.say(self.unbuilt(names))
         if self.gdb:
             debugger.write_modules(session.guest, self.made)

@@ -86,8 +86,8 @@ def write_modules(guest: Guest, made: Build) -> None:
     symbols = {}
     for module in made.modules:
         if module.debug is not None:
-            (folder / f"{module.module}.ko").write_bytes(without_addresses(module.debug))
-            symbols[module.module] = _symbols(module.debug)
+            (folder / f"{module.name}.ko").write_bytes(without_addresses(module.debug))
+            symbols[module.name] = _symbols(module.debug)
     (folder / "modules.json").write_text(json.dumps(symbols))
 
 

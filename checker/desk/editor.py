@@ -79,8 +79,8 @@ def write(lab: Lab, kernel: Kernel, folder: Path) -> Path:
 
 def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
     """Return source, relative to the submission -> the command that Kbuild compiles it with."""
-    names = [f"{module.folder}/{name}" for module in lab.modules for name in module.sources]
-    sources = {name: (lab.given / name).read_bytes() for name in names if name.endswith(".c")}
+    names = [name for module in lab.modules for name in module.files if name.endswith(".c")]
+    sources = {name: (lab.given / name).read_bytes() for name in names}
     with tempfile.TemporaryDirectory(prefix="knetlab-editor-") as scratch:
         root = Path(scratch) / "build"
         build.lay_out(lab, lab.modules, sources, root)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from checker.engine import build
 from checker.lab import ROOT
-from checker.model import Lab, Module, Submission
+from checker.model import Lab, Submission, Target
 from checker.words.remarks import Remark, parse
 from vm import cache, debian, debug_kernel, toolchain, tools
 from vm import kernel as kernels
@@ -37,7 +37,7 @@ def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
         tools.find("sparse")
     said = [Remark(f.path, 0, "knetlab", f.problem) for f in submission.files if f.problem]
     sources = {f.path: f.content for f in submission.files if f.content is not None}
-    whole = [m for m in lab.modules if all(f"{m.folder}/{name}" in sources for name in m.sources)]
+    whole = [m for m in lab.modules if sources.keys() >= set(m.files)]
     with tempfile.TemporaryDirectory(prefix="knetlab-lint-") as scratch:
         root = Path(scratch) / "build"
         build.lay_out(lab, whole, sources, root)
@@ -55,7 +55,7 @@ def has_sparse(kernel: Kernel) -> bool:
 # --- the compiler --------------------------------------------------------------------
 
 
-def _compile(root: Path, modules: Sequence[Module], kernel: Kernel) -> list[Remark]:
+def _compile(root: Path, modules: Sequence[Target], kernel: Kernel) -> list[Remark]:
     """Compile twice: what is new the second time, with the same files, is sparse's."""
     if not modules:
         return []

@@ -13,7 +13,7 @@ from rich.text import Text
 from checker import lab as labs
 from checker.desk import progress, work
 from checker.desk.progress import Progress
-from checker.model import Exercise, Lab
+from checker.model import Exercise, Lab, Names
 from checker.report.text import points
 
 
@@ -30,12 +30,11 @@ def show(lab: Lab, folder: Path, console: Console) -> None:
     table.add_column("Points", justify="right", no_wrap=True)
     table.add_column("State", overflow="fold")
     for exercise in lab.exercises:
-        module = lab.module(exercise.module)
         reached = kept.reached.get(exercise.number)
         table.add_row(
             str(exercise.number),
             Text(exercise.title, "bold" if exercise == at else ""),
-            Text(", ".join(module.sources)),
+            Text(_files(lab, exercise)),
             f"{points(reached.score if reached else 0)} of "
             f"{points(reached.max_score if reached else exercise.points)}",
             _state(exercise, kept, edited=exercise.number in stale),
@@ -88,3 +87,10 @@ def _next(at: Exercise | None) -> Text:
         f"You are at exercise {number}: `make check EX={number}` tries it, `make hint` helps, "
         "`make watch` tries it at each save."
     )
+
+
+def _files(lab: Lab, exercise: Exercise) -> str:
+    """Return the files of *exercise*: by their names alone where that says enough."""
+    paths = [path for target in lab.targets(exercise) for path in target.files]
+    names = Names(lab.sources)
+    return ", ".join(names.shown(path) for path in paths)

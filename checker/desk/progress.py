@@ -82,8 +82,7 @@ def set_hints(lab: Lab, folder: Path, number: int, shown: int) -> None:
 
 def fingerprint(lab: Lab, exercise: Exercise, given: Submission) -> str:
     """Return a hash of the sources that *exercise* is about."""
-    module = lab.module(exercise.module)
-    names = [f"{module.folder}/{name}" for name in module.sources]
+    names = {name for target in lab.targets(exercise) for name in target.files}
     return cache.digest(*(file.content or b"" for file in given.files if file.path in names))
 
 

@@ -42,10 +42,10 @@ def reset(lab: Lab, folder: Path, numbers: Collection[int]) -> skeleton.WriteRep
     lines cannot be told from those of other exercises.
     """
     files: dict[str, SkeletonFile] = {}
-    modules = {work.exercise(lab, number).module for number in numbers}
+    exercises = [work.exercise(lab, number) for number in numbers]
     handed_out = work.handed_out(lab)
-    for module in map(lab.module, sorted(modules)):
-        for name in (f"{module.folder}/{source}" for source in module.sources):
+    for target in {t.name: t for e in exercises for t in lab.targets(e)}.values():
+        for name in target.files:
             path, given = folder / name, handed_out[name]
             text = given.content.decode()
             if path.is_file():

@@ -22,7 +22,7 @@ from rich.status import Status
 from rich.text import Text
 from watchfiles import Change, awatch
 
-from checker.desk import hints, last_run, progress, work
+from checker.desk import hints, last_run, progress
 from checker.desk.keys import cbreak
 from checker.errors import InputError
 from checker.model import Exercise, Grade, Lab
@@ -80,7 +80,7 @@ class _Watch:
         self.console = console
         self.options = options
         self.exercise: Exercise | None = None
-        self.sources = work.sources(lab)
+        self.sources = lab.sources
         self.events: asyncio.Queue[_Saved | _Pressed | _Ended | _Broken] = asyncio.Queue()
         self.keys = False
         self.process: Process | None = None
@@ -252,12 +252,11 @@ class _Watch:
         """Check this exercise, or the first open one of those the files are about."""
         if self.process and self._contents() == self.checked:
             return  # some editors write more than once
-        modules = [
-            module.name
-            for module in self.lab.modules
-            if any(f"{module.folder}/{name}" in names for name in module.sources)
+        touched = [
+            exercise
+            for exercise in self.lab.exercises
+            if any(not names.isdisjoint(t.files) for t in self.lab.targets(exercise))
         ]
-        touched = [e for e in self.lab.exercises if e.module in modules]
         if not touched:
             return
         if self.exercise in touched:

@@ -37,7 +37,7 @@ def lab(name: str | None, folder: Path | None = None) -> Lab:
 def _edited(the_lab: Lab, folder: Path | None) -> int:
     """Return when the newest of a student's sources was edited, in ns since 1970; 0: none was."""
     times = [0]
-    for source in sources(the_lab):
+    for source in the_lab.sources:
         mine = (folder or SKELS / the_lab.name) / source
         if mine.is_file() and (folder or _is_edited(the_lab, source, mine)):
             times.append(mine.stat().st_mtime_ns)
@@ -61,11 +61,6 @@ def _ask(names: list[str]) -> str:
 def handed_out(the_lab: Lab) -> dict[str, SkeletonFile]:
     """Return the files of *the_lab* as students get them, by their path in the skeleton."""
     return skeleton.of(the_lab)
-
-
-def sources(the_lab: Lab) -> list[str]:
-    """Return the files that a student hands in, relative to the submission."""
-    return [f"{module.folder}/{name}" for module in the_lab.modules for name in module.sources]
 
 
 def exercise(the_lab: Lab, number: int) -> Exercise:

@@ -45,9 +45,9 @@ class FindingDiffers:
 
 @dataclass(frozen=True)
 class BuildDiffers:
-    """A module that does not compile for *kernels*; *check* has the compiler's words for it."""
+    """A build that does not compile for *kernels*; *check* has the compiler's words for it."""
 
-    module: str
+    build: str
     kernels: tuple[str, ...]
     check: CheckResult
 
@@ -57,7 +57,7 @@ class Comparison:
     """The runs, in the order of their kernels, and all that differs between them."""
 
     runs: tuple[Run, ...]
-    modules: tuple[BuildDiffers, ...]
+    builds: tuple[BuildDiffers, ...]
     checks: tuple[CheckDiffers, ...]
     findings: tuple[FindingDiffers, ...]
 
@@ -69,7 +69,7 @@ class Comparison:
     @property
     def differs(self) -> bool:
         """Whether the kernels differ about anything."""
-        return bool(self.modules or self.checks or self.findings)
+        return bool(self.builds or self.checks or self.findings)
 
     @property
     def full(self) -> bool:
@@ -97,9 +97,9 @@ def compare(lab: Lab, runs: Sequence[Run]) -> Comparison:
     """Return where *runs* differ; a kernel counts for what it tried.
 
     What a kernel lacks an option for, what waits for a check that did not pass, what the
-    grader failed at, and the checks of a module that does not compile there are no difference.
+    grader failed at, and the checks of a build that does not compile there are no difference.
     """
-    modules = _modules(lab, runs)
+    builds = _builds(lab, runs)
     findings = _findings(lab, runs)
     summaries = {differing.finding.summary for differing in findings}
     checks = [
@@ -111,23 +111,25 @@ def compare(lab: Lab, runs: Sequence[Run]) -> Comparison:
             and any(summary in differing.check.message for summary in summaries)
         )
     ]
-    return Comparison(tuple(runs), tuple(modules), tuple(checks), tuple(findings))
+    return Comparison(tuple(runs), tuple(builds), tuple(checks), tuple(findings))
 
 
-def _module(lab: Lab, check: str) -> str:
-    """Return the module that a check is about, by its id."""
+def _built(lab: Lab, run: Run, check: str) -> bool:
+    """Tell whether all that a check is about, by its id, compiles in *run*."""
     number = check.partition(".")[0]
-    return next((e.module for e in lab.exercises if str(e.number) == number), "")
+    builds = next((e.builds for e in lab.exercises if str(e.number) == number), ())
+    return not set(builds).intersection(run.unbuilt)
 
 
-def _modules(lab: Lab, runs: Sequence[Run]) -> list[BuildDiffers]:
+def _builds(lab: Lab, runs: Sequence[Run]) -> list[BuildDiffers]:
     found = []
-    for module in lab.modules:
-        without = [run for run in runs if module.name in run.unbuilt]
+    for target in lab.builds:
+        without = [run for run in runs if target.name in run.unbuilt]
         if without and len(without) < len(runs):
-            own = (c for c in story.checks(without[0].grade) if _module(lab, c.id) == module.name)
+            numbers = [str(e.number) for e in lab.exercises if target.name in e.builds]
+            own = (c for c in story.checks(without[0].grade) if c.id.partition(".")[0] in numbers)
             first = next(check for check in own if check.status != "skip")
-            found.append(BuildDiffers(module.name, tuple(run.name for run in without), first))
+            found.append(BuildDiffers(target.name, tuple(run.name for run in without), first))
     return found
 
 
@@ -135,8 +137,7 @@ def _checks(lab: Lab, runs: Sequence[Run]) -> list[CheckDiffers]:
     tried: dict[str, list[tuple[Run, CheckResult]]] = {}
     for run in runs:
         for check in story.checks(run.grade):
-            unbuilt = _module(lab, check.id) in run.unbuilt
-            if check.status not in ("skip", "error") and not unbuilt:
+            if check.status not in ("skip", "error") and _built(lab, run, check.id):
                 tried.setdefault(check.id, []).append((run, check))
     found = []
     for id_, results in tried.items():
@@ -162,8 +163,7 @@ def _findings(lab: Lab, runs: Sequence[Run]) -> list[FindingDiffers]:
                 by[key].append(run.name)
     found = []
     for key, finding in first.items():
-        module = _module(lab, finding.check)
-        able = [run.name for run in runs if module not in run.unbuilt]
+        able = [run.name for run in runs if _built(lab, run, finding.check)]
         if len(by[key]) < len(able):
             found.append(FindingDiffers(finding, tuple(by[key])))
     return found

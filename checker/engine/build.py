@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from checker.engine import module_cache, pool
-from checker.model import Build, Lab, Module, ModuleBuild, Submission
+from checker.model import Build, Lab, ModuleBuild, Submission, Target
 from checker.words import advice, evasion
 from checker.words.remarks import parse, shorten
 from vm import kbuild
@@ -100,15 +100,15 @@ def build(
     found = {name: made for name, key in keys.items() if (made := module_cache.find(name, key))}
     if new := [module for module in wanted if module.name not in found]:
         for made in _build(lab, new, submission, kernel, jobs=jobs, meanwhile=meanwhile):
-            found[made.module] = made
-            if made.module in keys:
-                module_cache.keep(made, keys[made.module])
-    return Build(modules=tuple(found[module.name] for module in wanted))
+            found[made.name] = made
+            if made.name in keys:
+                module_cache.keep(made, keys[made.name])
+    return Build(targets=tuple(found[module.name] for module in wanted))
 
 
 def _build(
     lab: Lab,
-    wanted: Sequence[Module],
+    wanted: Sequence[Target],
     submission: Submission,
     kernel: Kernel,
     *,
@@ -122,7 +122,7 @@ def _build(
             if all(made.ko for made in together):
                 return together
 
-    def alone(module: Module) -> ModuleBuild:
+    def alone(module: Target) -> ModuleBuild:
         return build_module(lab, module, submission, kernel)
 
     if jobs == 1:  # a Dask worker's process may have no children of multiprocessing's
@@ -137,15 +137,14 @@ def _build(
     return [done[module.name] for module in wanted]
 
 
-def _sources(modules: Iterable[Module], submission: Submission) -> dict[str, bytes]:
-    wanted = {f"{module.folder}/{name}" for module in modules for name in module.sources}
+def _sources(modules: Iterable[Target], submission: Submission) -> dict[str, bytes]:
+    wanted = {name for module in modules for name in module.files}
     return {f.path: f.content or b"" for f in submission.files if f.path in wanted}
 
 
-def _problem(module: Module, submission: Submission) -> tuple[str, str]:
+def _problem(module: Target, submission: Submission) -> tuple[str, str]:
     """Return why the module is not compiled at all, and what to do; ("", "") when it is."""
-    wanted = {f"{module.folder}/{name}" for name in module.sources}
-    files = [f for f in submission.files if f.path in wanted]
+    files = [f for f in submission.files if f.path in module.files]
     if problem := " ".join(f.problem for f in files if f.problem):
         return problem, (
             "Put that file, C source, in the place that it has in the lab's skeleton; `make reset` "
@@ -162,11 +161,11 @@ def _problem(module: Module, submission: Submission) -> tuple[str, str]:
     return "", ""
 
 
-def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kernel) -> ModuleBuild:
+def build_module(lab: Lab, module: Target, submission: Submission, kernel: Kernel) -> ModuleBuild:
     """Build one module; what went wrong stands in the record."""
     problem, hint = _problem(module, submission)
     if problem:
-        return ModuleBuild(module=module.name, ko=None, message=problem, hint=hint)
+        return ModuleBuild(name=module.name, ko=None, message=problem, hint=hint)
     sources = _sources([module], submission)
     try:
         (made,) = _compile(lab, [module], sources, kernel)
@@ -179,13 +178,13 @@ def build_module(lab: Lab, module: Module, submission: Submission, kernel: Kerne
         raise
     except (OSError, VMError) as error:
         message = str(error).rstrip()
-        return ModuleBuild(module=module.name, ko=None, message=message, grader_error=True)
+        return ModuleBuild(name=module.name, ko=None, message=message, grader_error=True)
     return made
 
 
 def _compile(
     lab: Lab,
-    modules: Sequence[Module],
+    modules: Sequence[Target],
     sources: dict[str, bytes],
     kernel: Kernel,
     meanwhile: Callable[[], None] = lambda: None,
@@ -197,7 +196,7 @@ def _compile(
         return _make(root, lab, modules, kernel, meanwhile)
 
 
-def lay_out(lab: Lab, modules: Sequence[Module], sources: dict[str, bytes], root: Path) -> None:
+def lay_out(lab: Lab, modules: Sequence[Target], sources: dict[str, bytes], root: Path) -> None:
     """Write *sources* and the lab's own Kbuild files and headers below *root*, for one make."""
     own = {name for m in modules for name in (*m.headers, f"{m.folder}/Kbuild")}
     files = sources | {name: (lab.given / name).read_bytes() for name in own}
@@ -225,7 +224,7 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
 
 
 def _make(
-    root: Path, lab: Lab, modules: Sequence[Module], kernel: Kernel, meanwhile: Callable[[], None]
+    root: Path, lab: Lab, modules: Sequence[Target], kernel: Kernel, meanwhile: Callable[[], None]
 ) -> list[ModuleBuild]:
     box = sandbox(root, kernel)
     commands = [f"echo {_STARTED}", shlex.join(kernel.make(INSIDE, len(modules)))]
@@ -272,23 +271,21 @@ def _make(
         if late or done.returncode or not all(f.is_file() and not f.is_symlink() for f in files):
             hint = _SHORTER if late else next_step(output, [module.folder])
             made.append(
-                ModuleBuild(module=module.name, ko=None, message=message, output=output, hint=hint)
+                ModuleBuild(name=module.name, ko=None, message=message, output=output, hint=hint)
             )
         elif (size := files[0].stat().st_size) > MAX_MODULE:
             large = f"The module has {size >> 20} MiB, of {MAX_MODULE >> 20}: why is it so large?"
             made.append(
-                ModuleBuild(
-                    module=module.name, ko=None, message=large, output=output, hint=_SHORTER
-                )
+                ModuleBuild(name=module.name, ko=None, message=large, output=output, hint=_SHORTER)
             )
         else:
             ko, debug = (f.read_bytes() for f in files)
             said = output if _speaks_of(output, module) else ""
-            made.append(ModuleBuild(module=module.name, ko=ko, debug=debug, warnings=said))
+            made.append(ModuleBuild(name=module.name, ko=ko, debug=debug, warnings=said))
     return made
 
 
-def _speaks_of(output: str, module: Module) -> bool:
+def _speaks_of(output: str, module: Target) -> bool:
     """Tell whether the compiler's *output* has a word on the module's files."""
     return bool(re.search(rf"(?<![\w./+-]){re.escape(module.folder)}/", output))
 

@@ -3,7 +3,7 @@
 What the kernel reports during a check fails no check by itself: it becomes a
 finding, and findings cost the points of the exercise's health (checker/engine/grade.py).
 
-What a guest does that does not have the module yet is not the module's doing. Where
+What a guest does that has no code of the submission's yet is not its doing. Where
 such a guest goes, the check is tried again in a new one.
 """
 
@@ -19,7 +19,7 @@ import pytest
 
 from checker.engine.collector import Spec
 from checker.engine.grade import did_not_pass
-from checker.engine.testbed import TAINTS, Late, Module, Testbed, Unmet
+from checker.engine.testbed import TAINTS, Late, Session, Testbed, Unmet
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status
 from checker.words import kernel_log
 from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
@@ -28,7 +28,7 @@ MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
 
 GUESTS = 3
-"""So many guests a check gets that go before they have the module; then it is an error."""
+"""So many guests a check gets that go before they have its code; then it is an error."""
 
 _STUCK = "It stays in the kernel, with all it holds, until the next boot."
 _WATCHES = {"locks": "lockdep", "probes": "kprobes"}
@@ -37,7 +37,7 @@ _TAINTED = "The kernel noted that something went wrong in it, and the log does n
 
 
 class BuildFailed(Unmet):
-    """The module of the check was not built; the message and the compiler's words say why."""
+    """A build of the check's exercise failed; the message and the compiler's words say why."""
 
 
 class GraderError(Exception):
@@ -48,7 +48,7 @@ class GraderError(Exception):
 class CheckRun:
     """One check, from the gate to its result.
 
-    *errors* has the exception of each of pytest's phases, *module* the module in its
+    *errors* has the exception of each of pytest's phases, *session* its use of a
     guest, or *no_guest* why there is none. *own* is what was seen of the module besides
     the kernel's words. *spoilt*: the guest is not as it was before.
     """
@@ -57,7 +57,7 @@ class CheckRun:
     testbed: Testbed
     started: float = field(default_factory=time.monotonic)
     guests: int = 0
-    module: Module | None = None
+    session: Session | None = None
     no_guest: VMError | None = None
     spoilt: bool = False
     own: list[Finding] = field(default_factory=list)
@@ -65,7 +65,7 @@ class CheckRun:
 
     def again(self) -> None:
         """Forget the guest that went; the check gets another one."""
-        self.module = self.no_guest = None
+        self.session = self.no_guest = None
         self.spoilt = False
         self.own = []
         self.errors = {}
@@ -83,11 +83,11 @@ class CheckRun:
 
         *results* are those of the exercise so far, *crashes* how many guests it has lost.
         """
-        built = self.testbed.build.module(self.spec.exercise.module)
-        if built.grader_error:
-            raise GraderError(built.message)
-        if built.ko is None:
-            raise BuildFailed(built.message, log=built.output, hint=built.hint)
+        for built in map(self.testbed.build.target, self.spec.exercise.builds):
+            if built.grader_error:
+                raise GraderError(built.message)
+            if not built.built:
+                raise BuildFailed(built.message, log=built.output, hint=built.hint)
         if self.lacking:
             pytest.skip(f"{NEEDS_A_KERNEL} {', '.join(self.lacking)}, as the debug kernel is")
         passed = {result.id: result.status == "pass" for result in results}
@@ -95,41 +95,41 @@ class CheckRun:
             if not passed.get(earlier, True):
                 pytest.skip(did_not_pass(earlier))
         if crashes >= MAX_CRASHES:
-            pytest.skip(f"the module took {MAX_CRASHES} guests down before")
+            pytest.skip(f"the {self._what} took {MAX_CRASHES} guests down before")
 
     # -- its guest --------------------------------------------------------------------
 
-    def tidy(self, module: Module) -> None:
+    def tidy(self, session: Session) -> None:
         """Leave the guest as it was, or see to it that it is thrown away."""
-        if module.guest.dead:
+        if session.guest.dead:
             return
         self.spoilt = True  # until all is seen to be well
-        module.guest.end_processes()
+        session.guest.end_processes()
         try:
-            now = module.tidy()
+            now = session.tidy()
         except Unmet as stuck:
             self.own = [Finding(kind="stuck-module", summary=f"{stuck.message} {_STUCK}")]
             return
-        before = module.before
+        before = session.before
         if now.taint & ~before.taint & TAINTS:
-            self.own = [Finding(kind="taint", summary=_TAINTED, report=module.kernel_says())]
+            self.own = [Finding(kind="taint", summary=_TAINTED, report=session.kernel_says())]
             return
         if blind := [_WATCHES.get(name, name) for name in sorted(before.awake - now.awake)]:
-            summary = f"The module turned {' and '.join(blind)} off, which would tell on it."
+            summary = f"The {self._what} turned {' and '.join(blind)} off, which would tell on it."
             self.own = [Finding(kind="watch-off", summary=summary)]
             return
         self.spoilt = (now.modules, now.rest) != (before.modules, before.rest)
 
     def went_alone(self) -> VMError | None:
         """Return how the check's guest went if it did before it had the module, else None."""
-        if self.module is None:
+        if self.session is None:
             return self.no_guest
-        return None if self.module.is_there else self.module.guest.dead
+        return None if self.session.has_code else self.session.guest.dead
 
     def alone(self) -> str:
         """Return the sentence for such a guest."""
         how = str(self.went_alone()).splitlines()[0].rstrip(".")
-        return f"A guest went before it had the module, so that is not the module's doing: {how}."
+        return f"A guest went before it had the {self._what}, so that is not its doing: {how}."
 
     # -- what is told -----------------------------------------------------------------
 
@@ -140,41 +140,46 @@ class CheckRun:
 
     def reported(self) -> list[Finding]:
         """Return what the kernel reported during the check, or what was seen besides."""
-        module = self.module
-        if module is None:
+        session = self.session
+        if session is None:
             return []
+        module = self.testbed.lab.module(self.spec.exercise)
+        name = module.name if module else kernel_log.NO_MODULE
         locate = self.testbed.symbols.locate if self.testbed.symbols else kernel_log.nowhere
         names = self.testbed.names
-        found = kernel_log.findings(module.console(), module.name, locate, names)
+        found = kernel_log.findings(session.console(), name, locate, names)
         if not found:  # the console can be turned off
-            found = kernel_log.findings(module.logged(), module.name, locate, names)
+            found = kernel_log.findings(session.logged(), name, locate, names)
         found = found or self.own
-        return [finding.model_copy(update={"check": self.spec.id}) for finding in found]
+        whose = {"check": self.spec.id, "build": module.name if module else ""}
+        return [finding.model_copy(update=whose) for finding in found]
 
     def judge(self, reported: list[Finding]) -> CheckResult:
         """Return what became of the check; *reported* is what reported() returned."""
-        error, module, spec = self.error, self.module, self.spec
+        error, session, spec = self.error, self.session, self.spec
         alone = self.went_alone() is not None
         status = "error" if alone else _classify(error)
-        found = reported if module and module.is_there else []
+        found = reported if session and session.has_code else []
         message, expected, actual, log, hint = "", "", "", "", ""
         if alone:
             message = f"{self.guests} guests in a row: {self.alone()}"
-            lines = kernel_log.plain_lines(module.console())[-15:] if module else []
+            lines = kernel_log.plain_lines(session.console())[-15:] if session else []
             log = reported[-1].report if reported else "\n".join(lines)
         elif isinstance(error, Unmet):
             message, expected, actual, log = error.message, error.expected, error.actual, error.log
             hint = error.hint
-        elif isinstance(error, GuestFlooded) and module:
-            message = "The module floods the kernel log; nobody can find anything in it any more."
+        elif isinstance(error, GuestFlooded) and session:
+            message = (
+                f"The {self._what} floods the kernel log; nobody can find anything in it any more."
+            )
             hint = (
                 "Find the pr_info() that a loop, or every packet, calls: log what is asked, once."
             )
-            log = "\n".join(kernel_log.plain_lines(module.console())[:10])
+            log = "\n".join(kernel_log.plain_lines(session.console())[:10])
         elif isinstance(error, GuestError):
-            message = _fatal(error, found)
+            message = _fatal(error, found, self._what)
             told = _told(error, found)
-            log = told.report if told else module.kernel_says() if module else ""
+            log = told.report if told else session.kernel_says() if session else ""
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)
         elif error is not None:
@@ -193,6 +198,11 @@ class CheckRun:
             hint=hint,
         )
 
+    @property
+    def _what(self) -> str:
+        """What a student is told did it: the module, where the exercise is about one."""
+        return "module" if self.testbed.lab.module(self.spec.exercise) else "program"
+
     def _trouble(self, error: BaseException) -> str:
         """Return what went wrong in a check itself, and where, for the lab's author."""
         if isinstance(error, pytest.FixtureLookupError):
@@ -204,16 +214,16 @@ class CheckRun:
         return f"{type(error).__name__}: {error}{where}"
 
 
-def _fatal(error: GuestError, found: list[Finding]) -> str:
+def _fatal(error: GuestError, found: list[Finding], what: str) -> str:
     """Return the sentence for a guest that was lost, after what the kernel said last."""
     told = _told(error, found)
     if isinstance(error, GuestTimeout):
         where = f" at {told.location}" if told and told.location else ""
         return f"The kernel hangs and answers nothing any more{where}."
     if told is None:
-        return f"The module took the kernel down: {error}."
+        return f"The {what} took the kernel down: {error}."
     where = f" ({told.location})" if told.location else ""
-    return f"The module took the kernel down{where}: {told.summary}"
+    return f"The {what} took the kernel down{where}: {told.summary}"
 
 
 def _told(error: GuestError, found: list[Finding]) -> Finding | None:

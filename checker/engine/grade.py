@@ -90,7 +90,7 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
     """Return the same with each exercise's check ``N.healthy``, which no guest runs.
 
     It costs its points when the kernel reported something that is the
-    exercise's. Where exercises share a module, that is what lies in one of its
+    exercise's. Where exercises share a build, that is what lies in one of its
     ``functions``, as *sources* (path -> text) tell, in whichever
     exercise's checks it came; all else is where it came first. A mistake costs once.
     """
@@ -100,10 +100,10 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
     bills: dict[int, list[Finding]] = {one.exercise.number: [] for one in checked}
     for one in checked:
         for finding in one.findings:
-            key = one.exercise.module, finding.kind, finding.location or finding.summary
+            key = finding.build, finding.kind, finding.location or finding.summary
             if key not in charged:
                 charged.add(key)
-                whose = owner(exercises, one.exercise.module, finding.location, sources or {})
+                whose = owner(exercises, finding.build, finding.location, sources or {})
                 bills[whose or one.exercise.number].append(finding)
     return [
         replace(one, results=(*one.results, _healthy(one, bills[one.exercise.number])))

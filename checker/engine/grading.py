@@ -80,7 +80,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     sandbox.prove()  # else its failure would look like the compiler's
     snapshot.template(config)
     options.on_stage("building the modules")
-    needed = frozenset(e.module for e in exercises)
+    needed = frozenset(name for e in exercises for name in e.builds)
     build = building.build(
         lab,
         submission,
@@ -218,7 +218,7 @@ def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
 def ko_files(lab: Lab, build: Build) -> dict[str, PayloadFile]:
     """Return the modules that were built, each where its source lies."""
     return {
-        f"{module.folder}/{module.name}.ko": PayloadFile(ko)
+        module.file: PayloadFile(ko)
         for module in lab.modules
         if (ko := build.module(module.name).ko) is not None
     }

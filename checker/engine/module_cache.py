@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checker.model import Lab, Module, ModuleBuild
+from checker.model import Lab, ModuleBuild, Target
 from vm import cache
 from vm.errors import VMError
 from vm.kernel import Kernel
@@ -18,13 +18,13 @@ KEPT = 50
 """So many modules are kept, about 100 KB each; the one that was used last goes last."""
 
 
-def key(lab: Lab, module: Module, sources: dict[str, bytes], kernel: Kernel) -> str:
+def key(lab: Lab, module: Target, sources: dict[str, bytes], kernel: Kernel) -> str:
     """Return what stands for the module that *sources* make: theirs, by path from the lab."""
     parts: list[str | bytes | Path] = [Path(__file__), Path(__file__).with_name("build.py")]
     parts += [module.name, kernel.key, *kernel.make("", 1), kernel.tools.key]
     for name in sorted((*module.headers, f"{module.folder}/Kbuild")):
         parts += [name, lab.given / name]
-    for name in sorted(f"{module.folder}/{name}" for name in module.sources):
+    for name in sorted(module.files):
         parts += [name, sources.get(name, b"")]
     return cache.digest(*parts)
 
@@ -36,7 +36,7 @@ def find(name: str, key: str) -> ModuleBuild | None:
         return None
     try:
         return ModuleBuild(
-            module=name,
+            name=name,
             ko=(folder / "ko").read_bytes(),
             debug=(folder / "debug").read_bytes(),
             warnings=(folder / "warnings").read_text(encoding="utf-8"),

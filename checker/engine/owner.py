@@ -1,4 +1,4 @@
-"""Whose a line is: exercises that share a module have functions of their own in it; pure."""
+"""Whose a line is: exercises that share a build have functions of their own in it; pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from checker.model import Exercise, Names
 
 
 def owner(
-    exercises: Iterable[Exercise], module: str, location: str, sources: Mapping[str, str]
+    exercises: Iterable[Exercise], build: str, location: str, sources: Mapping[str, str]
 ) -> int | None:
-    """Return the number of the exercise of *module* in whose ``functions`` *location* lies.
+    """Return the number of the exercise of *build* in whose ``functions`` *location* lies.
 
     *location* is as "filter.c:41" (Names), *sources* the texts by the files' paths. None
     where the line is in no function that an exercise has for itself.
@@ -20,7 +20,7 @@ def owner(
     text = sources.get(Names(sources).path(file), "")
     function = function_at(text, int(line)) if line.isdecimal() else ""
     for exercise in exercises:
-        if exercise.module == module and function in exercise.functions:
+        if build in exercise.builds and function in exercise.functions:
             return exercise.number
     return None
 

@@ -3,7 +3,7 @@
 What a check says of itself is read in collector.py. Whether one may be tried, and
 what came of it, is CheckRun's (check_run.py); that holds for each check, whatever
 fixtures it asks for: ``module`` (the exercise's module, in a guest), ``guest``,
-``picks``, or none.
+``session`` (what is seen of the guest during the check), ``picks``, or none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from checker.engine import collector
 from checker.engine.check_run import GUESTS, CheckRun, GraderError
 from checker.engine.collector import Collector, Spec
-from checker.engine.testbed import Module, Picks, Testbed
+from checker.engine.testbed import Module, Picks, Session, Testbed
 from checker.errors import LabError
 from checker.model import CheckResult, Finding, Lab
 from vm.errors import (
@@ -106,11 +106,11 @@ class Plugin(Collector):
         return Picks(self.seed, self._current.spec.id)
 
     @pytest.fixture
-    def module(self, request: pytest.FixtureRequest) -> Iterator[Module]:
-        """The exercise's module in a guest, not loaded yet; unloaded afterwards."""
+    def session(self, request: pytest.FixtureRequest) -> Iterator[Session]:
+        """The check's use of a guest, which is tidied up afterwards."""
         run = self._current
         try:
-            run.module = module = self.testbed.module()
+            run.session = session = self.testbed.session()
         except (GuestError, GuestLost, GuestUnready) as error:
             run.no_guest = error
             raise GraderError(str(error)) from error
@@ -118,15 +118,23 @@ class Plugin(Collector):
             self.fatal = error
             request.session.shouldstop = str(error)
             raise
-        yield module
-        run.tidy(module)
+        yield session
+        run.tidy(session)
         if run.own:
             self._failed(run, run.own[-1].summary)
 
     @pytest.fixture
-    def guest(self, module: Module) -> Guest:
-        """The guest that the module is in."""
-        return module.guest
+    def module(self, session: Session) -> Module:
+        """The exercise's module in a guest, not loaded yet; unloaded afterwards."""
+        if not isinstance(session, Module):
+            number = self.testbed.exercise.number
+            raise LabError(f"The check asks for a module, and exercise {number} has none.")
+        return session
+
+    @pytest.fixture
+    def guest(self, session: Session) -> Guest:
+        """The guest that the exercise's module and programs are in."""
+        return session.guest
 
     # -- running ----------------------------------------------------------------------
 
@@ -169,7 +177,7 @@ class Plugin(Collector):
     def pytest_runtest_teardown(self) -> None:
         """Tell of a failure before anything is tidied up."""
         run = self._current
-        if run.module is None or self.on_failure is None:
+        if run.session is None or self.on_failure is None:
             return
         error = run.error
         if error is not None and not isinstance(error, pytest.skip.Exception):
@@ -187,15 +195,16 @@ class Plugin(Collector):
             self._capture.resume_global_capture()
 
     def _record(self, run: CheckRun) -> None:
-        module, reported = run.module, run.reported()
+        session, reported = run.session, run.reported()
         result = run.judge(reported)
         alone = run.went_alone() is not None
-        if module and module.is_there:
+        if session and session.has_code:
             self.findings += reported
         self.testbed.hung |= isinstance(run.error, GuestTimeout) and not alone
-        if module and module.guest.dead and not alone:
+        if session and session.guest.dead and not alone:
             self._crashes += 1
-        if module and (module.guest.dead or module.guest.lost_log or run.spoilt or reported):
+        guest = session and session.guest
+        if guest and (guest.dead or guest.lost_log or run.spoilt or reported):
             self.testbed.spoil()
         if run.no_guest:
             self.testbed.spoil()

@@ -26,7 +26,7 @@ def read(lab: Lab, path: Path) -> Submission:
         raise InputError(
             f"{path} is not a folder; a submission is a folder laid out like skels/{lab.name}."
         )
-    wanted = [f"{module.folder}/{name}" for module in lab.modules for name in module.sources]
+    wanted = lab.sources
     files = tuple(_read_file(path, name) for name in wanted)
     if not any(os.path.lexists(path / name) for name in wanted):
         raise InputError(

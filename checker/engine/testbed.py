@@ -1,9 +1,10 @@
-"""What checks work with: guests for one submission's modules, and the module in one of them."""
+"""What checks work with: guests for one submission, a check's session with one, its module."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import random
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.engine.owner import owner
-from checker.model import Build, Exercise, Lab, Names
+from checker.model import Build, Exercise, Lab, ModuleBuild, Names
 from checker.words.kernel_reports import is_noise
 from checker.words.symbols import Symbols
 from vm import snapshot
@@ -141,53 +142,116 @@ _TAINT_NOTICE = re.compile(r"(loading out-of-tree module|module verification fai
 """What the kernel says of every module that is not its own."""
 
 
-class Module:
-    """The module under test, in a guest of its own; one object per check.
+class Session:
+    """One check's use of a guest: what the kernel says during it, and what must be left of it.
 
-    Its *file*, the bytes *ko*, is put into the guest when its path is first asked for: a
-    guest that goes before that has no code of the submission's in it. *is_ours* tells of
-    a line ("filter.c:41") whether it is in a function of the exercise that is checked, or
-    of another one; None where it is in nobody's. *hung*: whether a guest hung with the
-    module in an earlier check.
+    *files* are those of the submission's builds, by their paths below /lab. Each is put into
+    the guest when its path is first asked for: a guest that goes before that has no code of
+    the submission's in it. *before* is what the guest's kernel held when it was fresh.
+    """
+
+    def __init__(self, guest: Guest, before: Traces, files: Mapping[str, PayloadFile]) -> None:
+        self.guest = guest
+        self.before = before
+        self.files = files
+        self._mark = len(guest.records)
+        self._console_mark = len(guest.machine.console())
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the guest has code of the submission's: what it does now may be its doing."""
+        return not self.files.keys().isdisjoint(self.guest.files)
+
+    def put(self, file: str) -> str:
+        """Put *file*, one of the session's, into the guest if it is not there; return its path."""
+        if file not in self.guest.files:
+            self.guest.unpack({file: self.files[file]})
+        return f"/lab/{file}"
+
+    def tidy(self) -> Traces:
+        """Return what was left in the guest; a sysctl that was changed is told among the rest."""
+        return self._left(Traces.of(self.guest))
+
+    def _left(self, left: Traces) -> Traces:
+        settings = self.guest.settings
+        for (netns, path), before in list(settings.items()):
+            if self.guest.read(path, netns) == before:  # later checks need not look again
+                del settings[netns, path]
+        changed = frozenset(f"sysctl {netns or '-'} {path}" for netns, path in settings)
+        return replace(left, rest=left.rest | changed)
+
+    # -- what the kernel said ---------------------------------------------------------
+
+    def mark(self) -> int:
+        """Return a mark in the kernel log; what is logged later comes after it."""
+        self.guest.sync()
+        return len(self.guest.records)
+
+    def log(self, since: int | None = None) -> list[LogRecord]:
+        """Return what the kernel logged since *since* (else since the check began)."""
+        self.guest.sync()
+        return self.guest.records[self._mark if since is None else since :]
+
+    def lines(self, text: str, since: int | None = None) -> list[str]:
+        """Return the log lines that contain *text*."""
+        return [record.text for record in self.log(since) if text in record.text]
+
+    def kernel_says(self, limit: int = 15) -> str:
+        """Return the last lines of the log since the check began, as a student would see them."""
+        with contextlib.suppress(GuestError):
+            self.guest.sync()
+        records = self.guest.records[self._mark :]
+        told = (
+            r
+            for r in records
+            if r.text and not _TAINT_NOTICE.search(r.text) and not is_noise(r.text)
+        )
+        records = list(told)[-limit:]
+        return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
+
+    def logged(self) -> str:
+        """Return what is known of the log since the check began, as text."""
+        return "\n".join(record.text for record in self.guest.records[self._mark :])
+
+    def console(self) -> str:
+        """Return what came on the serial console since the check began."""
+        return self.guest.machine.console()[self._console_mark :]
+
+
+class Module(Session):
+    """The module under test, called *name*, whose file is *file*; one object per check.
+
+    *is_ours* tells of a line ("filter.c:41") whether it is in a function of the exercise
+    that is checked, or of another one; None where it is in nobody's. *hung*: whether a guest
+    hung with the module in an earlier check.
     """
 
     def __init__(
         self,
         guest: Guest,
+        before: Traces,
+        files: Mapping[str, PayloadFile],
         name: str,
         file: str,
-        ko: bytes,
-        before: Traces,
         *,
         symbols: Symbols | None = None,
         is_ours: Callable[[str], bool | None] = lambda _: None,
         hung: bool = False,
     ) -> None:
-        self.guest = guest
+        super().__init__(guest, before, files)
         self.name = name
-        self._file = file
-        self._ko = ko
-        self.before = before
+        self.file = file
         self.symbols = symbols
         self.is_ours = is_ours
         self.loading: Process | None = None
         self.hung = hung
-        self._mark = len(guest.records)
-        self._console_mark = len(guest.machine.console())
-
-    # -- loading ----------------------------------------------------------------------
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the guest has the module's file: what it does now may be the module's doing."""
-        return self._file in self.guest.files
 
     @property
     def path(self) -> str:
         """Where the module's file lies in the guest, which has it from now on."""
-        if not self.is_there:
-            self.guest.unpack({self._file: PayloadFile(self._ko)})
-        return f"/lab/{self._file}"
+        return self.put(self.file)
+
+    # -- loading ----------------------------------------------------------------------
 
     def try_load(self, parameters: str = "") -> Result:
         """Run insmod to its end and return its result: *value* is 0 or the errno.
@@ -253,50 +317,7 @@ class Module:
         result = self.guest.run(argv, deadline=LOAD_SECONDS)
         if not result.ok and result.value != errno.ENOENT:
             self._cannot_unload(result)
-        settings = self.guest.settings
-        for (netns, path), before in list(settings.items()):
-            if self.guest.read(path, netns) == before:  # later checks need not look again
-                del settings[netns, path]
-        left = Traces.read(result.text)
-        changed = frozenset(f"sysctl {netns or '-'} {path}" for netns, path in settings)
-        return replace(left, rest=left.rest | changed)
-
-    # -- what it said -----------------------------------------------------------------
-
-    def mark(self) -> int:
-        """Return a mark in the kernel log; what is logged later comes after it."""
-        self.guest.sync()
-        return len(self.guest.records)
-
-    def log(self, since: int | None = None) -> list[LogRecord]:
-        """Return what the kernel logged since *since* (else since the check began)."""
-        self.guest.sync()
-        return self.guest.records[self._mark if since is None else since :]
-
-    def lines(self, text: str, since: int | None = None) -> list[str]:
-        """Return the log lines that contain *text*."""
-        return [record.text for record in self.log(since) if text in record.text]
-
-    def kernel_says(self, limit: int = 15) -> str:
-        """Return the last lines of the log since the check began, as a student would see them."""
-        with contextlib.suppress(GuestError):
-            self.guest.sync()
-        records = self.guest.records[self._mark :]
-        told = (
-            r
-            for r in records
-            if r.text and not _TAINT_NOTICE.search(r.text) and not is_noise(r.text)
-        )
-        records = list(told)[-limit:]
-        return "\n".join(f"[{r.seconds:12.6f}] {r.text}" for r in records)
-
-    def logged(self) -> str:
-        """Return what is known of the log since the check began, as text."""
-        return "\n".join(record.text for record in self.guest.records[self._mark :])
-
-    def console(self) -> str:
-        """Return what came on the serial console since the check began."""
-        return self.guest.machine.console()[self._console_mark :]
+        return self._left(Traces.read(result.text))
 
 
 def errno_name(number: int) -> str:
@@ -331,32 +352,50 @@ class Testbed:
         self._stack = contextlib.ExitStack()
         self._guest: Guest | None = None
         self._before: Traces | None = None
-        debug = build.module(exercise.module).debug
-        system = config.kernel.tools.system if debug else None
-        self.symbols = Symbols(debug, system, self.names) if debug else None
+        self.symbols = self._symbols()
 
-    def module(self) -> Module:
-        """Return the exercise's module in a living guest; VMError when none can be had."""
-        module = self.lab.module(self.exercise.module)
-        ko = self.build.module(module.name).ko
-        assert ko is not None
+    def _symbols(self) -> Symbols | None:
+        """Return the debug information of the exercise's module, if it has one that is built."""
+        module = self.lab.module(self.exercise)
+        debug = self.build.module(module.name).debug if module else None
+        return Symbols(debug, self.config.kernel.tools.system, self.names) if debug else None
+
+    def session(self) -> Session:
+        """Return a session with a living guest; VMError when none can be had.
+
+        It is a Module where the exercise is about one.
+        """
         if self._guest is None:
             self._guest = self._stack.enter_context(snapshot.guest(self.config, {}))
         if self._before is None:
             self._before = Traces.of(self._guest)
+        files = self._files()
+        module = self.lab.module(self.exercise)
+        if module is None:
+            return Session(self._guest, self._before, files)
         return Module(
             self._guest,
-            module.name,
-            f"{module.folder}/{module.name}.ko",
-            ko,
             self._before,
+            files,
+            module.name,
+            module.file,
             symbols=self.symbols,
-            is_ours=self._is_ours,
+            is_ours=functools.partial(self._is_ours, module.name),
             hung=self.hung,
         )
 
-    def _is_ours(self, location: str) -> bool | None:
-        whose = owner(self.lab.exercises, self.exercise.module, location, self._sources)
+    def _files(self) -> dict[str, PayloadFile]:
+        """Return what was built for the exercise, by its path below /lab."""
+        files = {}
+        for target in self.lab.targets(self.exercise):
+            made = self.build.target(target.name)
+            content = made.ko if isinstance(made, ModuleBuild) else made.plain
+            assert content is not None
+            files[target.file] = PayloadFile(content, executable=target.kind == "program")
+        return files
+
+    def _is_ours(self, build: str, location: str) -> bool | None:
+        whose = owner(self.lab.exercises, build, location, self._sources)
         return None if whose is None else whose == self.exercise.number
 
     def spoil(self) -> None:

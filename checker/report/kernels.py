@@ -34,7 +34,7 @@ def render(found: Comparison, console: Console, *, verbose: bool = False) -> Non
     # what differs is of the grades as well, and is made fit to print as they are
     found = Comparison(
         tuple(replace(run, grade=clean(run.grade, encoding)) for run in found.runs),
-        tuple(replace(one, check=clean(one.check, encoding)) for one in found.modules),
+        tuple(replace(one, check=clean(one.check, encoding)) for one in found.builds),
         tuple(replace(one, check=clean(one.check, encoding)) for one in found.checks),
         tuple(replace(one, finding=clean(one.finding, encoding)) for one in found.findings),
     )
@@ -96,8 +96,8 @@ def _differences(found: Comparison, verbose: bool) -> Iterator[RenderableType]:
         return
     yield Text("Where the kernels differ", "bold")
     yield Text()
-    for module in found.modules:
-        yield _indented(_build(module, verbose))
+    for differing in found.builds:
+        yield _indented(_build(differing, verbose))
         yield Text()
     for check in found.checks:
         yield _indented(_check(check, verbose))
@@ -110,7 +110,7 @@ def _differences(found: Comparison, verbose: bool) -> Iterator[RenderableType]:
 def _build(differing: BuildDiffers, verbose: bool) -> Text:
     check = differing.check
     return Text.assemble(
-        (one_line(differing.module), "bold"),
+        (one_line(differing.build), "bold"),
         (" does not compile", STYLES["fail"]),
         f" for {_listed(differing.kernels)}.\n",
         one_line(check.message),
@@ -197,7 +197,7 @@ def verdict(found: Comparison) -> str:
         return f"Only {runs[0].name} is at hand: there is nothing to compare it with. {rest}"
     if not found.differs:
         return f"The {len(runs)} kernels do not differ. {rest}"
-    number = len(found.modules) + len(found.checks) + len(found.findings)
+    number = len(found.builds) + len(found.checks) + len(found.findings)
     return f"{count(number, 'difference')} between the {len(runs)} kernels."
 
 
@@ -210,7 +210,7 @@ def _more(found: Comparison) -> str:
         at = releases.index(run.debian) if run.debian in releases else -1
         other = releases[at + 1] if at + 1 < len(releases) else releases[at - 1]
         return f"`knetlab kernel stock --release {other}` fetches another one."
-    names = [module.kernels[0] for module in found.modules]
+    names = [differing.kernels[0] for differing in found.builds]
     names += [check.kernel for check in found.checks]
     names += [finding.kernels[0] for finding in found.findings]
     first = next((run for name, run in runs.items() if name in names), None)

@@ -26,6 +26,10 @@ def plain_lines(text: str) -> list[str]:
     return [line.replace(INSIDE, "") for line in read(text)]
 
 
+NO_MODULE = "-"
+"""A name that no module has: for findings() where the kernel has none of a student's."""
+
+
 def findings(
     text: str,
     module: str,

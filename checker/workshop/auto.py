@@ -28,7 +28,7 @@ from pydantic import Field
 
 from checker.engine import build, grading, owner, pool, submission
 from checker.errors import InputError
-from checker.model import Grade, KernelInfo, Lab, Module, Record, Submission
+from checker.model import Grade, KernelInfo, Lab, Record, Submission, Target
 from checker.workshop import operators, rows, skeleton, survivors
 from checker.workshop.selftest import CATCHES
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
@@ -109,14 +109,14 @@ def make(lab: Lab) -> list[Made]:
     """
     return [
         mutant
-        for module in lab.modules
-        for name in module.sources
+        for target in lab.builds
+        for name in target.files
         if name.endswith(".c")
-        for mutant in _of(lab, module, f"{module.folder}/{name}")
+        for mutant in _of(lab, target, name)
     ]
 
 
-def _of(lab: Lab, module: Module, file: str) -> Iterator[Made]:
+def _of(lab: Lab, module: Target, file: str) -> Iterator[Made]:
     source = (lab.solution / file).read_bytes()
     before = source.decode()
     regions = skeleton.regions(before, file)
@@ -137,10 +137,10 @@ def _of(lab: Lab, module: Module, file: str) -> Iterator[Made]:
 
 
 def _exercises(
-    lab: Lab, module: Module, text: str, regions: Mapping[int, int], lines: Sequence[int]
+    lab: Lab, module: Target, text: str, regions: Mapping[int, int], lines: Sequence[int]
 ) -> tuple[int, ...]:
     """Return whose *lines* are, by regions and functions; where nobody's: all of the module."""
-    own = [e for e in lab.exercises if e.module == module.name]
+    own = [e for e in lab.exercises if module.name in e.builds]
     touched = {regions[line] for line in lines if line in regions}
     functions = {owner.function_at(text, line) for line in lines}
     found = [e.number for e in own if e.number in touched or functions & set(e.functions)]
@@ -251,7 +251,7 @@ def compiled(lab: Lab, kernel: Kernel, module: str, texts: Mapping[str, str]) ->
 
     Raises VMError where the host, and not the text, is at fault.
     """
-    made = build.build_module(lab, lab.module(module), _submission(lab, texts), kernel)
+    made = build.build_module(lab, lab.target(module), _submission(lab, texts), kernel)
     if made.grader_error:
         raise VMError(made.message)
     return "" if made.ko is None else code(made.ko)
@@ -347,7 +347,7 @@ def _attempt(lab: Lab, kernel: Kernel, name: str, mutant: Made) -> Outcome:
     A mistake may show in an exercise whose region it is not in: what is left unreleased, say.
     """
     given = _submission(lab, {mutant.file: mutant.text})
-    whole = tuple(e.number for e in lab.exercises if e.module == mutant.module)
+    whole = tuple(e.number for e in lab.exercises if mutant.module in e.builds)
     seconds = 0.0
     for numbers in dict.fromkeys((mutant.exercises, whole)):
         options = grading.Options(exercises=frozenset(numbers), jobs=1)

@@ -221,8 +221,8 @@ def attempt(trial: Trial, lab: Lab, kernel: Kernel) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="knetlab-selftest-") as folder:
             given = submission.read(lab, _lay_out(trial, lab, Path(folder) / trial.name))
         files = mutant.files if mutant else []
-        touched = [m.name for m in lab.modules if any(f.startswith(f"{m.folder}/") for f in files)]
-        numbers = frozenset(e.number for e in lab.exercises if e.module in touched)
+        touched = {t.name for t in lab.builds if any(f.startswith(f"{t.folder}/") for f in files)}
+        numbers = frozenset(e.number for e in lab.exercises if not touched.isdisjoint(e.builds))
         options = grading.Options(exercises=numbers, jobs=1)
         grade = grading.grade_submission(lab, given, kernel, options)
         return judge(trial, grade, lab, kernel.features, unbuilt(grade, lab, given, kernel))
@@ -257,7 +257,7 @@ def unbuilt(grade: Grade, lab: Lab, given: Submission, kernel: Kernel) -> list[s
     """
     modules = []
     for module in lab.modules:
-        numbers = [e.number for e in lab.exercises if e.module == module.name]
+        numbers = [e.number for e in lab.exercises if module.name in e.builds]
         checks = [c for e in grade.exercises if e.number in numbers for c in e.checks]
         reasons = {(c.status, c.message, c.log) for c in checks if c.status != "skip"}
         if len(reasons) == 1 and reasons.pop()[0] == "fail":

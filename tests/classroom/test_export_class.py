@@ -18,7 +18,7 @@ from checker.classroom.export import ABOUT, document, github, markdown, table
 from checker.classroom.export.entries import for_students, from_grade, graded, result
 from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.errors import InputError
-from checker.model import Attempt, CheckResult, Entry, Mark, Module, Student
+from checker.model import Attempt, CheckResult, Entry, Mark, Student, Target
 
 COMMANDS = "::set-output name=grade::100\n  ::error::boom\n:::stop-commands::x\na ##[error]b"
 HOSTILE = f"{COMMANDS}\n```\n# head\n~~~\n@octocat #1 https://example.invalid www.example.invalid"
@@ -265,8 +265,8 @@ def test_paths_are_those_of_the_repository() -> None:
 )
 def test_files_of_one_name_are_told_apart(place: str, file: str | None) -> None:
     """An annotation is at the file that is meant, and at none where that is not known."""
-    module = Module(name="m", folder="1", sources=("kernel/main.c", "user/main.c"))
-    two = lab.load("networking").model_copy(update={"modules": (module,)})
+    module = Target(kind="module", name="m", folder="1", sources=("kernel/main.c", "user/main.c"))
+    two = lab.load("networking").model_copy(update={"builds": (module,)})
     got = grade("timeout")
     moved = tuple(f.model_copy(update={"location": place}) for f in got.findings)
     attempt = Attempt(student="a", grade=got.model_copy(update={"findings": moved}))

@@ -24,8 +24,8 @@ from checker.model import (
     Grade,
     KernelInfo,
     Lab,
-    Module,
     Provenance,
+    Target,
 )
 from checker.report import kernels as report
 from checker.workshop import selftest
@@ -35,9 +35,12 @@ from vm.kernel import Kernel
 LAB = Lab(
     name="small",
     title="Two exercises",
-    modules=tuple(Module(name=n, folder=n, sources=(f"{n}.c",)) for n in ("one", "two")),
+    format=2,
+    builds=tuple(
+        Target(kind="module", name=n, folder=n, sources=(f"{n}.c",)) for n in ("one", "two")
+    ),
     exercises=tuple(
-        Exercise(number=n, title=f"Exercise {m}", module=m, points=11, health=1, hint="h")
+        Exercise(number=n, title=f"Exercise {m}", builds=(m,), points=11, health=1, hint="h")
         for n, m in ((1, "one"), (2, "two"))
     ),
     root=Path("small"),
@@ -66,7 +69,7 @@ def run(
             _check(f"{number}.{x}", but.pop(f"_{number}{x[0]}", "pass"))
             for x in ("a", "b", "healthy")
         )
-        if exercise.module in unbuilt:
+        if not set(exercise.builds).isdisjoint(unbuilt):
             whole = tuple(
                 c.model_copy(
                     update={
@@ -204,8 +207,8 @@ def test_a_module_that_does_not_compile_on_one_is_one_difference() -> None:
     without = run("7.2 stock", unbuilt=("one",))
     found = across.compare(LAB, [run("6.1 stock"), without])
     assert (found.checks, found.findings) == ((), ())
-    (module,) = found.modules
-    assert (module.module, module.kernels) == ("one", ("7.2 stock",))
+    (module,) = found.builds
+    assert (module.build, module.kernels) == ("one", ("7.2 stock",))
     assert module.check.message == "A semicolon is missing."
     assert not across.compare(LAB, [run("6.1 debug", findings=(LEAK,)), without]).findings
     more = across.compare(LAB, [run("6.1 stock", _1b="fail"), run("6.12 stock"), without])

@@ -11,7 +11,7 @@ import pytest
 from support import ENDLESS, SOLUTION, Student
 
 from checker.engine import build, submission
-from checker.model import Exercise, Lab, Module, ModuleBuild, Names
+from checker.model import Exercise, Lab, ModuleBuild, Names, Target
 from checker.words.symbols import Symbols
 from vm.kernel import Kernel
 from vm.sandbox import Limits
@@ -25,7 +25,7 @@ def compile_module(lab: Lab, stock_kernel: Kernel) -> Callable[[Student, str], M
 
     def run(student: Student, name: str) -> ModuleBuild:
         given = submission.read(lab, student.path)
-        return build.build_module(lab, lab.module(name), given, stock_kernel)
+        return build.build_module(lab, lab.target(name), given, stock_kernel)
 
     return run
 
@@ -100,7 +100,7 @@ def test_what_a_student_cannot_mend_is_left_out(tmp_path: Path) -> None:
 def test_solution_builds_without_a_warning(lab: Lab, stock_kernel: Kernel) -> None:
     """The reference solution builds, and gcc has nothing to say."""
     made = build.build(lab, submission.read(lab, SOLUTION), stock_kernel)
-    assert [(m.module, bool(m.ko), m.warnings) for m in made.modules] == [
+    assert [(m.name, bool(m.ko), m.warnings) for m in made.modules] == [
         ("filter", True, ""),
         ("tcp_sock", True, ""),
         ("udp_sock", True, ""),
@@ -243,7 +243,7 @@ def test_source_that_is_not_there_is_the_students_problem(
     vic = student("vic")
     vic.file("udp_sock.c").write_text(" \n")
     given = submission.read(lab, vic.path)
-    made = build.build_module(lab, lab.module("udp_sock"), given, stock_kernel)
+    made = build.build_module(lab, lab.target("udp_sock"), given, stock_kernel)
     assert (made.ko, made.message) == (None, "5-udp-sock/udp_sock.c is empty.")
     assert not made.grader_error
 
@@ -255,7 +255,7 @@ def test_broken_build_tree_is_the_graders_trouble(
     """A kernel build tree that is not there is no fault of the student's."""
     broken = replace(stock_kernel, build_mounts={Path("/nowhere"): "/kernel"})
     given = submission.read(lab, student("wes").path)
-    made = build.build_module(lab, lab.module("udp_sock"), given, broken)
+    made = build.build_module(lab, lab.target("udp_sock"), given, broken)
     assert made.ko is None
     assert made.grader_error
 
@@ -282,10 +282,15 @@ def test_two_files_of_one_name_make_one_module(stock_kernel: Kernel, tmp_path: P
         (given / name).parent.mkdir(parents=True)
         (given / name).write_text(text)
     (given / "Kbuild").write_text("obj-m := m.o\nm-y := kernel/main.o user/main.o\n")
-    module = Module(name="m", folder="1", sources=tuple(TWINS))
-    exercise = Exercise(number=1, title="t", module="m", points=5, hint="h")
+    module = Target(kind="module", name="m", folder="1", sources=tuple(TWINS))
+    exercise = Exercise(number=1, title="t", builds=("m",), points=5, hint="h")
     two = Lab(
-        name="two", title="t", modules=(module,), exercises=(exercise,), root=tmp_path / "lab"
+        name="two",
+        title="t",
+        format=2,
+        builds=(module,),
+        exercises=(exercise,),
+        root=tmp_path / "lab",
     )
     mine = submission.read(two, two.solution)
     made = build.build(two, mine, stock_kernel)
@@ -313,5 +318,5 @@ def test_what_the_compiler_says_of_other_files_is_not_the_students(
     output: str, *, due: bool
 ) -> None:
     """Also where a folder of theirs is called as one of the kernel's."""
-    module = Module(name="m", folder="kernel", sources=("main.c",))
+    module = Target(kind="module", name="m", folder="kernel", sources=("main.c",))
     assert build._speaks_of(output, module) is due

@@ -30,7 +30,7 @@ BOUND = "	err = my_udp_bind();"
 
 def make_module(lab: Lab, student: Student, name: str, kernel: Kernel) -> ModuleBuild:
     """Build one module of a student's, which must fail."""
-    made = build.build_module(lab, lab.module(name), submission.read(lab, student.path), kernel)
+    made = build.build_module(lab, lab.target(name), submission.read(lab, student.path), kernel)
     assert made.ko is None
     return made
 

@@ -9,7 +9,7 @@ from checker.engine.owner import function_at, owner
 from checker.model import CheckResult, Exercise, Finding, Status
 
 EXERCISES = [
-    Exercise(number=n, title="T", module=module, points=20, health=2, hint="")
+    Exercise(number=n, title="T", builds=(module,), points=20, health=2, hint="")
     for n, module in ((1, "filter"), (2, "filter"), (3, "tcp_sock"))
 ]
 
@@ -23,7 +23,14 @@ def result(number: int, status: Status = "pass") -> CheckResult:
 
 def finding(location: str, kind: str = "kasan", summary: str = "It is wrong.") -> Finding:
     """Return a finding at a line."""
-    return Finding(kind=kind, summary=summary, location=location, check="1.first", report="BUG: x")
+    return Finding(
+        kind=kind,
+        summary=summary,
+        location=location,
+        check="1.first",
+        build="filter",
+        report="BUG: x",
+    )
 
 
 def health(*checked: Checked) -> list[CheckResult]:
@@ -71,7 +78,7 @@ def test_another_line_or_another_module_costs_again() -> None:
         for healthy in health(
             Checked(EXERCISES[0], (result(1),), (here,)),
             Checked(EXERCISES[1], (result(2),), (there,)),
-            Checked(EXERCISES[2], (result(3),), (here,)),
+            Checked(EXERCISES[2], (result(3),), (here.model_copy(update={"build": "tcp_sock"}),)),
         )
     ]
     assert statuses == ["fail", "fail", "fail"]
@@ -167,7 +174,7 @@ def test_what_lies_in_another_exercises_function_is_its_own() -> None:
     listen = EXERCISES[2]
     accept = listen.model_copy(update={"number": 4, "functions": ("second",)})
     sources = {"tcp_sock.c": SOURCE}
-    there = finding("tcp_sock.c:10")
+    there = finding("tcp_sock.c:10").model_copy(update={"build": "tcp_sock"})
     judged = judge(
         [Checked(listen, (result(3),), (there,)), Checked(accept, (result(4),))], sources
     )

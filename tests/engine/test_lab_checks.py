@@ -23,9 +23,9 @@ from checker.model import (
     Exercise,
     Finding,
     Lab,
-    Module,
     ModuleBuild,
     Submission,
+    Target,
 )
 from vm import snapshot
 from vm.errors import GuestCrashed, GuestTimeout, GuestUnready
@@ -56,22 +56,22 @@ def a_lab(folder: Path, text: str, number: int = 1) -> Lab:
     (folder / "checks").mkdir()
     # a process imports a module of one name once, and so a run of pytest has it anew here
     (folder / "checks" / f"check_{number}_all_{next(NUMBERS)}.py").write_text(text)
-    exercise = Exercise(number=1, title="t", module="m", points=5, hint="h")
-    module = Module(name="m", folder="m", sources=("m.c",))
-    return Lab(name="x", title="t", modules=(module,), exercises=(exercise,), root=folder)
+    exercise = Exercise(number=1, title="t", builds=("m",), points=5, hint="h")
+    module = Target(kind="module", name="m", folder="m", sources=("m.c",))
+    return Lab(name="x", title="t", format=2, builds=(module,), exercises=(exercise,), root=folder)
 
 
 NOBODY: Any = SimpleNamespace(kernel=SimpleNamespace(features=frozenset()))
 """A machine for checks that ask for no guest."""
 
 
-READY = ModuleBuild(module="m", ko=b"no module")
+READY = ModuleBuild(name="m", ko=b"no module")
 """A module that no kernel loads."""
 
 
 def ran(lab: Lab, config: Config = NOBODY, made: ModuleBuild = READY) -> plugin.Plugin:
     """Run checks of the module that was *made*."""
-    testbed = Testbed(lab, lab.exercises[0], Build(modules=(made,)), config)
+    testbed = Testbed(lab, lab.exercises[0], Build(targets=(made,)), config)
     run = plugin.Plugin(lab, testbed, seed=1)
     try:
         plugin.run(run, lab.root / "checks")
@@ -173,7 +173,7 @@ def test_hang_is_told_by_what_the_module_did() -> None:
     assert check_run._told(crash, [sleeps, spins]) == spins
     assert check_run._told(hang, [spins]) == spins
     assert check_run._told(hang, []) is None
-    assert check_run._fatal(hang, [sleeps, spins]).endswith("answers nothing any more at a.c:7.")
+    assert "any more at a.c:7." in check_run._fatal(hang, [sleeps, spins], "module")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_check_without_the_module_is_held_back_as_any(tmp_path: Path) -> None:
 
 def test_a_check_without_the_module_fails_where_that_does_not_compile(tmp_path: Path) -> None:
     """Nothing is earned for an exercise whose module was not built."""
-    failed = ModuleBuild(module="m", ko=None, message="It does not compile.", output="m.c:1: no")
+    failed = ModuleBuild(name="m", ko=None, message="It does not compile.", output="m.c:1: no")
     text = 'import pytest\n@pytest.mark.points(5)\ndef check_x():\n    "X."\n'
     (result,) = ran(a_lab(tmp_path, text), made=failed).results
     assert (result.status, result.message) == ("fail", "It does not compile.")
@@ -265,7 +265,7 @@ def test_an_id_of_another_exercise_that_does_not_exist_is_refused(tmp_path: Path
     )
     with pytest.raises(LabError, match=words):
         collector.worth(lab)
-    testbed = Testbed(lab, lab.exercises[0], Build(modules=(READY,)), NOBODY)
+    testbed = Testbed(lab, lab.exercises[0], Build(targets=(READY,)), NOBODY)
     broken = plugin.Plugin(lab, testbed, seed=1)
     plugin.run(broken, lab.root / "checks")
     assert re.search(words, broken.broken[0])
@@ -293,7 +293,7 @@ def test_a_check_earns_nothing_where_that_of_another_exercise_fails(
     machine = SimpleNamespace(kernel=kernel, image=SimpleNamespace(key=""))
     monkeypatch.setattr(grading, "machine", lambda *_: machine)
     monkeypatch.setattr(snapshot, "template", lambda _: None)
-    monkeypatch.setattr(build, "build", lambda *_, **__: Build(modules=(READY,)))
+    monkeypatch.setattr(build, "build", lambda *_, **__: Build(targets=(READY,)))
     given = Submission(name="s", path=tmp_path, files=())
     grade = grading.grade_submission(lab, given, kernel, grading.Options(jobs=jobs))
     assert (grade.score, grade.max_score) == (0, 10)
@@ -467,8 +467,8 @@ def test_check_that_gets_no_guest_is_tried_again(
         ("1.3", "error"),
     ]
     assert results[0].message == (
-        "3 guests in a row: A guest went before it had the module, so that is not the module's "
-        "doing: The guest did not come up: it panicked."
+        "3 guests in a row: A guest went before it had the module, so that is not its doing: "
+        "The guest did not come up: it panicked."
     )
     assert len(asked) == 6
     assert len(caplog.messages) == 4

@@ -91,7 +91,7 @@ def test_broken_entry_is_made_again(
     """A module in the cache that is not what it was is compiled again."""
     first, _ = builder(ann)
     given = submission.read(lab, ann.path)
-    module = lab.module("udp_sock")
+    module = lab.target("udp_sock")
     key = module_cache.key(lab, module, build._sources([module], given), stock_kernel)
     (cache.root() / "module" / key / "ko").write_bytes(b"half")
     assert builder(ann) == (first, ["udp_sock"])
@@ -106,7 +106,7 @@ def test_key_stands_for_all_that_a_module_is_made_of(
         def make(self, folder: str, jobs: int = 1) -> list[str]:
             return [*super().make(folder, jobs), "KCFLAGS=-g"]
 
-    module = lab.module("udp_sock")
+    module = lab.target("udp_sock")
     source = f"{module.folder}/udp_sock.c"
     keys = [
         module_cache.key(lab, module, {source: b"int a;"}, stock_kernel),
@@ -132,7 +132,7 @@ def test_oldest_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch, tmp_path
     """The cache keeps those that were used last, a look included."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module_cache, "KEPT", 2)
-    made = ModuleBuild(module="m", ko=b"ko", debug=b"debug")
+    made = ModuleBuild(name="m", ko=b"ko", debug=b"debug")
     for age, key in ((30, "a"), (20, "b")):
         module_cache.keep(made, key)
         then = time.time() - age

@@ -325,7 +325,7 @@ def test_files_of_one_name_are_both_there(lab: Lab, tmp_path: Path) -> None:
     for side in ("kernel", "user"):
         (tmp_path / "1" / side).mkdir(parents=True)
         (tmp_path / "1" / side / "main.c").write_text(f"int {side};\n")
-    two = lab.model_copy(update={"modules": (module,)})
+    two = lab.model_copy(update={"builds": (module,)})
     assert submission.read(two, tmp_path).sources == {
         "1/kernel/main.c": "int kernel;\n",
         "1/user/main.c": "int user;\n",

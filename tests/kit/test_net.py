@@ -39,7 +39,7 @@ def guest(config: Config) -> Iterator[Guest]:
 
 def left(guest: Guest, before: Traces) -> frozenset[str]:
     """Return what is there now and was not there, as after a check whose module is gone."""
-    return Module(guest, "m", "m.ko", b"", before).tidy().rest - before.rest
+    return Module(guest, before, {}, "m", "m.ko").tidy().rest - before.rest
 
 
 @pytest.mark.vm

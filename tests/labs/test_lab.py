@@ -41,9 +41,9 @@ def test_a_lab_knows_its_modules_and_files(lab: Lab) -> None:
     """The sources of all modules are what a student hands in."""
     assert [m.name for m in lab.modules] == ["filter", "tcp_sock", "udp_sock"]
     assert tuple(f"{m.folder}/{s}" for m in lab.modules for s in m.sources) == SOURCES
-    assert lab.module("tcp_sock").folder == "3-4-tcp-sock"
+    assert lab.target("tcp_sock").folder == "3-4-tcp-sock"
     with pytest.raises(KeyError):
-        lab.module("nothing")
+        lab.target("nothing")
 
 
 def test_every_lab_that_is_there_loads() -> None:
@@ -83,11 +83,18 @@ WRONG = [
     ("number = 1", "number = 0", ["exercises.0.number"]),
     ("number = 1", "number = 1.5", ["exercises.0.number"]),
     ("number = 2", "number = 1", ["same number", "1, 1, 3"]),
-    ('module = "udp_sock"', 'module = "udp"', ["exercises.4.module", "'udp'", "udp_sock"]),
-    ('name = "filter"', 'name = "my-filter"', ["modules.0.name"]),
-    ('name = "filter"', 'name = "../filter"', ["modules.0.name"]),
-    ('sources = ["filter.c"]', "sources = []", ["modules.0.sources"]),
-    ('sources = ["filter.c"]', 'sources = "filter.c"', ["modules.0.sources"]),
+    ('builds = ["udp_sock"]', 'builds = ["udp"]', ["exercises.4.builds", "'udp'", "udp_sock"]),
+    ('builds = ["udp_sock"]', "builds = []", ["exercises.4.builds"]),
+    ('builds = ["udp_sock"]', 'builds = ["udp_sock", "udp_sock"]', ["exercises.4", "twice"]),
+    ('builds = ["udp_sock"]', 'builds = ["filter", "udp_sock"]', ["2 modules", "one at most"]),
+    ('kind = "module"', 'kind = "modul"', ["builds.0.kind"]),
+    ('kind = "module"', 'kind = "module"\nlibraries = ["m"]', ["builds.0.libraries", "filter"]),
+    ("format = 2", "format = 3", ["format 3", "format = 2"]),
+    ("format = 2", "", ["no key 'format'", "format = 2"]),
+    ('name = "filter"', 'name = "my-filter"', ["builds.0.name"]),
+    ('name = "filter"', 'name = "../filter"', ["builds.0.name"]),
+    ('sources = ["filter.c"]', "sources = []", ["builds.0.sources"]),
+    ('sources = ["filter.c"]', 'sources = "filter.c"', ["builds.0.sources"]),
     ('"1-2-netfilter/include/filter.h"', '"include/none.h"', ["include/none.h", "not there"]),
     ('folder = "5-udp-sock"', 'folder = "6"', ["6/Kbuild", "not there"]),
     ('"5-udp-sock/test-5.sh"', '"5-udp-sock/test-6.sh"', ["test-6.sh", "not there"]),
@@ -114,9 +121,28 @@ def test_a_wrong_lab_is_told_of_by_file_and_key(
 def test_two_modules_of_one_name_are_refused(folder: Path) -> None:
     """The second of them could never be meant."""
     change(folder, 'name = "udp_sock"', 'name = "tcp_sock"')
-    change(folder, 'module = "udp_sock"', 'module = "tcp_sock"')
-    with pytest.raises(LabError, match=r"lab\.toml: two of the modules.*tcp_sock"):
+    change(folder, 'builds = ["udp_sock"]', 'builds = ["tcp_sock"]')
+    with pytest.raises(LabError, match=r"lab\.toml: two of the builds.*tcp_sock"):
         labs.load("networking", folder)
+
+
+def test_two_modules_in_one_folder_are_refused(folder: Path) -> None:
+    """A folder has one Kbuild, and make would build one of them for both."""
+    change(folder, 'folder = "5-udp-sock"', 'folder = "3-4-tcp-sock"')
+    with pytest.raises(LabError, match=r"lab\.toml: two modules have the folder 3-4-tcp-sock"):
+        labs.load("networking", folder)
+
+
+def test_a_lab_of_format_1_is_told_what_to_write(folder: Path) -> None:
+    """An instructor who wrote one for an older knetlab finds each change in the message."""
+    path = folder / "networking" / "lab.toml"
+    text = path.read_text(encoding="utf-8").replace("format = 2\n", "")
+    path.write_text(text.replace("[[builds]]", "[[modules]]"), encoding="utf-8")
+    with pytest.raises(LabError) as caught:
+        labs.load("networking", folder)
+    for words in (str(path), "format = 2", "[[builds]]", 'kind = "module"', 'builds = ["NAME"]'):
+        assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_lab_in_another_encoding_is_told_of_by_file(folder: Path) -> None:

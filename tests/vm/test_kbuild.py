@@ -19,7 +19,7 @@ class Built:
     """The folder of a build of udp_sock, with make told to read *makefile* first, if any."""
 
     def __init__(self, lab: Lab, kernel: Kernel, folder: Path, makefile: Path | None) -> None:
-        module = lab.module("udp_sock")
+        module = lab.target("udp_sock")
         names = [f"{module.folder}/{name}" for name in module.sources]
         sources = {name: (lab.solution / name).read_bytes() for name in names}
         build.lay_out(lab, [module], sources, folder)

@@ -25,9 +25,9 @@ from checker.model import (
     Grade,
     KernelInfo,
     Lab,
-    Module,
     Provenance,
     Status,
+    Target,
 )
 from checker.report import selftest as shown
 from checker.workshop import mutants, selftest
@@ -40,8 +40,11 @@ from vm.tools import descendants
 LAB = Lab(
     name="small",
     title="Two exercises",
-    modules=(Module(name="m", folder="m", sources=("m.c",)),),
-    exercises=tuple(Exercise(number=n, title="t", module="m", points=10, hint="h") for n in (1, 2)),
+    format=2,
+    builds=(Target(kind="module", name="m", folder="m", sources=("m.c",)),),
+    exercises=tuple(
+        Exercise(number=n, title="t", builds=("m",), points=10, hint="h") for n in (1, 2)
+    ),
     root=Path("small"),
 )
 """A lab of two exercises with two checks each: 1.a, 1.b, 2.a, 2.b, worth 5 points."""

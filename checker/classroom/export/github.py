@@ -22,11 +22,7 @@ LINES, WIDTH = 20, 400
 def paths(lab: Lab, submission: str = "") -> dict[str, str]:
     """Return the files of a submission -> their paths in a repository whose folder it is."""
     folder = PurePosixPath(submission)
-    return {
-        f"{module.folder}/{source}": str(folder / module.folder / source)
-        for module in lab.modules
-        for source in module.sources
-    }
+    return {source: str(folder / source) for source in lab.sources}
 
 
 def render(entries: Iterable[Entry], paths: Mapping[str, str], hidden: Hidden | None = None) -> str:

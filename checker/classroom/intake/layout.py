@@ -92,8 +92,7 @@ def walk(folder: Path, notes: list[str]) -> Iterator[Source]:
 
 def wanted(lab: Lab) -> dict[str, tuple[str, ...]]:
     """Return the files a student of *lab* hands in, each with the parts of its path."""
-    names = [f"{module.folder}/{name}" for module in lab.modules for name in module.sources]
-    return {name: PurePosixPath(name).parts for name in names}
+    return {name: PurePosixPath(name).parts for name in lab.sources}
 
 
 def is_laid_out(lab: Lab, folder: Path) -> bool:
