@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from checker.engine.left import COUNTED, Leak, Stack, leaks_of, of_exercise, parse_objects
 from checker.engine.testbed import Late, Module, Unmet, errno_name
 from checker.words import kernel_log
-from checker.words.symbols import Place
 
 ROUNDS = 20
 SECONDS = 300.0
@@ -34,45 +33,6 @@ Waiting = Literal["never", "client", "interrupt"]
 """What ends an init that waits: nothing, it does not; a client; a signal, as by Ctrl-C."""
 
 _HOW: dict[Waiting, str] = {"never": "", "client": "c", "interrupt": "i"}
-
-_KINDS = (
-    (r"chrdev|cdev_", "the device number"),
-    (r"accept", "the socket of a connection"),
-    (r"sock_create|sock_alloc|sk_alloc", "a socket"),
-    (r"nf_register|nf_hook", "a netfilter hook"),
-    (r"kthread", "a kernel thread"),
-    (r"netlink", "a netlink socket"),
-    (r"proc_|debugfs_|sysfs_|kobject", "an entry of a file system"),
-    (r"device_|class_|misc_", "a device"),
-)
-"""What is left, by the function of the kernel that the module called; else it is memory."""
-
-_CACHES = re.compile(
-    r"neigh_create|dst_alloc|inet_getpeer|tcp_metrics|fib_|ip_rt_|alloc_vmap_area|__pcs_|_sheaf"
-)
-"""Functions of the kernel that keep what they know for the next time, or free it later: no leak.
-
-The last two are the slab allocator's own, from 6.18 on: stores of free objects for a CPU.
-"""
-
-_WALK = re.compile(r"^(path_openat|path_lookupat|path_parentat)")
-_NAMES = re.compile(r"d_alloc|alloc_inode|lookup")
-"""Functions of a file system that keep the names and inodes which a path led to: no leak.
-
-They count below a walk along a path alone: an entry that a module makes is its own.
-"""
-
-_COUNTED = {
-    "majors": ("device number", "register_chrdev", "unregister_chrdev()"),
-    "tcp": ("TCP socket", "sock_create", "sock_release()"),
-    "udp": ("UDP socket", "sock_create", "sock_release()"),
-    "threads": ("kernel thread", "kthread_create", "kthread_stop()"),
-}
-"""What is counted besides: its name, and the kernel's functions that make and end one."""
-
-
-Stack = tuple[str, ...]
-"""Functions, innermost first; the module's own code as .text+0x28."""
 
 
 @dataclass(frozen=True)
@@ -93,25 +53,6 @@ class Round:
     stacks: tuple[Stack, ...] = ()
 
 
-@dataclass(frozen=True)
-class Leak:
-    """What the module's line *place* got by calling *function*, and what is left of it."""
-
-    place: str
-    function: str
-    count: int
-
-    def of(self, pattern: str) -> bool:
-        """Tell whether it is what a function that matches *pattern* got; none matches ""."""
-        return bool(pattern and re.search(pattern, self.function))
-
-    def __str__(self) -> str:
-        """Write it for a student."""
-        kind = next((words for how, words in _KINDS if re.search(how, self.function)), "memory")
-        what = f"{kind} ({self.function}())" if self.function else kind
-        return f"{self.place} leaks {what}" if self.place else f"{what} is leaked"
-
-
 def reload(
     module: Module,
     *,
@@ -129,7 +70,7 @@ def reload(
     where = "Where init fails" if interrupt else "In exit"
     before, *done = _rounds(module, times, _HOW[waiting])
     every = leaks_of(module, done[-1].stacks)
-    own = _own(module, every, ignore)
+    own = of_exercise(module, every, ignore)
     for one in done:
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
@@ -185,7 +126,7 @@ def use(
     module.guest.run(["/sbin/tool", "watch", "1"])
     action()
     text = module.guest.run(["/sbin/tool", "watch", "0"]).text
-    own = _own(module, leaks_of(module, parse_objects(text)))
+    own = of_exercise(module, leaks_of(module, parse_objects(text)))
     leaks = [leak for leak in own if leak.count >= times]
     if leaks:
         expected = "what is allocated for one use is freed at its end"
@@ -219,7 +160,7 @@ def error_paths(
     calls = {one.number: struck[one.number - 1] for one in done if one.number <= len(struck)}
     judged = [one for one in done if _counts(one, calls, only, leave)]
     every = {one.number: leaks_of(module, one.stacks) for one in judged}
-    leaks = {number: _own(module, found, ignore) for number, found in every.items()}
+    leaks = {number: of_exercise(module, found, ignore) for number, found in every.items()}
     others = {number for number, found in every.items() if leaks[number] != found}
     if any(leaks.values()):  # once may be a cache that filled itself
         second = _rounds(module, MAX_FAILURES, how)
@@ -275,7 +216,7 @@ def _give_back(leaks: list[Leak], where: str, left: Sequence[str] = ()) -> str:
     """Return the next step for what was not given back; *left* is what _more() says."""
     if place := next((leak.place for leak in leaks if leak.place), ""):
         return f"{where}, give back what {place} gets."
-    ends = {end: None for name, _, end in _COUNTED.values() if name in " ".join(left)}
+    ends = {end: None for name, _, end in COUNTED.values() if name in " ".join(left)}
     by = f" by {' and '.join(ends)}" if ends else ""
     return f"{where}, give back what init has got{by}."
 
@@ -348,12 +289,6 @@ def parse_rounds(text: str) -> list[Round]:
     return rounds
 
 
-def parse_objects(text: str) -> tuple[Stack, ...]:
-    """Read what vm/witness prints: a line for each object that is left."""
-    lines = (line.split() for line in text.splitlines())
-    return tuple(tuple(words[1:]) for words in lines if words[:1] == ["object"])
-
-
 def _more(before: Round, after: Round, ignore: str) -> list[str]:
     """Return what there is more of after a round, in plain words.
 
@@ -361,9 +296,9 @@ def _more(before: Round, after: Round, ignore: str) -> list[str]:
     """
     grown = {k: n - before.counts[k] for k, n in after.counts.items()}
     return [
-        f"{n} {_COUNTED[k][0]}{'s' if n > 1 else ''}"
+        f"{n} {COUNTED[k][0]}{'s' if n > 1 else ''}"
         for k, n in grown.items()
-        if n > 0 and not (ignore and re.search(ignore, _COUNTED[k][1]))
+        if n > 0 and not (ignore and re.search(ignore, COUNTED[k][1]))
     ]
 
 
@@ -386,40 +321,3 @@ def _where(module: Module, calls: Calls, one: Round) -> str:
         return ""
     line = module.symbols.locate(function, offset) if module.symbols else ""
     return (f" in {called}()" if called else "") + f" at {line or function + '()'}"
-
-
-# --- what is still allocated -----------------------------------------------------------
-
-
-def leaks_of(module: Module, stacks: Iterable[Stack]) -> list[Leak]:
-    """Return by whom the objects were allocated that are left.
-
-    Several objects make up a socket: they have one place.
-    """
-    owners = [owner for stack in stacks if (owner := _owner(stack))]
-    places = [place for _, place in owners]
-    lines = module.symbols.places(places) if module.symbols else [""] * len(places)
-    found = Counter((line, called) for (called, _), line in zip(owners, lines, strict=True))
-    return [Leak(line, called, n) for (line, called), n in found.items()]
-
-
-def _own(module: Module, leaks: list[Leak], ignore: str = "") -> list[Leak]:
-    """Return those of *leaks* that are this exercise's business; see reload()."""
-
-    def is_own(leak: Leak) -> bool:
-        ours = module.is_ours(leak.place)
-        return not leak.of(ignore) if ours is None else ours
-
-    return [leak for leak in leaks if is_own(leak)]
-
-
-def _owner(stack: Stack) -> tuple[str, Place] | None:
-    """Return what the module called to get an object, and from where; None for a cache's."""
-    if any(map(_CACHES.search, stack)):
-        return None
-    if any(map(_WALK.search, stack)) and any(map(_NAMES.search, stack)):
-        return None
-    for called, frame in zip(["", *stack], stack, strict=False):
-        if own := re.fullmatch(r"(\.[\w.]+)\+(0x[0-9a-f]+)", frame):
-            return called, (own[1], int(own[2], 16) - 1)  # an address to return to
-    return None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import Student
 
-from checker.engine import endurance, grading, submission
+from checker.engine import endurance, grading, left, submission
 from checker.model import CheckResult, Lab
 from vm.kernel import Kernel
 
@@ -90,8 +90,8 @@ def test_a_leak_is_the_business_of_the_exercise_whose_function_it_is_in(
 ) -> None:
     """What is left to another exercise by the kernel's functions is so outside of our own."""
     module: Any = SimpleNamespace(is_ours={"f.c:1": True, "f.c:2": False}.get)
-    leak = endurance.Leak(place, "sock_create_lite", 20)
-    assert endurance._own(module, [leak], ignore) == ([leak] if own else [])
+    leak = left.Leak(place, "sock_create_lite", 20)
+    assert left.of_exercise(module, [leak], ignore) == ([leak] if own else [])
 
 
 def test_what_the_slab_allocator_keeps_for_itself_is_no_leak() -> None:
@@ -99,8 +99,8 @@ def test_what_the_slab_allocator_keeps_for_itself_is_no_leak() -> None:
     module: Any = SimpleNamespace(symbols=None)
     rest = ("sk_alloc", "sock_create_kern", ".init.text+0x1ab", "do_one_initcall")
     store = ("__kmalloc_flags_noprof", "__pcs_replace_empty_main", "kmem_cache_alloc_noprof")
-    assert endurance.leaks_of(module, [store + rest]) == []
-    (leak,) = endurance.leaks_of(module, [("kmem_cache_alloc_noprof", *rest)])
+    assert left.leaks_of(module, [store + rest]) == []
+    (leak,) = left.leaks_of(module, [("kmem_cache_alloc_noprof", *rest)])
     assert leak.function == "sock_create_kern"
 
 
@@ -136,12 +136,12 @@ def test_names_that_a_path_led_to_are_no_leak_and_a_file_left_open_is_one() -> N
     module: Any = SimpleNamespace(symbols=None)
     rest = ("file_open_name", "filp_open", ".init.text+0x13b", "do_one_initcall")
     kept = [(*stack.split(), *rest) for stack in PATH_WALK]
-    assert endurance.leaks_of(module, kept) == []
-    left = ("kmem_cache_alloc_noprof", "alloc_empty_file", "path_openat", "do_filp_open", *rest)
-    (leak,) = endurance.leaks_of(module, [*kept, left])
+    assert left.leaks_of(module, kept) == []
+    opened = ("kmem_cache_alloc_noprof", "alloc_empty_file", "path_openat", "do_filp_open", *rest)
+    (leak,) = left.leaks_of(module, [*kept, opened])
     assert (leak.function, leak.count) == ("filp_open", 1)
     entry = ("kmem_cache_alloc_lru_noprof", "__d_alloc", "d_alloc_parallel", "lookup_one_len")
-    (leak,) = endurance.leaks_of(module, [(*entry, "debugfs_create_file", ".init.text+0x9")])
+    (leak,) = left.leaks_of(module, [(*entry, "debugfs_create_file", ".init.text+0x9")])
     assert leak.function == "debugfs_create_file"
 
 
