@@ -348,9 +348,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _check_on_all(arguments: argparse.Namespace) -> int:
     from checker.desk import work
-    from checker.engine import across, grading, submission
+    from checker.engine import grading, submission
+    from checker.report import across, story, terminal
     from checker.report import kernels as report
-    from checker.report import story, terminal
     from checker.workshop import selftest
 
     _alone(
@@ -486,7 +486,7 @@ def _auto(arguments: argparse.Namespace, the_lab: Lab) -> int:
 
 def _kernels_of(arguments: argparse.Namespace) -> dict[str, Kernel]:
     """Return the kernels of a selftest by name: "stock", or "6.12 stock" if of several releases."""
-    from checker.engine import across
+    from checker.report import across
 
     if own := _own_kernel(arguments):
         return {own.name: own}

@@ -14,9 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from checker.engine.across import BuildDiffers, CheckDiffers, Comparison, FindingDiffers, Run
 from checker.model import ExerciseResult, Grade
 from checker.report import story
+from checker.report.across import BuildDiffers, CheckDiffers, Comparison, FindingDiffers, Run
 from checker.report.terminal import LINES, STYLES, WIDTH
 from checker.report.text import clean, count, fold, one_line, points
 from vm import debian

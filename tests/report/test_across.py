@@ -13,8 +13,7 @@ from rich.console import Console
 from support import ROOT, SOLUTION
 
 from checker import cli
-from checker.engine import across, grading
-from checker.engine.across import Run
+from checker.engine import grading
 from checker.model import (
     NEEDS_A_KERNEL,
     CheckResult,
@@ -27,7 +26,9 @@ from checker.model import (
     Provenance,
     Target,
 )
+from checker.report import across
 from checker.report import kernels as report
+from checker.report.across import Run
 from checker.workshop import selftest
 from vm import kernel
 from vm.kernel import Kernel
