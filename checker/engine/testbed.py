@@ -218,6 +218,18 @@ class Session:
         return self.guest.machine.console()[self._console_mark :]
 
 
+_STACKS = "for process in /proc/[0-9]*; do echo; cat $process/stack; done"
+"""Prints the stacks of all processes in the guest, with a blank line before each."""
+
+_FRAME = re.compile(
+    r"(?P<function>[\w.]+)\+0x(?P<offset>[0-9a-f]{1,8})/0x[0-9a-f]+ \[(?P<module>\w+)[^\]]*\]"
+)
+
+
+def _at(place: str) -> str:
+    return f": it is at {place}" if place else ""
+
+
 class Module(Session):
     """The module under test, called *name*, whose file is *file*; one object per check.
 
@@ -261,10 +273,11 @@ class Module(Session):
         argv = ["/sbin/tool", "insmod", self.path, parameters]
         result = self.guest.run(argv, deadline=LOAD_SECONDS)
         if result.how == "timeout":
+            place = self._place()
             raise Late(
-                f"insmod did not come back within {LOAD_SECONDS:.0f} seconds.",
+                f"insmod did not come back within {LOAD_SECONDS:.0f} seconds{_at(place)}.",
                 expected="the module's init function returns",
-                actual="it is still running, or waiting for something",
+                actual=place or "it is still running, or waiting for something",
                 log=self.kernel_says(),
             )
         return result
@@ -295,13 +308,33 @@ class Module(Session):
 
     def _cannot_unload(self, result: Result) -> NoReturn:
         if result.how == "timeout":
-            raise Late(f"rmmod {self.name} did not come back within {LOAD_SECONDS:.0f} seconds.")
+            place = _at(self._place())
+            raise Late(
+                f"rmmod {self.name} did not come back within {LOAD_SECONDS:.0f} seconds{place}."
+            )
         raise Unmet(
             f"The module {self.name} cannot be unloaded.",
             expected="rmmod succeeds",
             actual=f"rmmod fails with {errno_name(result.value)}",
             log=self.kernel_says(),
         )
+
+    def _place(self) -> str:
+        """Return where in the module insmod or rmmod is now, as the kernel has its stack, or "".
+
+        Kernels from 6.13 on take the processor from code of the kernel that loops: the guest
+        goes on, and nobody reports a lockup.
+        """
+        if self.guest.dead:
+            return ""
+        stacks = self.guest.run(["/bin/sh", "-c", _STACKS]).text.split("\n\n")
+        loading = next((s for s in stacks if "do_init_module" in s or "delete_module" in s), "")
+        for frame in _FRAME.finditer(loading):
+            if frame["module"] == self.name:
+                function, offset = frame["function"], int(frame["offset"], 16)
+                line = self.symbols.locate(function, max(offset - 1, 0)) if self.symbols else ""
+                return f"{line}, in {function}()" if line else f"{function}()"
+        return ""
 
     @property
     def loaded(self) -> bool:

@@ -116,7 +116,7 @@ def test_hang_in_init_times_out(lab: Lab, stock_kernel: Kernel, student) -> None
 
 @pytest.mark.vm
 def test_spinning_in_init_is_stopped_by_the_kernel(lab: Lab, stock_kernel: Kernel, student) -> None:
-    """A module that spins for ever is named with the kernel's own words."""
+    """A module that spins for ever is named: by the kernel, or by insmod's stack from 6.13 on."""
     carol = student("carol")
     carol.replace("udp_sock.c", "	err = my_udp_bind();", "	for (;;)\n		barrier();")
     grade = _grade(lab, stock_kernel, carol.path, 5)

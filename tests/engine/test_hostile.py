@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -78,7 +79,7 @@ SAYS = {
     "network-locked": "insmod did not come back",
     # the compiler, and the loader
     "assembler-includes": "as: out of memory",
-    "assembler-repeats": "as: out of memory",
+    "assembler-repeats": r"as: out of memory|excessive count \d+ for REPT",  # binutils 2.46
     "include-device": "cc1: out of memory",
     "include-itself": "#include nested depth",
     "large-memory": "insmod fails with ENOMEM",
@@ -87,7 +88,7 @@ SAYS = {
     "too-large-module": "File size limit exceeded",
     "warnings": "#pragma message: again",
 }
-"""What the first check that is lost says; the others lose nothing."""
+"""What the first check that is lost says, as a pattern; the others lose nothing."""
 
 DEBUG = {"lockdep-off"}
 """What needs a debug kernel to be anything at all."""
@@ -120,7 +121,7 @@ def test_hostile_submission_hurts_itself_alone(
     for e, full in ((e, lab.exercises[e.number - 1].points) for e in grade.exercises):
         due = hostile.earns[e.number]
         assert e.score == e.max_score if due == full else e.score <= due, told
-    assert SAYS.get(hostile.name, "") in "".join(told[:1])
+    assert re.search(SAYS.get(hostile.name, ""), "".join(told[:1]))
     assert bool(told) == (hostile.name in SAYS)
     assert len(grade.to_json()) < 1 << 20
     assert json.loads(grade.to_json())["status"] == "graded"
