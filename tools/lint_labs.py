@@ -17,7 +17,7 @@ from checker.desk.lint import style
 from vm import kernel, tools
 
 _CHATTER = re.compile(
-    r"the compiler differs|pahole version differs|^  (The kernel was built|You are using) "
+    r"the compiler differs|pahole version differs|^  (The kernel was built|You are using)\b"
     r"|checker-valid\.sh: No such file|C=2 specified, but sparse is not available"
 )
 """What make says of itself. 7.x looks for sparse by a script that Debian's headers lack, and
