@@ -71,7 +71,8 @@ def compile_static(source: Path, target: Path, *more: Path, headers: Sequence[Pa
 
 
 def _compile_agent(target: Path) -> None:
-    compile_static(_INIT / "agent.c", target, _INIT / "tool.c", _INIT / "net.c")
+    more = (_INIT / name for name in ("tool.c", "net.c", "netlink.c"))
+    compile_static(_INIT / "agent.c", target, *more)
 
 
 # --- the initramfs -------------------------------------------------------------------

@@ -86,6 +86,15 @@ def test_words_are_not_split(guest: Guest) -> None:
     assert result.text == "".join(f"<{word}>" for word in words)
 
 
+def test_no_word_is_left_out(guest: Guest) -> None:
+    """A command of a thousand words has them all; one of more than the agent takes is refused."""
+    words = [str(number) for number in range(1000)]
+    assert guest.run(["/bin/echo", *words]).text.split() == words
+    refused = guest.run(["/bin/true", *["x"] * 5000])
+    assert (refused.ok, refused.value) == (False, 126)
+    assert b"Argument list too long" in refused.err
+
+
 def test_a_signal_is_told_from_an_exit(guest: Guest) -> None:
     """A command killed by a signal says which."""
     result = sh(guest, "kill -SEGV $$")

@@ -56,7 +56,7 @@
 #define MAX_OUTPUT	(1024 * 1024)	/* bytes of one process's output sent on */
 #define MAX_LOG		(256 * 1024)	/* bytes of kernel log sent per answer */
 #define REAP_MS		1000		/* a killed process has this long to go */
-#define MAX_ARGS	64
+#define MAX_ARGS	4096
 
 struct proc {
 	unsigned int id;
@@ -251,21 +251,22 @@ static void payload(unsigned int id, char *data, long long len)
 
 static void spawn(unsigned int id, char *data, size_t len)
 {
-	char *argv[MAX_ARGS + 1], *ms, *netns, *flags, *end = data + len;
+	static char *argv[MAX_ARGS + 1];
+	char *ms, *netns, *flags, *s, *end = data + len;
 	int in[2] = { -1, -1 }, out[2], err[2], argc = 0;
 	struct proc *p = NULL;
 
 	ms = data;
 	netns = ms + strlen(ms) + 1;
 	flags = netns + strlen(netns) + 1;
-	for (char *s = flags + strlen(flags) + 1; s < end && argc < MAX_ARGS; s += strlen(s) + 1)
+	for (s = flags + strlen(flags) + 1; s < end && argc < MAX_ARGS; s += strlen(s) + 1)
 		argv[argc++] = s;
 	argv[argc] = NULL;
 	for (int i = 0; i < MAX_PROCS && !p; i++)
 		if (!procs[i].pid)
 			p = &procs[i];
-	if (!argc || !p) {
-		refuse(id, argc ? EAGAIN : EINVAL);
+	if (!argc || !p || s < end) {
+		refuse(id, s < end ? E2BIG : argc ? EAGAIN : EINVAL);
 		return;
 	}
 	memset(p, 0, sizeof(*p));

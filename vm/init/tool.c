@@ -20,7 +20,12 @@
  *     tool watch 1|0                       such lines of what is left now; begin anew, or end
  *     tool put PATH TEXT                   write TEXT to a file
  *
+ *     tool await udp|tcp|connection|any ADDRESS PORT
+ *                                          return when there is such a socket: one of UDP, one
+ *                                          that listens, one that is connected, any of TCP
+ *     tool await netlink UNIT PORT         the same of a netlink socket with this port id
  *     tool meet ADDRESS PORT               connect, and close the connection
+ *     tool netlink STEP...                 netlink sockets, see netlink.c
  *
  * PORT 0 stands for any address and port. await prints the table when it is over.
  */
@@ -130,17 +135,42 @@ static int present(const char *path, in_addr_t addr, unsigned int port, unsigned
 	return found;
 }
 
+#define NETLINK_TABLE	"/proc/net/netlink"
+
+/* Is a netlink socket of this unit there, with this port id? */
+static int present_netlink(unsigned int unit, unsigned int port)
+{
+	FILE *f = fopen(NETLINK_TABLE, "re");
+	unsigned int a_unit, a_port;
+	char line[512];
+	int found = 0;
+
+	if (!f)
+		exit(fail(NETLINK_TABLE));
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %u %u", &a_unit, &a_port) == 2 && a_unit == unit &&
+			a_port == port;
+	fclose(f);
+	return found;
+}
+
 static int await(const char *what, const char *address, const char *port)
 {
 	const char *path = strcmp(what, "udp") ? "/proc/net/tcp" : "/proc/net/udp";
 	unsigned int wanted = 0;
 
-	if (!strcmp(what, "tcp"))
-		wanted = TCP_LISTEN;
-	else if (!strcmp(what, "connection"))
-		wanted = TCP_ESTABLISHED;
-	while (!present(path, inet_addr(address), atoi(port), wanted))
-		usleep(POLL_US);
+	if (!strcmp(what, "netlink")) {
+		path = NETLINK_TABLE;
+		while (!present_netlink(atoi(address), strtoul(port, NULL, 0)))
+			usleep(POLL_US);
+	} else {
+		if (!strcmp(what, "tcp"))
+			wanted = TCP_LISTEN;
+		else if (!strcmp(what, "connection"))
+			wanted = TCP_ESTABLISHED;
+		while (!present(path, inet_addr(address), atoi(port), wanted))
+			usleep(POLL_US);
+	}
 	traces((char *[]){ (char *)path, NULL });
 	return 0;
 }
@@ -420,6 +450,8 @@ int tool_main(int argc, char **argv)
 				    .sin_port = htons(atoi(argv[3])),
 				    .sin_addr.s_addr = inet_addr(argv[2]),
 			    }, 0) < 0 ? fail("connect") : 0;
+	if (argc >= 3 && !strcmp(argv[1], "netlink"))
+		return netlink_main(argc - 2, argv + 2);
 	if (argc == 5 && !strcmp(argv[1], "await"))
 		return await(argv[2], argv[3], argv[4]);
 	fprintf(stderr, "usage: insmod|rmmod|traces|... ARGUMENTS, see tool.c\n");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* tool.h - what the agent calls of tool.c, and both of net.c. */
+/* tool.h - what the agent calls of tool.c, both of net.c, and tool.c of netlink.c. */
 
 /* Run `tool ...`; returns its exit status. */
 int tool_main(int argc, char **argv);
@@ -12,3 +12,6 @@ void watch_net(void);
 
 /* Print what is set up of the network in all namespaces; nothing if it is as at watch_net(). */
 void print_net(void);
+
+/* Do the steps of `tool netlink`; returns its exit status. */
+int netlink_main(int argc, char **argv);
