@@ -16,7 +16,7 @@ export KNETLAB_KIT := $(shell realpath -m '$(KIT)')
 endif
 
 .DEFAULT_GOAL := check
-.PHONY: check watch hint reset list pcap console skels kernel doctor lint editor help setup
+.PHONY: check watch hint reset list labs pcap console skels kernel doctor lint editor help setup
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,8 +30,11 @@ watch: setup ## at each save, check the exercise you are at; EX=2 begins with th
 hint: setup ## the next hint for the exercise you are at; EX=2 for that one, RESTART=1 from the first
 	@$(KNETLAB) hint $(desk_args) $(if $(RESTART),--restart)
 
-list: setup ## the exercises, their points, and what you reached
+list: setup ## the exercises, their points, and what you reached; of several labs the labs, LAB=name one
 	@$(KNETLAB) list $(desk_args)
+
+labs: setup ## the labs there are
+	@$(KNETLAB) labs
 
 reset: setup ## EX=2: put exercise 2 back to what was handed out, and keep yours as .orig
 	@$(if $(EX),$(KNETLAB) reset $(desk_args),echo "Say which exercise: make reset EX=2" >&2; exit 2)

@@ -30,6 +30,15 @@ def names(folder: Path = LABS) -> list[str]:
     return sorted(p.parent.name for p in folder.glob("*/lab.toml"))
 
 
+def in_order(folder: Path = LABS) -> list[Lab]:
+    """Return the labs in *folder* as a student should meet them: by order, and then by name.
+
+    Those without a place in the course come last.
+    """
+    labs = [load(name, folder) for name in names(folder)]
+    return sorted(labs, key=lambda lab: (lab.order is None, lab.order or 0, lab.name))
+
+
 def load(name: str, folder: Path = LABS) -> Lab:
     """Read the lab called *name*.
 

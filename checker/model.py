@@ -111,6 +111,9 @@ class Lab(Record):
     name: str
     title: str
     format: Literal[2]
+    order: int | None = Field(
+        default=None, ge=1, description="its place in the course: 1 is the first lab"
+    )
     guest: GuestNeeds = GuestNeeds()
     builds: tuple[Target, ...] = Field(min_length=1)
     programs: tuple[Program, ...] = ()

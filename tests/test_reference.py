@@ -64,7 +64,7 @@ def test_every_key_of_lab_toml_is_described(heading: str, record: type[BaseModel
         elif field.is_required():
             assert default == "", name
         else:
-            shown = {(): ("`[]`", "none"), "": ('`""`',)}.get(
+            shown = {(): ("`[]`", "none"), "": ('`""`',), None: ("none",)}.get(
                 field.default, (f"`{field.default}`",)
             )
             assert default in shown, name

@@ -1,6 +1,6 @@
 # The developers' half of the Makefile; the archive for students is without it (checker/workshop/dist.py).
 
-.PHONY: test test-hosts selftest bench bench-class dist docs links setup-docs setup-dev
+.PHONY: test test-hosts selftest bench bench-class new dist docs links setup-docs setup-dev
 
 test: setup-dev ## run the project's own tests
 	@tools/test.sh $(ARGS)
@@ -16,6 +16,9 @@ bench: setup-dev ## time a check, as ratios to a bare QEMU boot; ARGS='--steady 
 
 bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
 	@.venv/bin/python -m tools.bench_class $(ARGS)
+
+new: setup ## LAB=name: a lab from nothing, which works as it is
+	@$(if $(LAB),$(KNETLAB) new '$(LAB)',echo "Say how it is called: make new LAB=name" >&2; exit 2)
 
 dist: setup ## make the archive that students get; COURSE=course.toml leaves out what that hides
 	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)') \

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from checker import lab
 from checker.desk.lint import style
+from checker.workshop import new
 from vm import kernel, tools
 
 _CHATTER = re.compile(
@@ -56,6 +57,10 @@ def main() -> int:
         for module in the_lab.modules:
             folder = the_lab.solution
             words.append(compile_strictly(folder, folder / module.folder, stock))
+    for folder in sorted(new.TEMPLATES.glob("*/solution")):
+        words.append(style(sorted(folder.rglob("*.[ch]"))))
+        for kbuild in folder.rglob("Kbuild"):
+            words.append(compile_strictly(folder, kbuild.parent, stock))
     words.append(style(sorted(Path("vm").rglob("*.[ch]"))))
     words.append(compile_strictly(Path("vm/witness"), Path("vm/witness"), stock))
     text = "\n".join(word.strip() for word in words if word.strip())

@@ -1,4 +1,4 @@
-"""The commands of a student's desk: hint, reset, list, watch, pcap. They call and print.
+"""The commands of a student's desk: hint, reset, list, labs, watch, pcap. They call and print.
 
 All work on the lab that is being worked on unless one is named (checker/desk/work.py), in
 skels/LAB or the folder that --submission names.
@@ -27,8 +27,16 @@ def add(
     kernel_options: Callable[[argparse.ArgumentParser], None],
 ) -> None:
     """Add the parsers; *number* reads a number from 1 on, *kernel_options* adds check's."""
-    listed = _command(commands, "list", "list the exercises, their points and what you reached")
+    listed = commands.add_parser(
+        "list",
+        help="list the exercises, or several labs, their points and what you reached",
+    )
+    listed.add_argument("lab", nargs="?", metavar="LAB", help="default: all labs, if several")
+    listed.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     listed.set_defaults(run=_list)
+
+    there = commands.add_parser("labs", help="list the labs there are, in a course's order")
+    there.set_defaults(run=_labs)
 
     hint = _command(commands, "hint", "show the next hint for an exercise")
     _exercise(hint, number, "default: the first that is not full")
@@ -86,10 +94,22 @@ def _at_hand(arguments: argparse.Namespace) -> tuple[Lab, Path]:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from checker import lab
     from checker.desk import overview
 
-    the_lab, folder = _at_hand(arguments)
-    overview.show(the_lab, folder, Console(highlight=False))
+    console = Console(highlight=False)
+    if arguments.lab is None and arguments.submission is None and len(lab.names()) > 1:
+        overview.course(lab.in_order(), console)
+    else:
+        overview.show(*_at_hand(arguments), console)
+    return DONE
+
+
+def _labs(_: argparse.Namespace) -> int:
+    from checker import lab
+    from checker.desk import overview
+
+    overview.catalogue(lab.in_order(), Console(highlight=False))
     return DONE
 
 

@@ -1,4 +1,7 @@
-"""The commands dist, mutants, editor and lint: what goes round the checks. They call and print."""
+"""The commands new, dist, mutants, editor and lint: what goes round the checks.
+
+They call and print.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 
 from checker.commands.exits import FULL, PARTIAL
 from checker.errors import InputError
+from checker.workshop import new
 from vm import kernel as kernels
 from vm import tools
 
@@ -21,6 +25,15 @@ def add(
     announce: Callable[[], None],
 ) -> None:
     """Add the parsers; *release_option* adds check's, *announce* lets what takes long be told."""
+    fresh = commands.add_parser(
+        "new", help="make a lab from nothing: it works as it is, and you write yours over it"
+    )
+    fresh.add_argument("lab", metavar="LAB", help="its name, that of its folder")
+    fresh.add_argument(
+        "--kind", choices=new.KINDS, default=new.KINDS[0], help="what students write in it"
+    )
+    fresh.set_defaults(run=_new)
+
     archive = commands.add_parser(
         "dist", help="make the archive that students get: no solutions, no hidden checks"
     )
@@ -76,6 +89,19 @@ def add(
         )
         parser.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     release_option(commands_file)
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from checker import lab
+    from checker.desk import work
+
+    folder = new.make(arguments.lab, arguments.kind, lab.LABS)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    print(f"{work.shown(folder)}: a lab with one exercise")
+    for path in files:
+        print(f"    {path.relative_to(folder)}")
+    print(f"`knetlab selftest {arguments.lab}` tries all of it. Then write your own over it.")
+    return FULL
 
 
 def _dist(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,11 @@
-"""`knetlab list`: a lab's exercises, what was reached at each, and the other labs there are."""
+"""`knetlab list` and `knetlab labs`: what there is to do, and what was reached of it.
+
+That is of one lab its exercises, of a course of several its labs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -10,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from checker import lab as labs
+from checker import lab as lab_files
 from checker.desk import progress, work
 from checker.desk.progress import Progress
 from checker.model import Exercise, Lab, Names
@@ -23,12 +27,7 @@ def show(lab: Lab, folder: Path, console: Console) -> None:
     stale = progress.stale(lab, folder, kept)
     at = progress.at(lab, folder)
     console.print(Text.assemble((lab.name, "bold"), f": {lab.title}, in {work.shown(folder)}"))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", justify="right")
-    table.add_column("Exercise", overflow="fold")
-    table.add_column("File", overflow="fold")
-    table.add_column("Points", justify="right", no_wrap=True)
-    table.add_column("State", overflow="fold")
+    table = _table("", "Exercise", "File", "Points", "State")
     for exercise in lab.exercises:
         reached = kept.reached.get(exercise.number)
         table.add_row(
@@ -40,11 +39,81 @@ def show(lab: Lab, folder: Path, console: Console) -> None:
             _state(exercise, kept, edited=exercise.number in stale),
         )
     console.print(table)
-    console.print(_total(lab, kept, console))
+    console.print(_bar(*_reached(lab, kept), console))
     console.print(_next(at))
-    others = [name for name in labs.names() if name != lab.name]
-    for name in others:
-        console.print(Text(f"LAB={name}: {labs.load(name).title}"))
+    for other in lab_files.in_order():
+        if other.name != lab.name:
+            console.print(Text(f"LAB={other.name}: {other.title}"))
+
+
+def course(labs: Sequence[Lab], console: Console) -> None:
+    """Print *labs* with what was reached in each, in its folder skels/LAB."""
+    table = _table("", "Lab", "Title", "Points", "State")
+    kept = {lab.name: progress.load(lab, work.SKELS / lab.name) for lab in labs}
+    waiting = [lab for lab in labs if not _full(lab, kept[lab.name])]
+    at = next(iter(work.last_edited(labs) or waiting), None)
+    for number, lab in enumerate(labs, 1):
+        score, most = _reached(lab, kept[lab.name])
+        table.add_row(
+            str(number),
+            Text(lab.name, "bold" if lab == at else ""),
+            Text(lab.title),
+            f"{points(score)} of {points(most)}",
+            _state_of_lab(lab, kept[lab.name]),
+        )
+    console.print(table)
+    sums = [_reached(lab, kept[lab.name]) for lab in labs]
+    console.print(_bar(sum(score for score, _ in sums), sum(most for _, most in sums), console))
+    console.print(_next_lab(at))
+
+
+def catalogue(labs: Sequence[Lab], console: Console) -> None:
+    """Print what *labs* there are: name, title, exercises, points."""
+    table = _table("Lab", "Title", "Exercises", "Points")
+    for lab in labs:
+        row = (lab.name, lab.title, str(len(lab.exercises)), points(lab.max_score))
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        number = name in ("", "Points", "Exercises")
+        table.add_column(
+            name,
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=name in ("Points", "Lab"),
+        )
+    return table
+
+
+def _full(lab: Lab, kept: Progress) -> bool:
+    reached = kept.reached
+    return all(e.number in reached and reached[e.number].full for e in lab.exercises)
+
+
+def _state_of_lab(lab: Lab, kept: Progress) -> Text:
+    folder = work.SKELS / lab.name
+    full = sum(one.full for one in kept.reached.values())
+    if not kept.reached:
+        state = Text("not tried yet", "dim")
+    elif _full(lab, kept):
+        state = Text("full", "green")
+    else:
+        state = Text(f"{full} of {len(lab.exercises)} full")
+    if folder.is_dir() and progress.stale(lab, folder, kept):
+        state.append(", edited since", "yellow")
+    return state
+
+
+def _next_lab(at: Lab | None) -> Text:
+    if at is None:
+        return Text("All labs are solved.", "bold")
+    if not (work.SKELS / at.name).is_dir():
+        return Text(f"Next is {at.name}: `make skels LAB={at.name}` writes what you start from.")
+    return Text(f"You are at {at.name}: `make list LAB={at.name}` shows its exercises.")
 
 
 def _state(exercise: Exercise, kept: Progress, *, edited: bool) -> Text:
@@ -62,13 +131,16 @@ def _state(exercise: Exercise, kept: Progress, *, edited: bool) -> Text:
     return state
 
 
-def _total(lab: Lab, kept: Progress, console: Console) -> Table:
-    """Return the bar; what a kernel could not try counts on neither side."""
+def _reached(lab: Lab, kept: Progress) -> tuple[float, float]:
+    """Return the points, and how many there are; what a kernel could not try is in neither."""
     most = sum(
         kept.reached[e.number].max_score if e.number in kept.reached else e.points
         for e in lab.exercises
     )
-    score = sum(reached.score for reached in kept.reached.values())
+    return sum(reached.score for reached in kept.reached.values()), most
+
+
+def _bar(score: float, most: float, console: Console) -> Table:
     line = Table.grid(padding=(0, 2, 0, 0))
     said = f"{points(score)} of {points(most)} points"
     if console.is_terminal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -29,9 +30,18 @@ def lab(name: str | None, folder: Path | None = None) -> Lab:
     names = labs.names()
     if name or len(names) == 1:
         return labs.load(name or names[0])
-    times = {each: _edited(labs.load(each), folder) for each in names}
-    last = [each for each in names if times[each] and times[each] == max(times.values())]
-    return labs.load(last[0] if len(last) == 1 else _ask(last or names))
+    last = last_edited(labs.in_order(), folder)
+    return last[0] if len(last) == 1 else labs.load(_ask([one.name for one in last] or names))
+
+
+def last_edited(among: Sequence[Lab], folder: Path | None = None) -> list[Lab]:
+    """Return that of the labs *among* whose sources a student edited last, as lab() does.
+
+    Those, if several were at the same time; none where nothing was edited.
+    """
+    times = {each.name: _edited(each, folder) for each in among}
+    last = max(times.values(), default=0)
+    return [each for each in among if last and times[each.name] == last]
 
 
 def _edited(the_lab: Lab, folder: Path | None) -> int:

@@ -41,6 +41,9 @@ ENGINE = (
 )
 """What of the project is the engine; a * stands for any characters, / too."""
 
+NOT_ENGINE = ("checker/workshop/new/*",)
+"""What of that is for authors of labs: a new lab's solution is one as well."""
+
 LAB = ("lab.toml", "advice.toml", "*.md", "*.svg", "checks/*")
 """What of a lab students get as it is, relative to the lab's folder."""
 
@@ -95,7 +98,8 @@ def collect(
     for lab in labs:
         require_solution(lab, "knetlab dist")
     known = _git("ls-files", "-z").split("\0")
-    files = {n: _read(n) for n in known if _one_of(n, ENGINE) and (ROOT / n).is_file()}
+    engine = [n for n in known if _one_of(n, ENGINE) and not _one_of(n, NOT_ENGINE)]
+    files = {n: _read(n) for n in engine if (ROOT / n).is_file()}
     for lab in labs:
         files |= _of_lab(lab, known, hidden)
     version = f"{_version()}-{_git('describe', '--always', '--dirty', '--exclude', '*').strip()}"

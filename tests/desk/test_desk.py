@@ -72,7 +72,7 @@ def printed(show: Callable[[Console], None]) -> str:
     return " ".join(console.file.getvalue().split())
 
 
-def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     return subprocess.run(
         [sys.executable, "-m", "checker", *arguments],
@@ -81,7 +81,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         text=True,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
     )
 
 
@@ -96,8 +96,8 @@ def two_labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             source, target = ROOT / "labs/networking" / part, tmp_path / "labs" / name / part
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
-    monkeypatch.setattr(labs.load, "__defaults__", (tmp_path / "labs",))
-    monkeypatch.setattr(labs.names, "__defaults__", (tmp_path / "labs",))
+    for reads in (labs.load, labs.names, labs.in_order):
+        monkeypatch.setattr(reads, "__defaults__", (tmp_path / "labs",))
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         skeleton.write(work.handed_out(labs.load(name)), Path("skels") / name)
@@ -192,6 +192,57 @@ def test_list_tells_what_was_reached(lab: Lab, skels: Student) -> None:
     assert "25 of 100 points You are at exercise 2" in said
     skels.file("filter.c").write_text("int x;\n")
     assert "full, edited since" in printed(lambda c: overview.show(lab, skels.path, c))
+
+
+def test_list_of_several_labs_tells_what_was_reached_in_each(two_labs: Path) -> None:
+    """Each lab's points, those of all, and the lab that is worked on."""
+    one = labs.load("one")
+    said = printed(lambda console: overview.course(labs.in_order(), console))
+    assert "1 one Networking in the kernel 0 of 100 not tried yet 2 two " in said
+    assert "You are at one: `make list LAB=one` shows its exercises." in said
+
+    note(one, Path("skels/one"), (1, 20), (2, 5))
+    edit(two_labs / "skels/two" / UDP, 1000)
+    said = printed(lambda console: overview.course(labs.in_order(), console))
+    assert "1 one Networking in the kernel 25 of 100 1 of 5 full 2 two " in said
+    assert "25 of 200 points You are at two:" in said
+
+    note(one, Path("skels/one"), *((number, 20) for number in range(1, 6)))
+    edit(two_labs / "skels/one" / TCP, 2000)
+    said = printed(lambda console: overview.course(labs.in_order(), console))
+    assert "100 of 100 full, edited since" in said
+
+
+def test_list_of_several_labs_goes_on_with_the_next(two_labs: Path) -> None:
+    """When one is solved the next one is named, and how to begin it; then that all are."""
+    for name in ("one", "two"):
+        note(labs.load(name), Path("skels") / name, *((number, 20) for number in range(1, 6)))
+    assert "All labs are solved." in printed(lambda c: overview.course(labs.in_order(), c))
+    shutil.rmtree("skels/two")
+    progress.forget(labs.load("two"), Path("skels/two"), [1])
+    said = printed(lambda console: overview.course(labs.in_order(), console))
+    assert "Next is two: `make skels LAB=two` writes what you start from." in said
+
+
+def test_labs_come_in_the_order_of_the_course(two_labs: Path) -> None:
+    """By the key order, and those without one last, by name."""
+    file = two_labs / "labs/one/lab.toml"
+    file.write_text(file.read_text().replace("order = 1\n", ""))
+    assert [lab.name for lab in labs.in_order()] == ["two", "one"]
+    said = printed(lambda console: overview.catalogue(labs.in_order(), console))
+    assert said.endswith("two Networking in the kernel 5 100 one Networking in the kernel 5 100")
+
+
+def test_list_without_a_lab_lists_several_or_the_one(two_labs: Path) -> None:
+    """With several labs it is those, of one lab or in a folder its exercises."""
+    env = {"KNETLAB_LABS": str(two_labs / "labs")}
+    assert re.search(r"2 +two ", run("list", cwd=two_labs, **env).stdout)
+    assert re.search(r"5 +UDP sender ", run("list", "two", cwd=two_labs, **env).stdout)
+    mine = run("list", "--submission", "skels/two", cwd=two_labs, **env)
+    assert "Say which lab" in mine.stderr  # its folder fits both
+    shutil.rmtree(two_labs / "labs/one")
+    assert re.search(r"5 +UDP sender ", run("list", cwd=two_labs, **env).stdout)
+    assert re.search(r"two +Networking in the kernel +5 +100", run("labs", **env).stdout)
 
 
 # --- hints ---------------------------------------------------------------------------

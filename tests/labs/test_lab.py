@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_every_lab_that_is_there_loads() -> None:
         assert labs.load(name).name == name
 
 
+def test_the_readme_has_the_labs_in_their_order() -> None:
+    """Each lab of the project has a place in the course, and a row of the README's table."""
+    there = labs.in_order()
+    assert [lab.order for lab in there] == list(range(1, len(there) + 1))
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+)\. \[(\w+)\]\(labs/\2/", readme, re.MULTILINE)
+    assert rows == [(str(lab.order), lab.name) for lab in there]
+
+
 def test_a_copy_loads(folder: Path) -> None:
     """A lab may lie anywhere."""
     assert labs.load("networking", folder).root == folder / "networking"
@@ -73,6 +83,7 @@ def test_no_such_lab_lists_those_there_are(name: str) -> None:
 WRONG = [
     ('title = "Networking', 'titel = "Networking', ["title"]),
     ('title = "Networking in the kernel"', "title = 5", ["title"]),
+    ("order = 1", "order = 0", ["order"]),
     ('title = "Networking in the kernel"', 'title = "x"\ncolour = "red"', ["colour"]),
     ("points = 20", 'points = "twenty"', ["exercises.0.points"]),
     ("points = 20", "points = 0", ["exercises.0.points"]),

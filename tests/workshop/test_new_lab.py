@@ -1,4 +1,4 @@
-"""docs/authors/first-lab.md is done as it says, from an empty folder to a clean selftest.
+"""docs/authors/first-lab.md is done as it says, from `knetlab new` to a clean selftest.
 
 A file of the page is a block of code below a line with its name; a session is a block
 called console. Both are taken in the page's order, into a folder with nothing in it.
@@ -83,11 +83,13 @@ def do(command: str, folder: Path) -> str:
 @pytest.mark.vm
 def test_walk_through_gives_what_it_shows(tmp_path: Path) -> None:
     """The page's files and commands make a lab whose selftest is clean, as the page says."""
+    written = set()
     for block in blocks():
         if block.name:
             path = tmp_path / block.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            assert not path.exists(), "a file stands on the page once"
+            assert block.name not in written, "a file stands on the page once"
+            written.add(block.name)
             path.write_text(block.text)
             continue
         for session in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
@@ -97,9 +99,10 @@ def test_walk_through_gives_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_walk_through_has_what_it_promises() -> None:
-    """It goes from lab.toml to a selftest that is clean, with mutants that are caught."""
+    """It goes from a new lab to a selftest that is clean, with mutants that are caught."""
     files = [block.name.removeprefix("labs/firewall/") for block in blocks() if block.name]
     sessions = "".join(block.text for block in blocks() if not block.name)
+    assert sessions.startswith("$ knetlab new firewall\n")
     assert files[0] == "lab.toml"
     rows = next(block.text for block in blocks() if block.name.endswith("/mutants/1.toml"))
     assert len(re.findall(r"^\[1-", rows, re.MULTILINE)) >= 3
