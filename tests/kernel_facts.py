@@ -22,6 +22,7 @@ from filelock import FileLock
 from support import ROOT
 
 from checker.engine.build import INSIDE, sandbox
+from checker.kit import netlink
 from vm import image, snapshot
 from vm.errors import GuestError, VMError
 from vm.guest import Guest, Result
@@ -188,6 +189,20 @@ def _text(guest: Guest) -> str:
     return "\n".join(record.text for record in guest.records)
 
 
+def _netlink(guest: Guest) -> str:
+    """Return the flags and length of an ack of success, and what a name too long is told with."""
+    family = netlink.family(guest, "nlctrl")
+    flags = netlink.NLM_F_REQUEST | netlink.NLM_F_ACK
+    good = family.message(3, netlink.Attribute(2, b"nlctrl\0").encode(), flags=flags, sequence=1)
+    long = family.message(3, netlink.Attribute(2, b"a" * 20 + b"\0").encode(), sequence=2)
+    answers = netlink.request(guest, netlink.NETLINK_GENERIC, [good, long])
+    (ack, error) = [answer for answer in answers if answer.error]
+    assert ack.error
+    assert error.error
+    capped = bool(ack.flags & netlink.NLM_F_CAPPED)
+    return f"{ack.error.errno} {capped} {error.error.errno} {error.error.attribute}"
+
+
 def _look(guest: Guest, seen: Seen) -> None:
     for act in ACTS:
         begin = len(guest.records)
@@ -198,6 +213,7 @@ def _look(guest: Guest, seen: Seen) -> None:
         if act == "netlink":
             seen.guest["unload"] = guest.run(["/lab/unload"]).text.strip()
         guest.run(["/sbin/tool", "rmmod", "facts"])
+    seen.guest["netlink"] = _netlink(guest)
     seen.guest["listening"] = _shell(guest, "ss -Hltn; nc -z 127.0.0.1 7021 && echo connects")
     seen.guest["accept"] = _shell(guest, ACCEPT)
     seen.guest["preempt"] = _shell(guest, PREEMPT).strip()

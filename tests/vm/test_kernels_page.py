@@ -575,6 +575,16 @@ def test_row_netlink_in_use(seen: Seen) -> None:
     assert seen.guest["unload"] == "11 0"
 
 
+def test_row_netlink_ack(seen: Seen) -> None:
+    """An ack of success never holds the request's body."""
+    assert seen.guest["netlink"].split()[:2] == ["0", "True"]
+
+
+def test_row_netlink_policy(seen: Seen) -> None:
+    """A string that is too long is EINVAL, and the extended ack points at its attribute."""
+    assert seen.guest["netlink"].split()[2:] == ["22", "2"]
+
+
 def test_row_netlink_units(seen: Seen) -> None:
     """Units 17 to 31 are free."""
     assert set(range(17, 32)) <= set(map(int, seen.facts["netlink_free"].split()))
