@@ -19,6 +19,9 @@
  *                                          lines of what is left, see vm/witness
  *     tool watch 1|0                       such lines of what is left now; begin anew, or end
  *     tool put PATH TEXT                   write TEXT to a file
+ *     tool ready LINK                      wait until a link is up and carries packets
+ *     tool offloads LINK on|off            let it work out checksums and cut packets, or not
+ *     tool -n NETNS ...                    do any of these in a network namespace
  *
  *     tool meet ADDRESS PORT               connect, and close the connection
  *
@@ -380,6 +383,12 @@ static int rounds(const char *file, const char *name, long last, const char *how
 
 int tool_main(int argc, char **argv)
 {
+	if (argc > 3 && !strcmp(argv[1], "-n")) {
+		if (enter_namespace(argv[2]))
+			return fail(argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc >= 3 && !strcmp(argv[1], "insmod"))
 		return insmod(argv[2], argc > 3 ? argv[3] : "");
 	if (argc == 3 && !strcmp(argv[1], "rmmod"))
@@ -403,6 +412,10 @@ int tool_main(int argc, char **argv)
 		put(argv[2], argv[3]);
 		return 0;
 	}
+	if (argc == 3 && !strcmp(argv[1], "ready"))
+		return link_ready(argv[2]) ? fail(argv[2]) : 0;
+	if (argc == 4 && !strcmp(argv[1], "offloads"))
+		return set_offloads(argv[2], !strcmp(argv[3], "on")) ? fail(argv[2]) : 0;
 	if (argc == 6 && !strcmp(argv[1], "rounds"))
 		return rounds(argv[2], argv[3], atol(argv[4]), argv[5]);
 	if (argc == 3 && !strcmp(argv[1], "sleep")) {
