@@ -55,6 +55,9 @@ OS_RELEASE = Path("/etc/os-release")
 KEYS = Path(__file__).with_name("debian-archive-keys.asc")
 """The archive's keys of Debian 12 and 13, out of the package debian-archive-keyring."""
 
+PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+"
+"""What a package is called, as a regular expression."""
+
 AT_ONCE = 6
 """So many packages are fetched at a time."""
 

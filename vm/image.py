@@ -28,9 +28,6 @@ PROGRAMS = ("bin/busybox", "bin/dash", "bin/nc.openbsd", "bin/ip", "bin/ss", "us
 In the packages all of them lie below usr/ (vm.debian.extract), or in usr/sbin.
 """
 
-PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+"
-"""What a package of Debian is called."""
-
 ROOM = 56 << 20
 """Bytes that the files of a root file system may have; it lies in the guest's memory."""
 
@@ -105,7 +102,8 @@ def cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
 def initramfs(kernel: Kernel, drivers: Sequence[Path] = (), setup: str = "") -> Path:
     """Return the initramfs for *kernel*: its drivers and the agent.
 
-    *drivers* are more of them, in their order (vm.kernel.drivers). *setup*, a shell script, makes the guest's other hosts in place of those of vm/init/rc.
+    *drivers* are more of them, in their order (vm.kernel.drivers). *setup*, a shell script,
+    makes the guest's other hosts in place of those of vm/init/rc.
     """
 
     def make(folder: Path) -> None:
@@ -189,15 +187,21 @@ def _copy_package(files: Path, libraries: Sequence[Path], target: Path) -> None:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, place, follow_symlinks=False)
-        if not source.is_symlink() and source.read_bytes()[:4] == b"\x7fELF":
+        if source.is_symlink() or source.read_bytes()[:4] != b"\x7fELF":
+            continue
+        try:
             _copy_libraries(name, source, [files, *libraries], target)
+        except VMError:
+            if source.parent.name in ("bin", "sbin"):
+                raise
+            place.unlink()  # a plugin, whose library is in a package that is only suggested
 
 
 def _make_root(folder: Path, more: Sequence[str] = ()) -> None:
     """Make the root file system in *folder*, with the packages *more* besides; NoPackage."""
     packages = tools().packages
     for name in more:
-        if not re.fullmatch(PACKAGE_NAME, name):
+        if not re.fullmatch(debian.PACKAGE_NAME, name):
             raise NoPackage(name, f"{name!r} is not the name of a package of Debian.")
         packages.candidate(name)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch_name:

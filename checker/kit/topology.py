@@ -373,7 +373,7 @@ class Host:
         return self.ip(f"addr add {where}", f"addr del {where}")
 
     def ip(self, change: str, undo: str) -> AbstractContextManager[None]:
-        """Run the words *change* as ip(8)'s on this host, and *undo* when the block ends."""
+        """Let the program ip do *change* on this host, and *undo* when the block ends."""
         commands = ([_IP, *change.split()], [_IP, *undo.split()])
         return net.changed(self.guest, *commands, netns=self.netns)
 

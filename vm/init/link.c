@@ -53,14 +53,14 @@ int link_ready(const char *link)
 	return 0;
 }
 
-static const unsigned int offloads[][2] = {
+#define OFFLOADS	4
+
+static const unsigned int offloads[OFFLOADS][2] = {
 	{ ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM },
 	{ ETHTOOL_GSG, ETHTOOL_SSG },
 	{ ETHTOOL_GTSO, ETHTOOL_STSO },
 	{ ETHTOOL_GGSO, ETHTOOL_SGSO },
 };
-
-#define OFFLOADS	(sizeof(offloads) / sizeof(offloads[0]))
 
 int set_offloads(const char *link, unsigned int on)
 {
