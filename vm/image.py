@@ -203,7 +203,8 @@ def _make_root(folder: Path, more: Sequence[str] = ()) -> None:
     for name in more:
         if not re.fullmatch(debian.PACKAGE_NAME, name):
             raise NoPackage(name, f"{name!r} is not the name of a package of Debian.")
-        packages.candidate(name)
+    for name in more:
+        packages.candidate(name)  # one that is not there is told before anything is fetched
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch_name:
         scratch = Path(scratch_name)
         source, target = scratch / "packages", scratch / "root"

@@ -7,7 +7,7 @@ import importlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,13 +183,9 @@ def _prove_checks(lab: Lab, exercise: Exercise, run: Plugin) -> None:
 
 def machine(lab: Lab, kernel: Kernel, accel: Accel = "tcg") -> Config:
     """Return the machine that a lab's checks run in; errors as guests.config() has them."""
-    return guests.config(
-        lab,
-        kernel,
-        accel=accel,
-        files={**guest_files(lab, for_person=False), **witness.files(kernel)},
-        modules=(witness.PATH,),
-    )
+    asked = guests.config(lab, kernel, accel=accel)  # refused before anything is compiled
+    files = {**guest_files(lab, for_person=False), **witness.files(kernel)}
+    return replace(asked, files=files, modules=(witness.PATH,))
 
 
 def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from checker.errors import InputError, LabError
@@ -10,7 +9,6 @@ from checker.kit import topology
 from checker.model import Lab
 from vm import image, kernel
 from vm.errors import NoDriver, NoPackage
-from vm.image import PayloadFile
 from vm.kernel import Kernel
 from vm.machine import Accel, Config
 
@@ -38,16 +36,8 @@ def drivers(lab: Lab, on: Kernel) -> tuple[Path, ...]:
         ) from error
 
 
-def config(
-    lab: Lab,
-    on: Kernel,
-    *,
-    accel: Accel = "tcg",
-    files: Mapping[str, PayloadFile] | None = None,
-    modules: tuple[str, ...] = (),
-    real_time: bool = False,
-) -> Config:
-    """Return the machine of the lab's guests on the kernel *on*, with *files* at /lab.
+def config(lab: Lab, on: Kernel, *, accel: Accel = "tcg", real_time: bool = False) -> Config:
+    """Return the machine of the lab's guests on the kernel *on*, with nothing at /lab yet.
 
     Raises InputError where that kernel has not what the lab needs, LabError for packages that
     cannot be had and a topology that nobody knows.
@@ -71,8 +61,6 @@ def config(
         image.initramfs(on, more, topology.setup(asked.topology)),
         root,
         accel=accel,
-        files=files or {},
-        modules=modules,
         real_time=real_time,
         topology=asked.topology,
     )

@@ -60,10 +60,7 @@ class End:
 
 @dataclass(frozen=True)
 class Wire:
-    """A link between two hosts, a pair of veth interfaces; the guest's own host is its first end.
-
-    Its name is for Topology.links.
-    """
+    """A link between two hosts, a pair of veth interfaces. Its name is for Topology.links."""
 
     name: str
     ends: tuple[End, End]
@@ -105,8 +102,9 @@ class Plan:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The names of its hosts; the guest's own is one of them if a link ends there."""
-        return tuple(dict.fromkeys(end.host for end in self.ends))
+        """The names of its hosts; the guest's own is the first of them if a link ends there."""
+        names = dict.fromkeys(end.host for end in self.ends)
+        return tuple(sorted(names, key=lambda name: name != HERE))
 
     @property
     def names(self) -> frozenset[str]:
@@ -129,23 +127,24 @@ class Plan:
 
         The sysctls are not in it: settings() has them.
         """
-        links: dict[str, list[str]] = {"": []}
-        links[""] += [f"netns add {self.netns(host)}" for host in self.hosts if host != HERE]
-        for wire in self.wires:  # from its first host: a name must be free where ip(8) runs
-            one, other = (self._veth(end, wire.mtu) for end in wire.ends)
-            netns = self.netns(wire.ends[1].host)
-            line = f"link add {one} type veth peer name {other} netns {netns}"
-            links.setdefault(self.netns(wire.ends[0].host), []).append(line)
-        script = "".join(_batch(netns, lines) for netns, lines in links.items())
-        for host in self.hosts:
-            lines = [] if host == HERE else ["link set lo up"]
+        order = self.hosts
+        lines: dict[str, list[str]] = {host: [] for host in (HERE, *order)}
+        lines[HERE] = [f"netns add {self.netns(host)}" for host in order if host != HERE]
+        for wire in self.wires:  # by the host that comes first: there must be no such name there
+            one, other = sorted(wire.ends, key=lambda end: order.index(end.host))
+            lines[one.host].append(
+                f"link add {_veth(one, wire)} type veth peer name {_veth(other, wire)} "
+                f"netns {self.netns(other.host)}"
+            )
+        for host in order:
+            lines[host] += [] if host == HERE else ["link set lo up"]
             for end in self._ends_of(host):
-                lines += [f"addr add {address} dev {end.interface}" for address in end.addresses]
-                lines.append(f"link set {end.interface} up")
+                lines[host] += [f"addr add {a} dev {end.interface}" for a in end.addresses]
+                lines[host].append(f"link set {end.interface} up")
             for end in self._ends_of(host):
-                lines += self.restored(end)
-            script += _batch(self.netns(host), lines)
-        return script + "".join(f"{self.tool(end)} ready {end.interface} &&\n" for end in self.ends)
+                lines[host] += self.restored(end)
+        script = "".join(_batch(self.netns(host), words) for host, words in lines.items())
+        return script + self.ready(self.ends)
 
     def settings(self) -> str:
         """Return the shell script that sets its sysctls."""
@@ -173,6 +172,12 @@ class Plan:
         permanent = f"lladdr {other.mac} dev {end.interface} nud permanent"
         return lines + [f"neigh replace {a} {permanent}" for a in other.bare if not self.arp]
 
+    def ready(self, ends: Sequence[End]) -> str:
+        """Return the part of a script that waits until the links at *ends* carry packets."""
+        places = sorted((self.netns(end.host), end.interface) for end in ends)
+        words = (f"{netns}/{interface}" if netns else interface for netns, interface in places)
+        return f"{_TOOL} ready {' '.join(words)} &&\n"
+
     def tool(self, end: End) -> str:
         """Return the command that runs vm/init/tool.c where *end* is."""
         return _tool(self.netns(end.host))
@@ -180,9 +185,9 @@ class Plan:
     def _ends_of(self, host: str) -> list[End]:
         return [end for end in self.ends if end.host == host]
 
-    @staticmethod
-    def _veth(end: End, mtu: int) -> str:
-        return f"{end.interface} address {end.mac} mtu {mtu}"
+
+def _veth(end: End, wire: Wire) -> str:
+    return f"{end.interface} address {end.mac} mtu {wire.mtu}"
 
 
 def _batch(netns: str, lines: Sequence[str], option: str = "") -> str:
@@ -272,7 +277,7 @@ class Link:
         end = self.wire.ends[0]
         netns = self.plan.netns(end.host)
         up = _batch(netns, [f"link set {end.interface} up", *self.plan.restored(end)])
-        up += "".join(f"{self.plan.tool(e)} ready {e.interface} &&\n" for e in self.wire.ends)
+        up += self.plan.ready(self.wire.ends)
         return self._changed(_batch(netns, [f"link set {end.interface} down"]), up)
 
     @contextlib.contextmanager

@@ -19,7 +19,8 @@
  *                                          lines of what is left, see vm/witness
  *     tool watch 1|0                       such lines of what is left now; begin anew, or end
  *     tool put PATH TEXT                   write TEXT to a file
- *     tool ready LINK                      wait until a link is up and carries packets
+ *     tool ready [NETNS/]LINK...           wait until links are up and carry packets;
+ *                                          those of this namespace come first
  *     tool offloads LINK on|off            let it work out checksums and cut packets, or not
  *     tool -n NETNS ...                    do any of these in a network namespace
  *
@@ -381,6 +382,19 @@ static int rounds(const char *file, const char *name, long last, const char *how
 	return 0;
 }
 
+static int ready(char **links)
+{
+	for (; *links; links++) {
+		char *slash = strchr(*links, '/');
+
+		if (slash)
+			*slash = '\0';
+		if ((slash && enter_namespace(*links)) || link_ready(slash ? slash + 1 : *links))
+			return fail(*links);
+	}
+	return 0;
+}
+
 int tool_main(int argc, char **argv)
 {
 	if (argc > 3 && !strcmp(argv[1], "-n")) {
@@ -412,8 +426,8 @@ int tool_main(int argc, char **argv)
 		put(argv[2], argv[3]);
 		return 0;
 	}
-	if (argc == 3 && !strcmp(argv[1], "ready"))
-		return link_ready(argv[2]) ? fail(argv[2]) : 0;
+	if (argc >= 3 && !strcmp(argv[1], "ready"))
+		return ready(argv + 2);
 	if (argc == 4 && !strcmp(argv[1], "offloads"))
 		return set_offloads(argv[2], !strcmp(argv[3], "on")) ? fail(argv[2]) : 0;
 	if (argc == 6 && !strcmp(argv[1], "rounds"))
