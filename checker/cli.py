@@ -283,13 +283,14 @@ def _building() -> Iterator[debug_kernel.Progress]:
 
 
 def _kit(arguments: argparse.Namespace) -> int:
-    from checker.lab import ROOT
+    from checker import lab
     from vm import kit
 
     _require_folder(arguments.out)
     release = arguments.release or debian.default_release()
     with _building() as progress:
-        kit.make(arguments.out, release, ROOT / "pyproject.toml", progress)
+        packages = {lab.load(name).guest.packages for name in lab.names()}
+        kit.make(arguments.out, release, lab.ROOT / "pyproject.toml", progress, sorted(packages))
     size = arguments.out.stat().st_size
     print(f"{arguments.out}: a kit of Debian {release}'s kernels, {size / 1e6:.0f} MB")
     return FULL
@@ -399,10 +400,10 @@ def _require_folder(target: Path | None) -> None:
 
 def _selftest(arguments: argparse.Namespace) -> int:
     from checker import lab
+    from checker.engine import guests
     from checker.report import selftest as report
     from checker.report.progress import Progress
     from checker.workshop import selftest
-    from vm import image
 
     if arguments.all_kernels:
         _alone(arguments, "--all-kernels", ("--release", "--kernel-image", "--kernel-build"))
@@ -422,7 +423,8 @@ def _selftest(arguments: argparse.Namespace) -> int:
     with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage, progress.note)
         chosen = _kernels_of(arguments)
-        image.root()
+        for on in chosen.values():  # before any trial, and once
+            guests.config(the_lab, on)
         progress.begin(len(trials) * len(chosen))
         done = selftest.run(
             the_lab,
@@ -442,10 +444,10 @@ def _selftest(arguments: argparse.Namespace) -> int:
 
 
 def _auto(arguments: argparse.Namespace, the_lab: Lab) -> int:
+    from checker.engine import guests
     from checker.report import auto as report
     from checker.report.progress import Progress
     from checker.workshop import auto
-    from vm import image
 
     if arguments.only or arguments.repeat != 1 or arguments.verbose:
         raise InputError("--auto goes with neither --only nor --repeat nor --verbose.")
@@ -455,7 +457,8 @@ def _auto(arguments: argparse.Namespace, the_lab: Lab) -> int:
     with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage, progress.note)
         chosen = _kernels_of(arguments)
-        image.root()
+        for on in chosen.values():  # before any trial, and once
+            guests.config(the_lab, on)
 
         def stage(text: str, number: int) -> None:
             progress.stage(text)

@@ -6,6 +6,7 @@ Labs lie in labs/ of this repository, or in the folder that $KNETLAB_LABS names.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from checker.errors import InputError, LabError
-from checker.model import Lab
+from checker.model import GuestNeeds, Lab
+from vm.debian import PACKAGE_NAME
 
 # never the working folder's own labs/: in a student's checkout that would be their checks
 ROOT = Path(__file__).parent.parent
@@ -91,6 +93,7 @@ def require_solution(lab: Lab, command: str) -> None:
 def _check(lab: Lab, path: Path) -> None:
     _prove_builds(lab, path)
     _prove_exercises(lab, path)
+    _prove_guest(lab.guest, path)
     own = [lab.given / name for target in lab.builds for name in target.headers]
     own += [lab.given / module.folder / "Kbuild" for module in lab.modules]
     own += [lab.given / name for name in lab.scripts]
@@ -135,6 +138,24 @@ def _prove_exercises(lab: Lab, path: Path) -> None:
     numbers = [e.number for e in lab.exercises]
     if len(set(numbers)) != len(numbers):
         raise LabError(f"{path}: two of the exercises have the same number: {numbers}.")
+
+
+def _prove_guest(guest: GuestNeeds, path: Path) -> None:
+    for name in guest.drivers:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            raise LabError(
+                f"{path}: guest.drivers has {name!r}: a driver is named as lsmod shows it, without "
+                "a folder and without .ko."
+            )
+    for name in guest.packages:
+        if not re.fullmatch(PACKAGE_NAME, name):
+            raise LabError(f"{path}: guest.packages has {name!r}, which is no name of a package.")
+    for name in guest.needs:
+        if not re.fullmatch(r"(?!CONFIG_)[A-Z0-9_]+", name):
+            raise LabError(
+                f"{path}: guest.needs has {name!r}: an option is written as in a kernel's .config, "
+                "in capitals and without CONFIG_."
+            )
 
 
 def _twice(names: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vm import debian, tools
-from vm.errors import NoSpace, VMError
+from vm.errors import NoPackage, NoSpace, VMError
 
 
 def depends(package: str) -> list[str]:
@@ -20,11 +20,11 @@ def depends(package: str) -> list[str]:
 
 
 def candidate(package: str) -> str:
-    """Return the version of *package* that apt would install; VMError when it knows none."""
+    """Return the version of *package* that apt would install; NoPackage when it knows none."""
     text = tools.run(["apt-cache", "policy", package])
     match = re.search(r"^  Candidate: (\S+)$", text, re.MULTILINE)
     if match is None or match[1] == "(none)":
-        raise VMError(f"apt does not know {package}: run `apt-get update` as root.")
+        raise NoPackage(package, f"apt does not know {package}: run `apt-get update` as root.")
     return match[1]
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vm import cache, tools
-from vm.errors import NoMirror, VMError
+from vm.errors import NoMirror, NoPackage, VMError
 
 SUITES = {
     "12": ("bookworm", "bookworm-security"),
@@ -55,6 +55,9 @@ OS_RELEASE = Path("/etc/os-release")
 KEYS = Path(__file__).with_name("debian-archive-keys.asc")
 """The archive's keys of Debian 12 and 13, out of the package debian-archive-keyring."""
 
+PACKAGE_NAME = r"[a-z0-9][a-z0-9+.-]+"
+"""What a package is called, as a regular expression."""
+
 AT_ONCE = 6
 """So many packages are fetched at a time."""
 
@@ -72,7 +75,7 @@ class Packages(Protocol):
         """Return the names of the packages that *package* depends on directly."""
 
     def candidate(self, package: str) -> str:
-        """Return the version of *package* that would be fetched; VMError when none is known."""
+        """Return the version of *package* that would be fetched; NoPackage when none is known."""
 
     def libraries(self, packages: Iterable[str]) -> list[str]:
         """Return the shared-library packages (lib…, zlib…) that *packages* need, in turn."""
@@ -207,7 +210,7 @@ class Archive:
         known = self._packages()
         package = known.get(name) or known.get(self._providers.get(name, ""))
         if package is None:
-            raise VMError(f"Debian {self.release} has no package {name}.")
+            raise NoPackage(name, f"Debian {self.release} has no package {name}.")
         return package
 
     def has(self, package: str) -> bool:
@@ -225,7 +228,7 @@ class Archive:
         return name if name in known else self._providers.get(name, name)
 
     def candidate(self, package: str) -> str:
-        """Return the newest version of *package*; VMError when the release has none."""
+        """Return the newest version of *package*; NoPackage when the release has none."""
         return self._find(package).version
 
     def libraries(self, packages: Iterable[str]) -> list[str]:

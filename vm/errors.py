@@ -9,6 +9,25 @@ class MissingTool(VMError):
     """A program this host needs is not there; the text names its package."""
 
 
+class NoDriver(VMError):
+    """A kernel has no driver of a name that somebody asks for: neither a file nor built in."""
+
+    def __init__(self, driver: str, kernel: str, release: str) -> None:
+        super().__init__(
+            f"The {kernel} kernel {release} has no driver {driver}: it is neither among its "
+            "modules nor built in."
+        )
+        self.driver = driver
+
+
+class NoPackage(VMError):
+    """A package that somebody asks for is not there, or cannot be used in a guest."""
+
+    def __init__(self, package: str, why: str) -> None:
+        super().__init__(why)
+        self.package = package
+
+
 class NoMirror(VMError):
     """Packages are needed, and nobody knows where from; the text says what to do."""
 

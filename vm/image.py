@@ -7,6 +7,7 @@ file systems, qemu-img keeps the root file system as qcow2.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import stat
 import tarfile
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm import cache, debian, qemu_img, toolchain
-from vm.errors import VMError
+from vm.errors import NoPackage, VMError
 from vm.kernel import Kernel
 from vm.toolchain import Toolchain
 
@@ -27,10 +28,19 @@ PROGRAMS = ("bin/busybox", "bin/dash", "bin/nc.openbsd", "bin/ip", "bin/ss", "us
 In the packages all of them lie below usr/ (vm.debian.extract), or in usr/sbin.
 """
 
+ROOM = 56 << 20
+"""Bytes that the files of a root file system may have; it lies in the guest's memory."""
+
 _INIT = Path(__file__).parent / "init"
 _LIBRARY_FOLDERS = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
 _LOADER = "lib64/ld-linux-x86-64.so.2"
 _FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib", "lib", "lib64", "dev", "proc", "sys")
+_UNUSED = re.compile(
+    r"usr/(share/(doc|doc-base|man|locale|info|lintian|bug|bash-completion|zsh|fish)|lib/systemd)/"
+    r"|etc/(init\.d|default|cron\.\w+|logrotate\.d)/|var/"
+)
+"""Files of a package that no guest needs."""
+
 _MOUNT_POINTS = ("tmp", "run", "root", "lab", "etc", "var/tmp", "mnt")
 
 
@@ -71,7 +81,7 @@ def compile_static(source: Path, target: Path, *more: Path, headers: Sequence[Pa
 
 
 def _compile_agent(target: Path) -> None:
-    more = (_INIT / name for name in ("tool.c", "net.c", "netlink.c"))
+    more = (_INIT / f"{name}.c" for name in ("tool", "net", "link", "netlink"))
     compile_static(_INIT / "agent.c", target, *more)
 
 
@@ -90,23 +100,31 @@ def cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
     return bytes(out)
 
 
-def initramfs(kernel: Kernel) -> Path:
-    """Return the initramfs for *kernel*: its drivers and the agent."""
+def initramfs(kernel: Kernel, drivers: Sequence[Path] = (), setup: str = "") -> Path:
+    """Return the initramfs for *kernel*: its drivers and the agent.
+
+    *drivers* are more of them, in their order (vm.kernel.drivers). *setup*, a shell script,
+    makes the guest's other hosts in place of those of vm/init/rc.
+    """
 
     def make(folder: Path) -> None:
         agent = folder / "agent"
         _compile_agent(agent)
         files: dict[str, tuple[int, bytes]] = {"modules": (stat.S_IFDIR | 0o755, b"")}
         files["dev"] = (stat.S_IFDIR | 0o755, b"")
-        for driver in kernel.drivers:
+        wanted = [*kernel.drivers, *drivers]
+        for driver in wanted:
             files[f"modules/{driver.name}"] = (stat.S_IFREG | 0o644, driver.read_bytes())
-        listing = "".join(f"{driver.name}\n" for driver in kernel.drivers)
+        listing = "".join(f"{driver.name}\n" for driver in wanted)
         files["modules/list"] = (stat.S_IFREG | 0o644, listing.encode())
+        if setup:
+            files["setup"] = (stat.S_IFREG | 0o644, setup.encode())
         files["init"] = (stat.S_IFREG | 0o755, agent.read_bytes())
         (folder / "initramfs").write_bytes(cpio(files))
 
-    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), kernel.key, tools().name)
-    return cache.entry("initramfs", key, make) / "initramfs"
+    own = [part for driver in drivers for part in (driver.name, driver)]
+    parts = [Path(__file__), *sorted(_INIT.iterdir()), kernel.key, tools().name, *own, setup]
+    return cache.entry("initramfs", cache.digest(*parts), make) / "initramfs"
 
 
 # --- the root file system ------------------------------------------------------------
@@ -127,13 +145,19 @@ def _copy_with_libraries(program: str, source: Path, target: Path) -> None:
     place = target / program
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(_find(source, program), place)
-    queue = _needed(place)
+    _copy_libraries(program, place, [source], target)
+
+
+def _copy_libraries(program: str, file: Path, sources: Sequence[Path], target: Path) -> None:
+    """Copy the libraries that *file* needs, in turn, from the packages unpacked in *sources*."""
+    queue = _needed(file)
     while queue:
         name = queue.pop()
         copy = target / "usr/lib" / name
         if copy.exists():
             continue
-        found = next((p for d in _LIBRARY_FOLDERS if (p := source / d / name).exists()), None)
+        places = (source / folder / name for source in sources for folder in _LIBRARY_FOLDERS)
+        found = next((path for path in places if path.exists()), None)
         if found is None:
             raise VMError(f"The library {name}, which {program} needs, is in none of its packages.")
         shutil.copy(found, copy)
@@ -150,8 +174,38 @@ def _find(source: Path, program: str) -> Path:
     raise VMError(f"The package {package} has no {program}, so there is none for the guests.")
 
 
-def _make_root(folder: Path) -> None:
+def _copy_package(files: Path, libraries: Sequence[Path], target: Path) -> None:
+    """Copy the package unpacked in *files*, what is read by people left out, and its libraries.
+
+    What the root file system has already stays.
+    """
+    for source in sorted(files.rglob("*")):
+        name = str(source.relative_to(files))
+        place = target / name
+        if source.is_dir() and not source.is_symlink():
+            continue
+        if _UNUSED.match(name) or place.is_symlink() or place.exists():
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, place, follow_symlinks=False)
+        if source.is_symlink() or source.read_bytes()[:4] != b"\x7fELF":
+            continue
+        try:
+            _copy_libraries(name, source, [files, *libraries], target)
+        except VMError:
+            if source.parent.name in ("bin", "sbin"):
+                raise
+            place.unlink()  # a plugin, whose library is in a package that is only suggested
+
+
+def _make_root(folder: Path, more: Sequence[str] = ()) -> None:
+    """Make the root file system in *folder*, with the packages *more* besides; NoPackage."""
     packages = tools().packages
+    for name in more:
+        if not re.fullmatch(debian.PACKAGE_NAME, name):
+            raise NoPackage(name, f"{name!r} is not the name of a package of Debian.")
+    for name in more:
+        packages.candidate(name)  # one that is not there is told before anything is fetched
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch_name:
         scratch = Path(scratch_name)
         source, target = scratch / "packages", scratch / "root"
@@ -169,6 +223,13 @@ def _make_root(folder: Path) -> None:
         for folder_of_ip in ("sbin", "usr/sbin"):
             (target / folder_of_ip / "ip").symlink_to("/bin/ip")
         busybox = _find(source, "bin/busybox")
+        for name in more:
+            (own := scratch / name).mkdir()
+            versions |= packages.unpack([name], own)
+            (below := scratch / f"{name} libraries").mkdir()
+            if needed := packages.libraries([name]):
+                versions |= packages.unpack(needed, below)
+            _copy_package(own, [below, source], target)
         for applet in tools().run([str(busybox), "--list"], folders=[source]).split():
             link = target / "bin" / applet
             if not link.exists() and not link.is_symlink():
@@ -183,10 +244,21 @@ def _make_root(folder: Path) -> None:
         (target / "etc/group").write_text("root:x:0:\n")
         (target / "etc/hosts").write_text("127.0.0.1 localhost\n")
         (target / "etc/ld.so.conf").write_text("")
+        if more and (size := _size(target)) > ROOM:
+            raise NoPackage(
+                ", ".join(more),
+                f"With {', '.join(more)} a guest's root file system has {size >> 20} MiB of "
+                f"files, and there is room for {ROOM >> 20}.",
+            )
         raw = scratch / "root.img"
         make_ext2(target, raw, 64 << 20)
         qemu_img.convert(raw, folder / "root.qcow2")
     (folder / "packages.txt").write_text("".join(f"{n} {v}\n" for n, v in sorted(versions.items())))
+
+
+def _size(folder: Path) -> int:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files)
 
 
 def make_ext2(source: Path, target: Path, size: int) -> None:
@@ -201,11 +273,18 @@ def make_ext2(source: Path, target: Path, size: int) -> None:
     tools().run(argv, folders=[source, target.parent])
 
 
-def root() -> Image:
-    """Return the guests' root file system, made the first time."""
-    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), tools().name)
+def root(packages: Sequence[str] = ()) -> Image:
+    """Return the guests' root file system, with the programs of *packages*, made the first time.
+
+    Raises NoPackage for one that the release does not have, or that has no room.
+    """
+    more = sorted(set(packages))
+    key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), tools().name, *more)
     doing = "making the guests' root file system from packages, about 10 MB (once)"
-    return Image(cache.entry("image", key, _make_root, doing) / "root.qcow2", key)
+    if more:
+        doing = f"making a root file system for guests with {', '.join(more)} (once)"
+    entry = cache.entry("image", key, lambda folder: _make_root(folder, more), doing)
+    return Image(entry / "root.qcow2", key)
 
 
 def archive(files: Mapping[str, PayloadFile]) -> bytes:

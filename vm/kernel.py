@@ -7,14 +7,15 @@ Debian; which one is asked for, or it is the host's own.
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm import cache, debian, debug_kernel, toolchain
-from vm.errors import VMError
+from vm.errors import NoDriver, VMError
 from vm.sandbox import Limits, Sandbox
 from vm.toolchain import Toolchain
 
@@ -36,7 +37,19 @@ FEATURES = (
 )
 """Options of a kernel (without CONFIG_) that checks may need."""
 
-_RECIPE = cache.digest("1", *DRIVERS, Path(__file__).with_name("kernel_image.py"))
+MODULE_FOLDERS = ("net", "drivers/net", "lib", "crypto")
+"""The folders of a stock kernel's modules that are kept: a lab may ask for drivers out of them."""
+
+_OPTIONS = {
+    "nfnetlink_queue": "NETFILTER_NETLINK_QUEUE",
+    "nfnetlink_log": "NETFILTER_NETLINK_LOG",
+    "nfnetlink": "NETFILTER_NETLINK",
+    "nft_chain_nat": "NFT_NAT",
+    "sch_netem": "NET_SCH_NETEM",
+}
+"""Driver -> its option, for kernels that list no built-in drivers; of most it is the name."""
+
+_RECIPE = cache.digest("2", *DRIVERS, *MODULE_FOLDERS, Path(__file__).with_name("kernel_image.py"))
 """What entries of this module's making are keyed by, besides what they are made of.
 
 The number is to be raised when another entry comes of the same packages.
@@ -52,6 +65,8 @@ class Kernel:
     *build_mounts* (host path -> path inside). *key* stands for the content of
     image and drivers. *features* are those of FEATURES that it was built with.
     *debian* is the release of Debian it is of, "" where it was given. *tools* compile for it.
+    *config* is the file with all its options, *modules* the folder with its modules; both are
+    None where nobody knows.
     """
 
     name: str
@@ -64,6 +79,12 @@ class Kernel:
     features: frozenset[str] = field(default_factory=frozenset)
     debian: str = ""
     tools: Toolchain = field(default_factory=toolchain.host)
+    config: Path | None = None
+    modules: Path | None = None
+
+    def has(self, option: str) -> bool:
+        """Tell whether it was built with *option* (without CONFIG_), be it as a module."""
+        return self.config is not None and option in _set(self.config)
 
     def sandbox(
         self,
@@ -98,18 +119,62 @@ def _drivers(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in (folder / "list").read_text().split())
 
 
-def _options(build: Path) -> frozenset[str]:
-    """Return the options that are built into the kernel of this build tree."""
+def _config(build: Path) -> Path:
+    return build / "include/config/auto.conf"
+
+
+@functools.cache
+def _set(config: Path, values: str = "ym") -> frozenset[str]:
+    """Return the options that have one of *values* in the file *config*."""
     try:
-        config = (build / "include/config/auto.conf").read_text(errors="replace")
+        text = config.read_text(errors="replace")
     except OSError:
         return frozenset()
-    return frozenset(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
+    return frozenset(re.findall(rf"^CONFIG_(\w+)=[{values}]$", text, re.MULTILINE))
+
+
+def _options(build: Path) -> frozenset[str]:
+    """Return the options that are built into the kernel of this build tree."""
+    return _set(_config(build), "y")
 
 
 def _features(build: Path) -> frozenset[str]:
     """Return which of FEATURES the kernel of this build tree was built with."""
     return _options(build) & frozenset(FEATURES)
+
+
+def drivers(kernel: Kernel, names: Sequence[str]) -> tuple[Path, ...]:
+    """Return the files of the drivers *names* of *kernel*, each behind those that it depends on.
+
+    Those that are built in, or that every guest has, have none. Raises NoDriver for one that the
+    kernel does not have.
+    """
+    if not names:
+        return ()
+
+    def make(folder: Path) -> None:
+        from vm import kernel_image
+
+        there = [path.stem for path in kernel.drivers]
+        there += [name for name in names if _built_in(kernel, name)]
+        modules = kernel.modules or folder / "none"
+        if missing := kernel_image.collect(names, modules, folder / "files", there=there):
+            raise NoDriver(missing[0], kernel.name, kernel.release)
+
+    key = cache.digest(_RECIPE, Path(__file__), kernel.key, *names)
+    return _drivers(cache.entry("drivers", key, make) / "files")
+
+
+def _built_in(kernel: Kernel, name: str) -> bool:
+    """Tell whether the driver *name* is built into *kernel*, as far as anybody knows."""
+    name = name.replace("-", "_")
+    listing = kernel.modules / "modules.builtin" if kernel.modules else None
+    if listing and listing.is_file():
+        found = (Path(line).stem.replace("-", "_") for line in listing.read_text().splitlines())
+        if name in found:
+            return True
+    option = _OPTIONS.get(name, name.upper())
+    return kernel.config is not None and option in _set(kernel.config, "y")
 
 
 # --- where kernels come from ---------------------------------------------------------
@@ -158,6 +223,7 @@ def stock_if_there(release: str = "") -> Kernel | None:
 def _stock(key: str, debian_release: str, compiler: Toolchain) -> Kernel:
     folder = cache.root() / "kernel" / key
     release = key.removesuffix(f"+{_RECIPE}")
+    tree = folder / "root/usr/src" / f"linux-headers-{release}"
     return Kernel(
         name="stock",
         release=release,
@@ -166,9 +232,11 @@ def _stock(key: str, debian_release: str, compiler: Toolchain) -> Kernel:
         build=f"/kernel/usr/src/linux-headers-{release}",
         build_mounts={folder / "root": "/kernel"},
         drivers=_drivers(folder / "drivers"),
-        features=_features(folder / "root/usr/src" / f"linux-headers-{release}"),
+        features=_features(tree),
         debian=debian_release,
         tools=compiler,
+        config=_config(tree),
+        modules=folder / "modules",
     )
 
 
@@ -185,7 +253,9 @@ def _make_stock(folder: Path, image: str, headers: str, packages: debian.Package
     modules, tree = root / "usr/lib/modules" / release, root / "usr/src" / headers
     places = (root / "boot" / f"vmlinuz-{release}", modules / "vmlinuz")
     kernel_image.write(next((p for p in places if p.is_file()), places[0]), folder / "image")
-    kernel_image.collect(DRIVERS, modules, folder / "drivers", built_in=_options(tree))
+    kernel_image.require(modules, _options(tree))
+    kernel_image.collect(DRIVERS, modules, folder / "drivers")
+    kernel_image.keep(MODULE_FOLDERS, modules, folder / "modules")
     makefile = tree / "Makefile"
     makefile.write_text(_moved(makefile.read_text()))
     for spent in ("boot", "etc", "usr/lib/modules", "usr/share"):
@@ -285,6 +355,8 @@ def _debug(
         features=_features(folder / "build"),
         debian=debian_release,
         tools=compiler,
+        config=_config(folder / "build"),
+        modules=folder / "build",
     )
 
 
@@ -351,7 +423,8 @@ def custom(image: Path, build: Path) -> Kernel:
         from vm import kernel_image
 
         kernel_image.write(image, folder / "image")
-        kernel_image.collect(DRIVERS, modules, folder / "drivers", built_in=_options(build))
+        kernel_image.require(modules, _options(build))
+        kernel_image.collect(DRIVERS, modules, folder / "drivers")
         (folder / "Makefile").write_text(_moved(makefile.read_text()))
 
     key = cache.digest(_RECIPE, image, makefile, release, str(modules))
@@ -373,4 +446,6 @@ def custom(image: Path, build: Path) -> Kernel:
         build_mounts=mounts,
         drivers=_drivers(folder / "drivers"),
         features=_features(build),
+        config=_config(build),
+        modules=modules,
     )

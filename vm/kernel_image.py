@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import shutil
 import struct
 import zlib
 from collections.abc import Collection, Sequence
@@ -135,14 +136,10 @@ _REQUIRED = {
 """Drivers without which no guest comes up, and their options."""
 
 
-def collect(
-    drivers: Sequence[str], modules: Path, target: Path, *, built_in: Collection[str] = ()
-) -> None:
-    """Copy *drivers* and what they depend on, uncompressed, into *target*; ``list`` has the order.
+def require(modules: Path, built_in: Collection[str]) -> None:
+    """Raise VMError when a driver that every guest needs is neither in *modules* nor *built_in*.
 
-    Those of them that *modules*, a kernel's module tree, does not have are left out. Raises
-    VMError when one that every guest needs is neither there nor among the options *built_in*;
-    without any options nobody knows.
+    *modules* is a kernel's module tree, *built_in* its options; without any nobody knows.
     """
     files = _module_files(modules) if modules.is_dir() else {}
     for name, option in _REQUIRED.items():
@@ -151,11 +148,27 @@ def collect(
                 f"This kernel has no driver {name}, without which no guest of it comes up: there "
                 f"is no {name}.ko below {modules}, and CONFIG_{option} is not built in."
             )
+
+
+def collect(
+    drivers: Sequence[str], modules: Path, target: Path, *, there: Collection[str] = ()
+) -> list[str]:
+    """Copy *drivers* and what they depend on, uncompressed, into *target*; ``list`` has the order.
+
+    Those that are *there* anyhow are left out, and so are those that *modules*, a kernel's
+    module tree, does not have: their names are returned.
+    """
+    files = _module_files(modules) if modules.is_dir() else {}
+    have = {name.replace("-", "_") for name in there}
     order: list[str] = []
+    missing: list[str] = []
 
     def add(name: str) -> None:
         name = name.replace("-", "_")
-        if name in order or name not in files:
+        if name in order or name in have:
+            return
+        if name not in files:
+            missing.append(name)
             return
         ko = decompress(files[name].read_bytes())
         for other in _depends(ko):
@@ -167,3 +180,13 @@ def collect(
     for driver in drivers:
         add(driver)
     (target / "list").write_text("".join(f"{name}.ko\n" for name in order))
+    return missing
+
+
+def keep(folders: Sequence[str], modules: Path, target: Path) -> None:
+    """Copy *folders* of a kernel's module tree, and its list of what is built in, to *target*."""
+    for folder in folders:
+        if (modules / "kernel" / folder).is_dir():
+            shutil.copytree(modules / "kernel" / folder, target / "kernel" / folder)
+    if (modules / "modules.builtin").is_file():
+        shutil.copy(modules / "modules.builtin", target)

@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,17 @@ def made_by() -> str:
 # --- make one --------------------------------------------------------------------------
 
 
-def make(target: Path, release: str, project: Path, progress: Progress) -> None:
+def make(
+    target: Path,
+    release: str,
+    project: Path,
+    progress: Progress,
+    packages: Iterable[Sequence[str]] = (),
+) -> None:
     """Write a kit with *release*'s kernels to *target*, a file; what is missing is made first.
 
-    *project* is the pyproject.toml whose dependencies go in as wheels. Raises VMError.
+    *project* is the pyproject.toml whose dependencies go in as wheels, *packages* what each lab's
+    root file system has besides. Raises VMError.
     """
     os.environ[toolchain.SETTING] = "own"
     os.environ[debian.RELEASE] = release
@@ -60,7 +67,8 @@ def make(target: Path, release: str, project: Path, progress: Progress) -> None:
     entries.append(("toolchain", f"{release}-modules", tools.key))
     for made in (kernel.stock(release), kernel.debug(release, progress=progress)):
         entries.append(("kernel", f"{made.name}-{release}", made.key))
-    entries.append(("image", "", image.root().key))
+    roots = {image.root(more).key for more in ((), *packages)}
+    entries += [("image", "", key) for key in sorted(roots)]
     with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix=".kit-") as scratch:
         wheels = Path(scratch) / "wheels"
         _download(project, wheels)

@@ -102,7 +102,8 @@ class Config:
 
     *files* are at /lab from the start, and those of them that *modules* names
     are loaded, before anything else is there. *real_time* is for a guest with
-    a person in it: its clock goes on while it is idle, as fast as ours.
+    a person in it: its clock goes on while it is idle, as fast as ours. *topology* is the
+    name of what its initramfs sets up of other hosts, for those who ask the guest.
     """
 
     kernel: Kernel
@@ -113,6 +114,7 @@ class Config:
     files: Mapping[str, PayloadFile] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     real_time: bool = False
+    topology: str = ""
 
     @property
     def virtual_time(self) -> bool:

@@ -29,7 +29,7 @@ from checker.classroom.export.formats import FORMATS, Document, Gradebook, Optio
 from checker.classroom.intake import Intake, roster
 from checker.classroom.store import FILE, Store, Trouble
 from checker.commands.exits import FULL, GRADER_FAILED, PARTIAL
-from checker.engine import submission
+from checker.engine import guests, submission
 from checker.errors import InputError
 from checker.model import Attempt, Entry, Lab
 from checker.report import batch as told
@@ -80,6 +80,7 @@ def _grade(arguments: argparse.Namespace) -> int:
                 "Ctrl-C and --kernel stock grade at once, without the checks that need it."
             )
         on = arguments.debug(release) if debug else kernels.stock(release)
+        guests.drivers(the_lab, on)  # a kernel that will not do is told before all else
         store = stack.enter_context(Store(arguments.out, the_lab.name))
         if arguments.course and arguments.course.resolve() != (arguments.out / RULES).resolve():
             shutil.copyfile(arguments.course, arguments.out / RULES)

@@ -17,15 +17,15 @@ from rich.console import Console
 
 from checker.desk import debugger
 from checker.engine import build as building
-from checker.engine import grading, submission
+from checker.engine import grading, guests, submission
 from checker.errors import InputError
 from checker.model import Build, Lab, Submission
 from vm import console as guest_console
-from vm import image, snapshot, tools
+from vm import snapshot, tools
 from vm.errors import GuestCrashed, GuestError, VMError
 from vm.guest import Guest
 from vm.kernel import Kernel
-from vm.machine import Accel, Config
+from vm.machine import Accel
 
 GUEST_DIED = 1
 """Exit status when the guest died under commands that came without a terminal."""
@@ -158,7 +158,7 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
     given = submission.read(lab, path)
     say = terminal()
     say.print("building the modules")
-    config = Config(kernel, image.initramfs(kernel), image.root(), accel=accel, real_time=True)
+    config = guests.config(lab, kernel, accel=accel, real_time=True)
     files = grading.guest_files(lab, for_person=True)
     with ThreadPoolExecutor(1) as pool:
         built = pool.submit(Desk, lab, path, given, kernel, gdb=gdb)

@@ -7,12 +7,12 @@ import importlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checker.engine import build as building
-from checker.engine import pool
+from checker.engine import guests, pool
 from checker.engine.grade import Checked, grade, hold_back, judge
 from checker.engine.testbed import Testbed
 from checker.errors import InputError, LabError
@@ -66,8 +66,9 @@ class Options:
 def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: Options) -> Grade:
     """Build, boot, check and grade one submission.
 
-    Raises LabError when the lab's own checks are broken, InputError when KVM was
-    asked for and does not work, VMError when the host lacks what a guest needs.
+    Raises LabError when the lab's own checks are broken, InputError when KVM was asked for and
+    does not work, or the kernel has not what the lab's guests need, VMError when the host lacks
+    what a guest needs.
     Whatever else is ours ends in a Grade whose status is ``error``.
     """
     started = time.monotonic()
@@ -181,15 +182,10 @@ def _prove_checks(lab: Lab, exercise: Exercise, run: Plugin) -> None:
 
 
 def machine(lab: Lab, kernel: Kernel, accel: Accel = "tcg") -> Config:
-    """Return the machine that a lab's checks run in."""
-    return Config(
-        kernel,
-        image.initramfs(kernel),
-        image.root(),
-        accel=accel,
-        files={**guest_files(lab, for_person=False), **witness.files(kernel)},
-        modules=(witness.PATH,),
-    )
+    """Return the machine that a lab's checks run in; errors as guests.config() has them."""
+    asked = guests.config(lab, kernel, accel=accel)  # refused before anything is compiled
+    files = {**guest_files(lab, for_person=False), **witness.files(kernel)}
+    return replace(asked, files=files, modules=(witness.PATH,))
 
 
 def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:

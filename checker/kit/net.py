@@ -36,29 +36,30 @@ def sysctl(guest: Guest, name: str, value: str, *, netns: str = "") -> Iterator[
 
 @contextlib.contextmanager
 def changed(
-    guest: Guest, change: Sequence[str], undo: Sequence[str], *, netns: str = ""
+    guest: Guest, change: Sequence[str], undo: Sequence[str], *, netns: str = "", what: str = ""
 ) -> Iterator[None]:
     """Run the command *change* in the guest, and at the end *undo*, which takes it back.
 
-    Both run in the network namespace *netns*. Raises Unmet when one of them fails, as it may
+    Both run in the network namespace *netns*; *what* they do is told where one fails, or else
+    the command. Raises Unmet when one of them fails, as it may
     where the module keeps a lock of the network's; where the check has failed, that is told
     and not that *undo* fails.
     """
-    _do(guest, change, netns)
+    _do(guest, change, netns, what)
     try:
         yield
     except BaseException:
         if not guest.dead:
             with contextlib.suppress(Unmet):
-                _do(guest, undo, netns)
+                _do(guest, undo, netns, what)
         raise
     if not guest.dead:
-        _do(guest, undo, netns)
+        _do(guest, undo, netns, what)
 
 
-def _do(guest: Guest, argv: Sequence[str], netns: str) -> None:
+def _do(guest: Guest, argv: Sequence[str], netns: str, what: str) -> None:
     done = guest.run(argv, netns=netns)
-    command = f"`{' '.join(argv)}`{f' in {netns}' if netns else ''}"
+    command = what or f"`{' '.join(argv)}`{f' in {netns}' if netns else ''}"
     if done.how == "timeout":
         raise Late(f"{command} did not come back in the guest.", hint=_LOCK)
     if not done.ok:

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from vm import apt, kernel, kernel_image
-from vm.errors import VMError
+from vm.errors import NoDriver, VMError
 from vm.kernel import Kernel
 
 
@@ -303,6 +303,71 @@ def test_a_kernel_without_a_driver_for_the_disk_is_refused(
         assert kernel.custom(own / "image", own / "build").drivers == ()
 
 
+# --- drivers that a lab asks for ---------------------------------------------------------
+
+
+@pytest.fixture
+def tree(own: Path) -> Path:
+    """A module tree: a needs b and c, b needs c; d-e is packed; f is built in."""
+    folder = own / "modules/kernel/net"
+    folder.mkdir(parents=True)
+    for name, needs in {"a": "b,c", "b": "c", "c": "", "d-e": "c"}.items():
+        source = own / "module.c"
+        source.write_text(
+            f'const char info[] __attribute__((used, section(".modinfo"))) = "depends={needs}";'
+        )
+        file = folder / f"{name}.ko"
+        subprocess.run(["gcc", "-c", "-o", str(file), str(source)], check=True)
+        if name == "d-e":
+            packed = lzma.compress(file.read_bytes())
+            file.with_suffix(".ko.xz").write_bytes(packed)
+            file.unlink()
+    (own / "modules/modules.builtin").write_text("kernel/net/f-g.ko\n")
+    return own / "modules"
+
+
+def with_modules(modules: Path | None, there: tuple[Path, ...] = ()) -> Kernel:
+    """A kernel with this module tree and an option that is built in."""
+    config = None
+    if modules is not None:
+        config = modules / "auto.conf"
+        config.write_text("CONFIG_TUN=y\nCONFIG_NETFILTER_NETLINK_QUEUE=y\nCONFIG_A=m\n")
+    return Kernel(
+        "stock", "9.8.7", "key", Path("/none"), "/b", {}, there, config=config, modules=modules
+    )
+
+
+def test_drivers_come_behind_those_that_they_depend_on(tree: Path) -> None:
+    """Each once, unpacked, in an order in which they can be loaded."""
+    found = kernel.drivers(with_modules(tree), ["a", "d_e", "c"])
+    assert [path.name for path in found] == ["c.ko", "b.ko", "a.ko", "d_e.ko"]
+    assert all(path.read_bytes().startswith(b"\x7fELF") for path in found)
+
+
+def test_drivers_that_a_guest_has_are_not_copied(tree: Path) -> None:
+    """Those of every guest's, and those that are built in by file name or by option."""
+    on = with_modules(tree, (Path("/drivers/c.ko"), Path("/drivers/b.ko")))
+    found = kernel.drivers(on, ["a", "f-g", "f_g", "tun", "nfnetlink_queue"])
+    assert [path.name for path in found] == ["a.ko"]
+    assert kernel.drivers(on, []) == ()
+
+
+@pytest.mark.parametrize("name", ["nosuch", "e", "a.ko"])
+def test_a_driver_that_a_kernel_has_not_is_named(tree: Path, name: str) -> None:
+    """With the kernel and its release; nothing of it is kept for the next time."""
+    for on in (with_modules(tree), with_modules(None)):
+        with pytest.raises(NoDriver, match=f"stock kernel 9.8.7 has no driver {name}") as error:
+            kernel.drivers(on, [name])
+        assert error.value.driver == name
+
+
+def test_an_option_counts_as_a_module_too(tree: Path) -> None:
+    """What a lab needs may be loaded; where nobody knows the options, there is none."""
+    on = with_modules(tree)
+    assert [on.has(option) for option in ("A", "TUN", "B")] == [True, True, False]
+    assert not with_modules(None).has("TUN")
+
+
 @pytest.mark.parametrize(
     ("line", "moved"),
     [
@@ -338,6 +403,8 @@ def test_the_stock_kernel_is_whole(stock_kernel: Kernel) -> None:
     if "virtio" not in built_in:  # as it is on 6.12
         assert drivers.index("virtio_ring.ko") < drivers.index("virtio_blk.ko")
     assert all(d.read_bytes().startswith(b"\x7fELF") for d in stock_kernel.drivers)
+    names = [path.name for path in kernel.drivers(stock_kernel, ["nfnetlink_queue", "nf_tables"])]
+    assert names.index("nfnetlink.ko") < names.index("nf_tables.ko")
 
 
 @pytest.mark.vm

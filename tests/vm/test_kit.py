@@ -26,7 +26,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for setting in (toolchain.SETTING, debian.RELEASE):
         monkeypatch.setenv(setting, "")
 
-    def entry(kind: str) -> SimpleNamespace:
+    def entry(kind: str, name: str = "") -> SimpleNamespace:
         def make(folder: Path) -> None:
             (folder / "usr/bin").mkdir(parents=True)
             (folder / "usr/bin/program").write_text(kind)
@@ -34,8 +34,8 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (folder / "bin").symlink_to("usr/bin")
             (folder / "usr/bin/sh").symlink_to("/usr/bin/program")
 
-        cache.entry(kind, f"{kind}+recipe", make)
-        return SimpleNamespace(key=f"{kind}+recipe", name="stock")
+        cache.entry(kind, key := f"{kind}{name}+recipe", make)
+        return SimpleNamespace(key=key, name="stock")
 
     def download(project: Path, folder: Path) -> None:
         folder.mkdir()
@@ -44,10 +44,11 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(toolchain, "own", lambda release: entry("toolchain"))
     monkeypatch.setattr(kernel, "stock", lambda release: entry("kernel"))
     monkeypatch.setattr(kernel, "debug", lambda release, progress: entry("kernel"))
-    monkeypatch.setattr(image, "root", lambda: entry("image"))
+    monkeypatch.setattr(image, "root", lambda packages: entry("image", "".join(packages)))
     monkeypatch.setattr(kit, "_download", download)
     target = tmp_path / "knetlab.kit"
-    kit.make(target, "12", tmp_path / "pyproject.toml", lambda done, total: None)
+    project = tmp_path / "pyproject.toml"
+    kit.make(target, "12", project, lambda done, total: None, [(), ("nftables",)])
     for setting in (toolchain.SETTING, debian.RELEASE):
         monkeypatch.setenv(setting, "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
@@ -66,6 +67,7 @@ def test_what_was_packed_comes_out_as_it_was(packed: Path) -> None:
     assert cache.newest("toolchain", "12-modules", "recipe") == "toolchain+recipe"
     assert cache.newest("kernel", "stock-12", "recipe") == "kernel+recipe"
     assert cache.find("image", "image+recipe")
+    assert cache.find("image", "imagenftables+recipe")  # for the labs that ask for a package
 
 
 def test_a_kit_that_is_used_chooses_release_and_compiler(packed: Path) -> None:

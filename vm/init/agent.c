@@ -623,6 +623,7 @@ static void stage_one(void)
 {
 	static const char *const writable[] = { "/tmp", "/run", "/lab", "/root", NULL };
 	static char *const copy[] = { "/disk/bin/busybox", "cp", "-a", "/disk/.", "/new/", NULL };
+	static char *const setup[] = { "/disk/bin/busybox", "cp", "/setup", "/new/etc/", NULL };
 	pid_t spinning;
 	FILE *list = fopen("/modules/list", "re");
 	char line[256];
@@ -650,6 +651,8 @@ static void stage_one(void)
 	    mount("/dev/vda", "/disk", "ext2", MS_RDONLY, NULL))
 		die("mount /dev/vda");
 	must_run(copy);
+	if (!access("/setup", F_OK))
+		must_run(setup);
 	kill(spinning, SIGKILL);
 	waitpid(spinning, NULL, 0);
 	umount("/disk");

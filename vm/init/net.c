@@ -2,9 +2,13 @@
 /*
  * net.c - what is set up of the guest's network and was not at boot: a line for each thing.
  *
- *     - link eth0 up 1500
+ *     - link eth0 up 1500 52:54:00:12:34:56 fq_codel segs 65535 offloads f
  *     - route 0.0.0.0/0 via 10.0.2.2 dev 2 table 254 type 1 metric 0
+ *     - rule 32766 table 254 action 1 from 0.0.0.0/0 to 0.0.0.0/0
+ *     - neigh 10.0.2.2 52:55:0a:00:02:02 dev 2 (those alone that were set by hand)
+ *     - conf 2 forwarding 0 rp_filter 0 proxy_arp 0 (sysctls that the kernel tells of)
  *     - nft 2 filter 3             (an address family, a table, how much is in it)
+ *     - nft 2 filter output 2      (a chain, how many rules are in it)
  *
  * The first word is the network namespace, - this one. An address is a route of type 2. What
  * changes by itself is left out: counters, and what a link has on its wire.
@@ -19,6 +23,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fib_rules.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -31,7 +38,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -40,13 +46,18 @@
 #define MAX_ATTRS	64
 #define MAX_WATCHES	32
 #define GETTABLE	(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE)
+#define GETCHAIN	(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN)
+
+#define GROUP(name)	(1U << (RTNLGRP_##name - 1))
+#define GROUPS		(GROUP(LINK) | GROUP(NEIGH) | GROUP(TC) | GROUP(IPV4_ROUTE) | \
+			 GROUP(IPV4_RULE) | GROUP(IPV4_NETCONF))
 
 static const char *ns;	/* as it is printed */
 static FILE *out;	/* where it is printed */
 
 static int watches[MAX_WATCHES], n_watches, watches_netfilter, blind;
 static char *at_boot;	/* what there was then */
-static struct timespec namespaces_at_boot;
+static unsigned long namespaces_at_boot;
 static int *changed;	/* since then; all processes share it */
 
 int enter_namespace(const char *name)
@@ -108,14 +119,31 @@ static const char *address(struct nlattr *attr)
 	return inet_ntoa(addr);
 }
 
+/* Return an attribute that is a hardware address, as text. */
+static const char *hardware(struct nlattr *attr)
+{
+	static char shown[18];
+	unsigned char *at;
+
+	if (!attr || attr->nla_len != NLA_HDRLEN + 6)
+		return "?";
+	at = data_of(attr);
+	snprintf(shown, sizeof(shown), "%02x:%02x:%02x:%02x:%02x:%02x", at[0], at[1], at[2], at[3],
+		 at[4], at[5]);
+	return shown;
+}
+
 static void print_link(struct nlmsghdr *msg)
 {
 	struct ifinfomsg *link = NLMSG_DATA(msg);
 	struct nlattr *attrs[MAX_ATTRS];
 
 	sort(msg, sizeof(*link), attrs);
-	fprintf(out, "%s link %s %s %u\n", ns, text(attrs[IFLA_IFNAME]),
-		link->ifi_flags & IFF_UP ? "up" : "down", number(attrs[IFLA_MTU], 0));
+	fprintf(out, "%s link %s %s %u %s %s", ns, text(attrs[IFLA_IFNAME]),
+		link->ifi_flags & IFF_UP ? "up" : "down", number(attrs[IFLA_MTU], 0),
+		hardware(attrs[IFLA_ADDRESS]), text(attrs[IFLA_QDISC]));
+	fprintf(out, " segs %u offloads %x\n", number(attrs[IFLA_GSO_MAX_SEGS], 0),
+		get_offloads(text(attrs[IFLA_IFNAME])));
 }
 
 static void print_route(struct nlmsghdr *msg)
@@ -130,6 +158,39 @@ static void print_route(struct nlmsghdr *msg)
 		route->rtm_type, number(attrs[RTA_PRIORITY], 0));
 }
 
+static void print_rule(struct nlmsghdr *msg)
+{
+	struct fib_rule_hdr *rule = NLMSG_DATA(msg);
+	struct nlattr *attrs[MAX_ATTRS];
+
+	sort(msg, sizeof(*rule), attrs);
+	fprintf(out, "%s rule %u table %u action %u from %s/%u", ns, number(attrs[FRA_PRIORITY], 0),
+		number(attrs[FRA_TABLE], rule->table), rule->action, address(attrs[FRA_SRC]),
+		rule->src_len);
+	fprintf(out, " to %s/%u\n", address(attrs[FRA_DST]), rule->dst_len);
+}
+
+static void print_neigh(struct nlmsghdr *msg)
+{
+	struct ndmsg *neigh = NLMSG_DATA(msg);
+	struct nlattr *attrs[MAX_ATTRS];
+
+	sort(msg, sizeof(*neigh), attrs);
+	if (neigh->ndm_state & NUD_PERMANENT)
+		fprintf(out, "%s neigh %s %s dev %d\n", ns, address(attrs[NDA_DST]),
+			hardware(attrs[NDA_LLADDR]), neigh->ndm_ifindex);
+}
+
+static void print_conf(struct nlmsghdr *msg)
+{
+	struct nlattr *attrs[MAX_ATTRS];
+
+	sort(msg, sizeof(struct netconfmsg), attrs);
+	fprintf(out, "%s conf %d forwarding %u rp_filter %u proxy_arp %u\n", ns,
+		(int)number(attrs[NETCONFA_IFINDEX], 0), number(attrs[NETCONFA_FORWARDING], 0),
+		number(attrs[NETCONFA_RP_FILTER], 0), number(attrs[NETCONFA_PROXY_NEIGH], 0));
+}
+
 static void print_table(struct nlmsghdr *msg)
 {
 	struct nfgenmsg *head = NLMSG_DATA(msg);
@@ -140,8 +201,19 @@ static void print_table(struct nlmsghdr *msg)
 		ntohl(number(attrs[NFTA_TABLE_USE], 0)));
 }
 
-/* Ask the kernel for all that it has of a kind, and print each. */
-static void dump(int fd, int type, int family, void (*print)(struct nlmsghdr *msg))
+static void print_chain(struct nlmsghdr *msg)
+{
+	struct nfgenmsg *head = NLMSG_DATA(msg);
+	struct nlattr *attrs[MAX_ATTRS];
+
+	sort(msg, sizeof(*head), attrs);
+	fprintf(out, "%s nft %u %s %s %u\n", ns, head->nfgen_family,
+		text(attrs[NFTA_CHAIN_TABLE]), text(attrs[NFTA_CHAIN_NAME]),
+		ntohl(number(attrs[NFTA_CHAIN_USE], 0)));
+}
+
+/* Ask the kernel, by a message whose head has size bytes, for all of a kind, and print each. */
+static void dump(int fd, int type, size_t size, int family, void (*print)(struct nlmsghdr *msg))
 {
 	static union {
 		struct nlmsghdr head;
@@ -163,10 +235,8 @@ static void dump(int fd, int type, int family, void (*print)(struct nlmsghdr *ms
 		.mask = RTEXT_FILTER_SKIP_STATS,
 	};
 
-	if (type == RTM_GETROUTE)
-		ask.head.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg));
-	if (type == GETTABLE)
-		ask.head.nlmsg_len = NLMSG_LENGTH(sizeof(struct nfgenmsg));
+	if (type != RTM_GETLINK)
+		ask.head.nlmsg_len = NLMSG_LENGTH(size);
 	if (send(fd, &ask, ask.head.nlmsg_len, 0) < 0)
 		return;
 	for (;;) {
@@ -188,13 +258,17 @@ static void print_namespace(const char *name, int netfilter)
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
 	ns = name;
-	dump(fd, RTM_GETLINK, AF_UNSPEC, print_link);
-	dump(fd, RTM_GETROUTE, AF_INET, print_route);
+	dump(fd, RTM_GETLINK, sizeof(struct ifinfomsg), AF_UNSPEC, print_link);
+	dump(fd, RTM_GETROUTE, sizeof(struct rtmsg), AF_INET, print_route);
+	dump(fd, RTM_GETRULE, sizeof(struct fib_rule_hdr), AF_INET, print_rule);
+	dump(fd, RTM_GETNEIGH, sizeof(struct ndmsg), AF_INET, print_neigh);
+	dump(fd, RTM_GETNETCONF, sizeof(struct netconfmsg), AF_INET, print_conf);
 	close(fd);
 	if (!netfilter)
 		return;
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	dump(fd, GETTABLE, AF_UNSPEC, print_table);
+	dump(fd, GETTABLE, sizeof(struct nfgenmsg), AF_UNSPEC, print_table);
+	dump(fd, GETCHAIN, sizeof(struct nfgenmsg), AF_UNSPEC, print_chain);
 	close(fd);
 }
 
@@ -243,10 +317,10 @@ static char *all(int netfilter)
 	return said;
 }
 
-static void watch(int unit, int group)
+static void watch(int unit, unsigned int groups)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, unit);
-	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_groups = 1 << (group - 1) };
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_groups = groups };
 
 	if (fd < 0 || n_watches == MAX_WATCHES || bind(fd, (struct sockaddr *)&to, sizeof(to)))
 		blind = 1;
@@ -257,19 +331,28 @@ static void watch(int unit, int group)
 static void watch_namespace(const char *name, int netfilter)
 {
 	(void)name;
-	watch(NETLINK_ROUTE, RTNLGRP_LINK);
-	watch(NETLINK_ROUTE, RTNLGRP_IPV4_ROUTE);
+	watch(NETLINK_ROUTE, GROUPS);
 	if (netfilter)
-		watch(NETLINK_NETFILTER, NFNLGRP_NFTABLES);
+		watch(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1));
 }
 
-/* When was a named namespace made or deleted last? */
-static struct timespec namespaces_changed(void)
+/*
+ * Return what stands for the named namespaces there are. Those of boot keep their numbers, since
+ * our sockets are in them.
+ */
+static unsigned long namespaces(void)
 {
-	struct stat st = { 0 };
+	DIR *names = opendir(NAMESPACES);
+	struct dirent *entry;
+	unsigned long found = 0;
+	struct stat st;
 
-	stat(NAMESPACES, &st);
-	return st.st_mtim;
+	while (names && (entry = readdir(names)))
+		if (*entry->d_name != '.' && !fstatat(dirfd(names), entry->d_name, &st, 0))
+			found = found + st.st_ino * st.st_ino + 1;
+	if (names)
+		closedir(names);
+	return found;
 }
 
 void watch_net(void)
@@ -279,31 +362,43 @@ void watch_net(void)
 		       -1, 0);
 	if (changed == MAP_FAILED)
 		changed = NULL;
-	namespaces_at_boot = namespaces_changed();
+	namespaces_at_boot = namespaces();
 	each_namespace(watch_namespace, watches_netfilter);
 	at_boot = all(watches_netfilter);
+}
+
+/* Is it of a neighbour that the kernel has found, or lost, by itself? */
+static int is_arp(struct nlmsghdr *msg)
+{
+	struct ndmsg *neigh = NLMSG_DATA(msg);
+
+	return (msg->nlmsg_type == RTM_NEWNEIGH || msg->nlmsg_type == RTM_DELNEIGH) &&
+	       !(neigh->ndm_state & (NUD_PERMANENT | NUD_FAILED));
 }
 
 /* Has the kernel told of anything since it was asked last? */
 static int heard(int fd)
 {
-	char some[64];
+	union {
+		struct nlmsghdr head;
+		char room[64];
+	} some;
 	int told = 0;
+	ssize_t n;
 
-	while (recv(fd, some, sizeof(some), 0) >= 0 || errno == ENOBUFS)	/* it lost some */
-		told = 1;
+	while ((n = recv(fd, &some, sizeof(some), 0)) >= 0 || errno == ENOBUFS)	/* it lost some */
+		told |= n < (ssize_t)NLMSG_LENGTH(sizeof(struct ndmsg)) || !is_arp(&some.head);
 	return told;
 }
 
 void print_net(void)
 {
 	int netfilter = has_netfilter(), mine = 1;
-	struct timespec namespaces = namespaces_changed();
 	int *flag = changed ? changed : &mine;
 	char *now;
 
 	if (blind || (netfilter && !watches_netfilter) ||
-	    memcmp(&namespaces, &namespaces_at_boot, sizeof(namespaces)))
+	    namespaces() != namespaces_at_boot)
 		*flag = 1;
 	for (int i = 0; i < n_watches; i++)
 		*flag |= heard(watches[i]);

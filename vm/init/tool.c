@@ -19,6 +19,10 @@
  *                                          lines of what is left, see vm/witness
  *     tool watch 1|0                       such lines of what is left now; begin anew, or end
  *     tool put PATH TEXT                   write TEXT to a file
+ *     tool ready [NETNS/]LINK...           wait until links are up and carry packets;
+ *                                          those of this namespace come first
+ *     tool offloads LINK on|off            let it work out checksums and cut packets, or not
+ *     tool -n NETNS ...                    do any of these in a network namespace
  *
  *     tool await udp|tcp|connection|any ADDRESS PORT
  *                                          return when there is such a socket: one of UDP, one
@@ -408,8 +412,27 @@ static int rounds(const char *file, const char *name, long last, const char *how
 	return 0;
 }
 
+static int ready(char **links)
+{
+	for (; *links; links++) {
+		char *slash = strchr(*links, '/');
+
+		if (slash)
+			*slash = '\0';
+		if ((slash && enter_namespace(*links)) || link_ready(slash ? slash + 1 : *links))
+			return fail(*links);
+	}
+	return 0;
+}
+
 int tool_main(int argc, char **argv)
 {
+	if (argc > 3 && !strcmp(argv[1], "-n")) {
+		if (enter_namespace(argv[2]))
+			return fail(argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc >= 3 && !strcmp(argv[1], "insmod"))
 		return insmod(argv[2], argc > 3 ? argv[3] : "");
 	if (argc == 3 && !strcmp(argv[1], "rmmod"))
@@ -433,6 +456,10 @@ int tool_main(int argc, char **argv)
 		put(argv[2], argv[3]);
 		return 0;
 	}
+	if (argc >= 3 && !strcmp(argv[1], "ready"))
+		return ready(argv + 2);
+	if (argc == 4 && !strcmp(argv[1], "offloads"))
+		return set_offloads(argv[2], !strcmp(argv[3], "on")) ? fail(argv[2]) : 0;
 	if (argc == 6 && !strcmp(argv[1], "rounds"))
 		return rounds(argv[2], argv[3], atol(argv[4]), argv[5]);
 	if (argc == 3 && !strcmp(argv[1], "sleep")) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* tool.h - what the agent calls of tool.c, both of net.c, and tool.c of netlink.c. */
+/* tool.h - what the agent calls of tool.c, both of net.c and link.c, and tool.c of netlink.c. */
 
 /* Run `tool ...`; returns its exit status. */
 int tool_main(int argc, char **argv);
@@ -15,3 +15,12 @@ void print_net(void);
 
 /* Do the steps of `tool netlink`; returns its exit status. */
 int netlink_main(int argc, char **argv);
+
+/* Wait until a link is up and carries packets; -1 and errno where there is none. */
+int link_ready(const char *link);
+
+/* Let a link work out checksums and cut packets itself, or not; -1 and errno where that fails. */
+int set_offloads(const char *link, unsigned int on);
+
+/* Return what of that a link does, a bit for each. */
+unsigned int get_offloads(const char *link);
