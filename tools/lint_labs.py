@@ -57,7 +57,8 @@ def main() -> int:
             folder = the_lab.solution
             words.append(compile_strictly(folder, folder / module.folder, stock))
     words.append(style(sorted(Path("vm").rglob("*.[ch]"))))
-    words.append(compile_strictly(Path("vm/witness"), Path("vm/witness"), stock))
+    for folder in (Path("vm/witness"), Path("vm/way")):
+        words.append(compile_strictly(folder, folder, stock))
     text = "\n".join(word.strip() for word in words if word.strip())
     if text:
         sys.stdout.write(text + "\n")
