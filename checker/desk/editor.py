@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from checker.engine import build
+from checker.engine import build, compiler
 from checker.model import Lab
 from vm.errors import VMError
 from vm.kernel import Kernel
@@ -42,7 +42,7 @@ def compile_commands(lab: Lab, kernel: Kernel, folder: Path) -> list[Command]:
     Raises VMError when not even the lab's own files compile against *kernel*.
     """
     places = {
-        build.INSIDE: folder,
+        compiler.INSIDE: folder,
         **{at: host for host, at in kernel.build_mounts.items()},
     }
     directory = _on_host(kernel.build, places)
@@ -85,13 +85,13 @@ def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
         root = Path(scratch) / "build"
         build.lay_out(lab, lab.modules, sources, root)
         sandbox = build.sandbox(root, kernel)
-        argv = sandbox.argv(kernel.make(build.INSIDE, len(lab.modules)))
+        argv = sandbox.argv(kernel.make(compiler.INSIDE, len(lab.modules)))
         try:
             done = subprocess.run(
-                argv, check=False, capture_output=True, text=True, timeout=build.WALL_SECONDS
+                argv, check=False, capture_output=True, text=True, timeout=compiler.WALL_SECONDS
             )
         except subprocess.TimeoutExpired as error:
-            raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
+            raise VMError(f"The compiler did not end within {compiler.WALL_SECONDS} s.") from error
         if done.returncode:
             raise VMError(f"Nothing compiles on this host.\n{done.stdout}{done.stderr}")
         found = {}

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from checker.engine import build
+from checker.engine import build, compiler
 from checker.lab import ROOT
 from checker.model import Lab, Submission, Target
 from checker.words.remarks import Remark, parse
@@ -60,7 +60,7 @@ def _compile(root: Path, modules: Sequence[Target], kernel: Kernel) -> list[Rema
     if not modules:
         return []
     sandbox = build.sandbox(root, kernel)
-    make = [*kernel.make(build.INSIDE, len(modules)), "-k", "W=1"]
+    make = [*kernel.make(compiler.INSIDE, len(modules)), "-k", "W=1"]
     found = _run(sandbox, make, "gcc")
     if not has_sparse(kernel):
         return found
@@ -78,12 +78,12 @@ def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=build.WALL_SECONDS,
+            timeout=compiler.WALL_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
+        raise VMError(f"The compiler did not end within {compiler.WALL_SECONDS} s.") from error
     output = done.stdout + done.stderr
-    found = parse(output.replace(f"{build.INSIDE}/", ""), tool)
+    found = parse(output.replace(f"{compiler.INSIDE}/", ""), tool)
     if done.returncode and not found:
         tail = "\n".join(output.splitlines()[-8:])
         raise VMError(f"The compiler failed, and not because of your files.\n{tail}")
