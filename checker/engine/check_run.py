@@ -21,7 +21,7 @@ from checker.engine.collector import Spec
 from checker.engine.grade import did_not_pass
 from checker.engine.testbed import TAINTS, Late, Session, Testbed, Unmet
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status
-from checker.words import kernel_log
+from checker.words import kernel_log, sanitizer
 from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
 
 MAX_CRASHES = 3
@@ -50,17 +50,21 @@ class CheckRun:
 
     *errors* has the exception of each of pytest's phases, *session* its use of a
     guest, or *no_guest* why there is none. *own* is what was seen of the module besides
-    the kernel's words. *spoilt*: the guest is not as it was before.
+    the kernel's words, and *told* what sanitizers said of programs. *spoilt*: the guest is
+    not as it was before. *sanitized*: the check is run once more, with programs that have
+    sanitizers, and is not judged.
     """
 
     spec: Spec
     testbed: Testbed
+    sanitized: bool = False
     started: float = field(default_factory=time.monotonic)
     guests: int = 0
     session: Session | None = None
     no_guest: VMError | None = None
     spoilt: bool = False
     own: list[Finding] = field(default_factory=list)
+    told: list[Finding] = field(default_factory=list)
     errors: dict[str, BaseException] = field(default_factory=dict)
 
     def again(self) -> None:
@@ -68,6 +72,7 @@ class CheckRun:
         self.session = self.no_guest = None
         self.spoilt = False
         self.own = []
+        self.told = []
         self.errors = {}
 
     # -- may it be tried? -------------------------------------------------------------
@@ -105,6 +110,8 @@ class CheckRun:
             return
         self.spoilt = True  # until all is seen to be well
         session.guest.end_processes()
+        reports, left = session.sweep()
+        self.told = self._of_programs(reports)
         try:
             now = session.tidy()
         except Unmet as stuck:
@@ -118,7 +125,20 @@ class CheckRun:
             summary = f"The {self._what} turned {' and '.join(blind)} off, which would tell on it."
             self.own = [Finding(kind="watch-off", summary=summary)]
             return
-        self.spoilt = (now.modules, now.rest) != (before.modules, before.rest)
+        same = (now.modules, now.rest) == (before.modules, before.rest)
+        # what a program with a capability has changed is not all to be seen
+        changed = session.has_run and self.spec.exercise.capability
+        self.spoilt = not same or bool(left) or bool(changed)
+
+    def _of_programs(self, reports: str) -> list[Finding]:
+        """Return what sanitizers said; of which program by its lines, else of the first one."""
+        programs = [t for t in self.testbed.lab.targets(self.spec.exercise) if t.kind == "program"]
+        told = []
+        for finding in sanitizer.findings(reports, self.testbed.names):
+            path = self.testbed.names.path(finding.location.partition(":")[0])
+            whose = next((t for t in programs if path in t.files), programs[0])
+            told.append(finding.model_copy(update={"check": self.spec.id, "build": whose.name}))
+        return told
 
     def went_alone(self) -> VMError | None:
         """Return how the check's guest went if it did before it had the module, else None."""
@@ -152,7 +172,18 @@ class CheckRun:
             found = kernel_log.findings(session.logged(), name, locate, names)
         found = found or self.own
         whose = {"check": self.spec.id, "build": module.name if module else ""}
-        return [finding.model_copy(update=whose) for finding in found]
+        return [*(finding.model_copy(update=whose) for finding in found), *self.told]
+
+    def wants_sanitizers(self) -> bool:
+        """Tell whether the check is to be run once more, for what sanitizers say."""
+        return (
+            not self.sanitized
+            and not self.spec.plain
+            and self.session is not None
+            and self.session.has_run
+            and self.went_alone() is None
+            and not isinstance(self.error, Late | GuestError)
+        )
 
     def judge(self, reported: list[Finding]) -> CheckResult:
         """Return what became of the check; *reported* is what reported() returned."""

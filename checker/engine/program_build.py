@@ -84,12 +84,16 @@ def build_program(lab: Lab, target: Target, submission: Submission, kernel: Kern
     return made
 
 
-def command(target: Target, flags: Sequence[str], output: str) -> list[str]:
-    """Return gcc's command line for *target*, in the sandbox's INSIDE."""
+def flags(target: Target) -> list[str]:
+    """Return what gcc takes for the plain program's sources, in the folder of a submission."""
     folders = sorted({str(Path(header).parent) for header in target.headers})
+    return [*_COMMON, *_PLAIN, *(f"-I{folder}" for folder in folders)]
+
+
+def command(target: Target, more: Sequence[str], output: str) -> list[str]:
+    """Return gcc's command line for *target*, in the sandbox's INSIDE."""
     return [
-        *("gcc", *_COMMON, *flags, *(f"-I{folder}" for folder in folders)),
-        *("-o", output, *target.files, _START),
+        *("gcc", *flags(target), *more, "-o", output, *target.files, _START),
         *libraries.link_flags(),
         *(f"-l{name}" for name in target.libraries),
     ]
@@ -115,7 +119,7 @@ def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel
             box.own(path)
         commands = [
             f"cd {INSIDE}",
-            shlex.join(command(target, _PLAIN, "plain")),
+            shlex.join(command(target, (), "plain")),
             f"echo {_BETWEEN}",
             shlex.join(command(target, SANITIZED, "sanitized")),
         ]

@@ -70,21 +70,21 @@ def test_warnings_are_told_once(compiled: Compile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message", "output", "hint"),
+    ("change", "message", "output", "hint"),
     [
-        ("free(name);", "free(name)", "A semicolon is missing", "user/greet.c:", "Mend user/gre"),
-        ("free(name);", "kfree(name);", "kfree() is the kernel's own", "user/greet.c", "Mend"),
-        ("free(name);", "lost(name);", "does not know lost()", "error: implicit", "Mend"),
-        ("int main(", "int mian(", "has no main()", "main", "Mend the first error first"),
-        ('"words.h"', '"word.h"', "There is no header word.h in the system", "word.h", "Mend"),
-        ('"words.h"', '"/etc/passwd"', "There is no header /etc/passwd", "/etc/passwd", "Mend"),
+        (("free(name);", "free(name)"), "A semicolon is missing", "user/greet.c:", "Mend user/gre"),
+        (("free(name);", "kfree(name);"), "kfree() is the kernel's own", "user/greet.c", "Mend"),
+        (("free(name);", "lost(name);"), "does not know lost()", "error: implicit", "Mend"),
+        (("int main(", "int mian("), "has no main()", "main", "Mend the first error first"),
+        (('"words.h"', '"word.h"'), "There is no header word.h in the system", "word.h", "Mend"),
+        (('"words.h"', '"/etc/passwd"'), "There is no header /etc/passwd", "/etc/passwd", "Mend"),
     ],
 )
 def test_a_program_that_does_not_compile_is_told_why(
-    compiled: Compile, old: str, new: str, message: str, output: str, hint: str
+    compiled: Compile, change: tuple[str, str], message: str, output: str, hint: str
 ) -> None:
     """With the compiler's words, the student's path and a sentence; the grader is not at fault."""
-    made = compiled(old, new)
+    made = compiled(*change)
     assert not made.built
     assert not made.grader_error
     assert message in made.message
