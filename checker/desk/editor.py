@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from checker.engine import build, compiler
+from checker.engine import build, compiler, program_build
 from checker.model import Lab
 from vm.errors import VMError
 from vm.kernel import Kernel
@@ -57,6 +57,10 @@ def compile_commands(lab: Lab, kernel: Kernel, folder: Path) -> list[Command]:
                 "arguments": ["gcc", *arguments, *_FOR_CLANG, "-c", file],
             }
         )
+    for target in (t for t in lab.builds if t.kind == "program"):
+        for file in (str(folder / name) for name in target.files if name.endswith(".c")):
+            argv = ["gcc", *program_build.flags(target), "-c", file]
+            commands.append({"directory": str(folder), "file": file, "arguments": argv})
     for program in lab.programs:
         if lab.program_source(program).is_relative_to(lab.given):
             file = str(folder / lab.program_source(program).relative_to(lab.given))
@@ -79,6 +83,8 @@ def write(lab: Lab, kernel: Kernel, folder: Path) -> Path:
 
 def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
     """Return source, relative to the submission -> the command that Kbuild compiles it with."""
+    if not lab.modules:
+        return {}
     names = [name for module in lab.modules for name in module.files if name.endswith(".c")]
     sources = {name: (lab.given / name).read_bytes() for name in names}
     with tempfile.TemporaryDirectory(prefix="knetlab-editor-") as scratch:
