@@ -86,14 +86,16 @@ class Exercise(Record):
     )
     points: float = Field(gt=0, allow_inf_nan=False)
     health: float = Field(
-        default=0, ge=0, description="how many of them are for a kernel that has nothing to report"
+        default=0,
+        ge=0,
+        description="how many of them are for a kernel, and sanitizers, with nothing to report",
     )
     hidden: float = Field(
         default=0,
         ge=0,
         description="how many are for checks that this copy does not have",
     )
-    capability: str = Field(
+    capability: Literal["", "net_admin", "net_bind_service", "net_raw"] = Field(
         default="", description="the one that its programs get in the guest: net_admin"
     )
     functions: tuple[str, ...] = Field(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Browser
-from support import KERNELS, SOLUTION, SOURCES, Student, in_the_cache
+from support import KERNELS, ROOT, SOLUTION, SOURCES, Student, in_the_cache
 
 from checker import lab as labs
 from checker.model import Lab
@@ -26,6 +26,12 @@ resource_tracker.ensure_running()
 def lab() -> Lab:
     """The networking lab."""
     return labs.load("networking")
+
+
+@pytest.fixture(scope="session")
+def fixture_lab() -> Lab:
+    """The lab that engine tests grade: tests/data/labs/fixture."""
+    return labs.load("fixture", ROOT / "tests/data/labs")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ from pathlib import Path
 from filelock import FileLock
 from support import ROOT
 
-from checker.engine.build import INSIDE, sandbox
+from checker.engine.build import sandbox
+from checker.engine.compiler import INSIDE
 from checker.kit import netlink
 from vm import image, snapshot
 from vm.errors import GuestError, VMError

@@ -11,7 +11,7 @@ from support import ROOT
 from checker import cli, model
 from checker.classroom import batch, intake
 from checker.classroom.intake import archive
-from checker.engine import build, submission
+from checker.engine import build, compiler, submission
 from tools import reference
 from vm import guest, machine
 
@@ -121,11 +121,11 @@ def test_bounds_of_the_sandbox_are_those_of_the_code() -> None:
     said = dict(re.findall(r"^\| ([^|`]+) \| (\d+ \S+|\d+) \|$", text, re.MULTILINE))
     gib, mib, kib = 1 << 30, 1 << 20, 1 << 10
     assert said == {
-        "memory of a process": f"{build.LIMITS.memory // gib} GiB",
-        "a file that is written": f"{build.LIMITS.file_size // mib} MiB",
-        "processor time of a process": f"{build.LIMITS.cpu_seconds} s",
-        "processes": f"{build.LIMITS.processes}",
-        "time until it is stopped": f"{build.WALL_SECONDS} s",
+        "memory of a process": f"{compiler.LIMITS.memory // gib} GiB",
+        "a file that is written": f"{compiler.LIMITS.file_size // mib} MiB",
+        "processor time of a process": f"{compiler.LIMITS.cpu_seconds} s",
+        "processes": f"{compiler.LIMITS.processes}",
+        "time until it is stopped": f"{compiler.WALL_SECONDS} s",
         "a module, without debug information": f"{build.MAX_MODULE // mib} MiB",
         "QEMU's address space": f"{machine.LIMITS.memory // gib} GiB",
         "a disk or a capture": f"{machine.LIMITS.file_size // mib} MiB",
@@ -142,7 +142,7 @@ def test_bounds_of_the_sandbox_are_those_of_the_code() -> None:
         f"at most {submission.MAX_SOURCE // mib} MiB each",
         f"{guest.BACKSTOP_SECONDS:.0f} seconds of its processor time",
         f"the {guest.BACKSTOP_SECONDS:.0f} seconds' backstop",
-        f"the compiler's {build.WALL_SECONDS} seconds",
+        f"the compiler's {compiler.WALL_SECONDS} seconds",
         f"{batch.SECONDS // 60} minutes for a submission",
         f"an emulated machine with {machine.Config.memory} MiB",
     ):

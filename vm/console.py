@@ -151,9 +151,9 @@ class Session:
         """Print *text* on the terminal, which is the guest's now."""
         _write(sys.stdout.fileno(), text.replace("\n", "\r\n").encode(errors="replace"))
 
-    def put(self, path: str, content: bytes) -> None:
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Write a file in the guest while it runs; GuestError when it cannot be written."""
-        number = self.guest.send_file(path, content)
+        number = self.guest.send_file(path, content, mode)
         while number not in self._done:
             if not select.select([self.guest.machine.agent], [], [], ANSWER_SECONDS)[0]:
                 raise GuestTimeout(f"{path} cannot be written in the guest: it does not answer")

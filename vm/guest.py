@@ -136,6 +136,7 @@ class Process:
     guest: Guest
     id: int
     argv: tuple[str, ...]
+    pid: int = 0  # once start() has returned; 0: there is none
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
     result: Result | None = None
@@ -147,6 +148,18 @@ class Process:
     def write(self, data: bytes) -> None:
         """Send *data* to its standard input; no data closes it."""
         self.guest._send("stdin", self.id, data)
+
+    def more(self, seconds: float, seen: int) -> tuple[int, float]:
+        """Let the guest run until this process has printed other than *seen* bytes, or ends.
+
+        Or until *seconds* of the guest are over. Return how many bytes it has printed by then,
+        on both of its outputs, and how many seconds that took.
+        """
+        return self.guest._more(self, seconds, seen)
+
+    def signal(self, number: int) -> None:
+        """Send the process itself a signal, and nothing to those that it started."""
+        self.guest._send("signal", self.id, str(number).encode())
 
     def kill(self, deadline: float = 5.0) -> Result:
         """Kill it and return how it ended."""
@@ -459,8 +472,19 @@ class Guest:
     def start(self, argv: Sequence[str], *, netns: str = "", stdin: bool = False) -> Process:
         """Start a command and return at once; *stdin* keeps its standard input open."""
         process = self._spawn(argv, "i" if stdin else "", 0, netns)
-        self._ask("done", process.id, BACKSTOP_SECONDS)
+        pid = self._ask("done", process.id, BACKSTOP_SECONDS)
+        if not re.fullmatch(rb"\d{1,7}", pid):
+            raise self._crashed(_FORGED)
+        process.pid = int(pid)
         return process
+
+    def _more(self, process: Process, seconds: float, seen: int) -> tuple[int, float]:
+        self._send("more", process.id, f"{int(seconds * 1000)} {seen}".encode())
+        said = self._ask("more", process.id, _most(seconds))
+        answer = re.fullmatch(rb"(\d{1,15}) (\d{1,15})", said)
+        if answer is None:
+            raise self._crashed(_FORGED)
+        return int(answer[1]), int(answer[2]) / 1000
 
     def _wait(self, process: Process, deadline: float) -> Result:
         if process.result is None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm import cache, debian, qemu_img, toolchain
+from vm.elf import needed
 from vm.errors import NoPackage, VMError
 from vm.kernel import Kernel
 from vm.toolchain import Toolchain
@@ -81,7 +82,7 @@ def compile_static(source: Path, target: Path, *more: Path, headers: Sequence[Pa
 
 
 def _compile_agent(target: Path) -> None:
-    more = (_INIT / f"{name}.c" for name in ("tool", "net", "link", "netlink"))
+    more = (_INIT / f"{name}.c" for name in ("tool", "net", "link", "netlink", "program"))
     compile_static(_INIT / "agent.c", target, *more)
 
 
@@ -130,17 +131,6 @@ def initramfs(kernel: Kernel, drivers: Sequence[Path] = (), setup: str = "") -> 
 # --- the root file system ------------------------------------------------------------
 
 
-def _needed(path: Path) -> list[str]:
-    from elftools.elf.dynamic import DynamicSection
-    from elftools.elf.elffile import ELFFile
-
-    with path.open("rb") as f:
-        section = ELFFile(f).get_section_by_name(".dynamic")
-        if not isinstance(section, DynamicSection):
-            return []
-        return [tag.needed for tag in section.iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
-
-
 def _copy_with_libraries(program: str, source: Path, target: Path) -> None:
     place = target / program
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +140,7 @@ def _copy_with_libraries(program: str, source: Path, target: Path) -> None:
 
 def _copy_libraries(program: str, file: Path, sources: Sequence[Path], target: Path) -> None:
     """Copy the libraries that *file* needs, in turn, from the packages unpacked in *sources*."""
-    queue = _needed(file)
+    queue = needed(file)
     while queue:
         name = queue.pop()
         copy = target / "usr/lib" / name
@@ -161,7 +151,7 @@ def _copy_libraries(program: str, file: Path, sources: Sequence[Path], target: P
         if found is None:
             raise VMError(f"The library {name}, which {program} needs, is in none of its packages.")
         shutil.copy(found, copy)
-        queue += _needed(copy)
+        queue += needed(copy)
 
 
 def _find(source: Path, program: str) -> Path:
@@ -227,8 +217,8 @@ def _make_root(folder: Path, more: Sequence[str] = ()) -> None:
             (own := scratch / name).mkdir()
             versions |= packages.unpack([name], own)
             (below := scratch / f"{name} libraries").mkdir()
-            if needed := packages.libraries([name]):
-                versions |= packages.unpack(needed, below)
+            if libraries := packages.libraries([name]):
+                versions |= packages.unpack(libraries, below)
             _copy_package(own, [below, source], target)
         for applet in tools().run([str(busybox), "--list"], folders=[source]).split():
             link = target / "bin" / applet

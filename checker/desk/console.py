@@ -1,4 +1,4 @@
-"""``knetlab console``: a shell in a guest, with the student's modules and the lab's scripts.
+"""``knetlab console``: a shell in a guest, with what the student makes and the lab's scripts.
 
 The guest is a clone of a template of its own, in real time. ``update`` in the
 guest asks this side to build the sources anew (vm/console.py has the way). With
@@ -19,7 +19,7 @@ from checker.desk import debugger
 from checker.engine import build as building
 from checker.engine import grading, guests, submission
 from checker.errors import InputError
-from checker.model import Build, Lab, Submission
+from checker.model import Build, Lab, ModuleBuild, Submission
 from vm import console as guest_console
 from vm import snapshot, tools
 from vm.errors import GuestCrashed, GuestError, VMError
@@ -31,7 +31,7 @@ GUEST_DIED = 1
 """Exit status when the guest died under commands that came without a terminal."""
 
 KEYS = """\
-  update     builds your sources again and copies the new modules here
+  update     builds your sources again and copies what is new here
   Ctrl-A X   leaves, and the guest is gone
 """
 
@@ -57,7 +57,7 @@ def terminal() -> Console:
 
 
 class Desk:
-    """The modules of one folder, built for a guest with a person in it.
+    """The modules and programs of one folder, built for a guest with a person in it.
 
     *made* is what stands in the guest; an update replaces it. Building never
     fails for a student's code: unbuilt() says what does not compile.
@@ -73,16 +73,16 @@ class Desk:
         self.gdb = gdb
         self.made = building.build(lab, given, self.kernel, reuse=True)
 
-    def unbuilt(self, modules: Iterable[str] = ()) -> str:
-        """Return what the compiler says of *modules*, all if none is named."""
+    def unbuilt(self, names: Iterable[str] = ()) -> str:
+        """Return what the compiler says of the builds called *names*, all if none is named."""
         told = []
-        for module in self.made.modules:
-            if modules and module.name not in modules:
+        for target in self.made.targets:
+            if names and target.name not in names:
                 continue
-            if module.ko is None:
-                told.append(f"{module.name} is not built. {module.message}\n{module.output}\n")
-            elif module.warnings:
-                told.append(f"{module.warnings}\n")
+            if not target.built:
+                told.append(f"{target.name} is not built. {target.message}\n{target.output}\n")
+            elif target.warnings:
+                told.append(f"{target.warnings}\n")
         return "".join(dict.fromkeys(told))
 
     def update(self, session: guest_console.Session, request: str) -> str:
@@ -100,26 +100,27 @@ class Desk:
     def _update(self, session: guest_console.Session) -> str:
         given = submission.read(self.lab, self.path)
         edited = {file.path for file in given.files if file not in self.given.files}
-        modules = [module for module in self.lab.modules if not edited.isdisjoint(module.files)]
-        if not modules:
+        targets = [target for target in self.lab.builds if not edited.isdisjoint(target.files)]
+        if not targets:
             session.say(f"Nothing in {self.path} was edited since the last build.\n")
             return "0"
-        names = frozenset(module.name for module in modules)
+        names = frozenset(target.name for target in targets)
         new = building.build(self.lab, given, self.kernel, only=names, reuse=True)
         built = []
-        for module in modules:
-            if ko := new.module(module.name).ko:
-                path = module.file
-                session.put(f"/lab/{path}", ko)
-                session.say(f"new: {path}\n")
-                built.append(module.name)
+        for target in targets:
+            made = new.target(target.name)
+            is_module = isinstance(made, ModuleBuild)
+            if content := made.ko if isinstance(made, ModuleBuild) else made.plain:
+                session.put(f"/lab/{target.file}", content, 0o644 if is_module else 0o755)
+                session.say(f"new: {target.file}\n")
+                built.append(target.name)
         self.given = given
         kept = (old for old in self.made.targets if old.name not in names)
         self.made = Build(targets=(*kept, *new.targets))
         session.say(self.unbuilt(names))
         if self.gdb:
             debugger.write_modules(session.guest, self.made)
-        return " ".join([str(int(len(built) < len(modules))), *built])
+        return " ".join([str(int(len(built) < len(targets))), *built])
 
     def serve(self, guest: Guest, greeting: str) -> int:
         """Give *guest* to the person at the terminal, or run stdin's commands; return the status.
@@ -164,12 +165,12 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
         built = pool.submit(Desk, lab, path, given, kernel, gdb=gdb)
         with snapshot.guest(config, files) as guest:  # it is there before the modules are
             desk = built.result()
-            modules = grading.ko_files(lab, desk.made)
-            guest.unpack(modules)
+            built_files = grading.built_files(lab, desk.made)
+            guest.unpack({**built_files, **grading.program_libraries(lab, kernel)})
             say.print(desk.unbuilt(), end="")
             greeting = (
                 f"A guest with Linux {kernel.release}; what its kernel logs appears here. "
-                f"In /lab:\n{listing([*files, *modules])}{KEYS}"
+                f"In /lab:\n{listing([*files, *built_files])}{KEYS}"
             )
             return desk.serve(guest, greeting)
 

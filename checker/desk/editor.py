@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from checker.engine import build
+from checker.engine import build, compiler, program_build
 from checker.model import Lab
 from vm.errors import VMError
 from vm.kernel import Kernel
@@ -42,7 +42,7 @@ def compile_commands(lab: Lab, kernel: Kernel, folder: Path) -> list[Command]:
     Raises VMError when not even the lab's own files compile against *kernel*.
     """
     places = {
-        build.INSIDE: folder,
+        compiler.INSIDE: folder,
         **{at: host for host, at in kernel.build_mounts.items()},
     }
     directory = _on_host(kernel.build, places)
@@ -57,6 +57,10 @@ def compile_commands(lab: Lab, kernel: Kernel, folder: Path) -> list[Command]:
                 "arguments": ["gcc", *arguments, *_FOR_CLANG, "-c", file],
             }
         )
+    for target in (t for t in lab.builds if t.kind == "program"):
+        for file in (str(folder / name) for name in target.files if name.endswith(".c")):
+            argv = ["gcc", *program_build.flags(target), "-c", file]
+            commands.append({"directory": str(folder), "file": file, "arguments": argv})
     for program in lab.programs:
         if lab.program_source(program).is_relative_to(lab.given):
             file = str(folder / lab.program_source(program).relative_to(lab.given))
@@ -79,19 +83,21 @@ def write(lab: Lab, kernel: Kernel, folder: Path) -> Path:
 
 def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
     """Return source, relative to the submission -> the command that Kbuild compiles it with."""
+    if not lab.modules:
+        return {}
     names = [name for module in lab.modules for name in module.files if name.endswith(".c")]
     sources = {name: (lab.given / name).read_bytes() for name in names}
     with tempfile.TemporaryDirectory(prefix="knetlab-editor-") as scratch:
         root = Path(scratch) / "build"
         build.lay_out(lab, lab.modules, sources, root)
         sandbox = build.sandbox(root, kernel)
-        argv = sandbox.argv(kernel.make(build.INSIDE, len(lab.modules)))
+        argv = sandbox.argv(kernel.make(compiler.INSIDE, len(lab.modules)))
         try:
             done = subprocess.run(
-                argv, check=False, capture_output=True, text=True, timeout=build.WALL_SECONDS
+                argv, check=False, capture_output=True, text=True, timeout=compiler.WALL_SECONDS
             )
         except subprocess.TimeoutExpired as error:
-            raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
+            raise VMError(f"The compiler did not end within {compiler.WALL_SECONDS} s.") from error
         if done.returncode:
             raise VMError(f"Nothing compiles on this host.\n{done.stdout}{done.stderr}")
         found = {}

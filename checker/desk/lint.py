@@ -8,13 +8,14 @@ remark beyond one line, is left out.
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from checker.engine import build
+from checker.engine import build, compiler, program_build
 from checker.lab import ROOT
 from checker.model import Lab, Submission, Target
 from checker.words.remarks import Remark, parse
@@ -43,6 +44,10 @@ def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
         build.lay_out(lab, whole, sources, root)
         said += _style(root, sorted(sources))
         said += _compile(root, whole, kernel)
+        programs = (t for t in lab.builds if t.kind == "program")
+        for program in programs:
+            if sources.keys() >= set(program.files):
+                said += _compile_program(lab, program, root, kernel)
     unique = {(r.file, r.line, r.text): r for r in reversed(said)}
     return sorted(unique.values())
 
@@ -60,13 +65,27 @@ def _compile(root: Path, modules: Sequence[Target], kernel: Kernel) -> list[Rema
     if not modules:
         return []
     sandbox = build.sandbox(root, kernel)
-    make = [*kernel.make(build.INSIDE, len(modules)), "-k", "W=1"]
+    make = [*kernel.make(compiler.INSIDE, len(modules)), "-k", "W=1"]
     found = _run(sandbox, make, "gcc")
     if not has_sparse(kernel):
         return found
     # C=2, which checks what is compiled already. Said so it holds on 7.2, too: there make asks a
     # script whether sparse is there, and the packages of headers lack it
     return found + _run(sandbox, [*make, "KBUILD_CHECKSRC=2", "CF=-D__CHECK_ENDIAN__"], "sparse")
+
+
+def _compile_program(lab: Lab, program: Target, root: Path, kernel: Kernel) -> list[Remark]:
+    for header in program.headers:
+        (root / header).parent.mkdir(parents=True, exist_ok=True)
+        (root / header).write_bytes((lab.given / header).read_bytes())
+    sandbox = kernel.sandbox(writable={root: compiler.INSIDE}, limits=compiler.LIMITS)
+    for path in (root, *root.rglob("*")):
+        sandbox.own(path)
+    # not -fsyntax-only, which does not tell what is never used
+    gcc = ["gcc", *program_build.flags(program), "-c", "-o", "/dev/null"]
+    each = (shlex.join([*gcc, name]) for name in program.files if name.endswith(".c"))
+    script = "; ".join([f"cd {compiler.INSIDE}", *each])
+    return _run(sandbox, ["sh", "-c", script], "gcc")
 
 
 def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
@@ -78,12 +97,12 @@ def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=build.WALL_SECONDS,
+            timeout=compiler.WALL_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise VMError(f"The compiler did not end within {build.WALL_SECONDS} s.") from error
+        raise VMError(f"The compiler did not end within {compiler.WALL_SECONDS} s.") from error
     output = done.stdout + done.stderr
-    found = parse(output.replace(f"{build.INSIDE}/", ""), tool)
+    found = parse(output.replace(f"{compiler.INSIDE}/", ""), tool)
     if done.returncode and not found:
         tail = "\n".join(output.splitlines()[-8:])
         raise VMError(f"The compiler failed, and not because of your files.\n{tail}")

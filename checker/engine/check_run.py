@@ -23,7 +23,7 @@ from checker.engine.grade import did_not_pass
 from checker.engine.testbed import TAINTS, Late, Module, Session, Testbed, Unmet
 from checker.engine.way import Packet
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status, Way
-from checker.words import kernel_log
+from checker.words import kernel_log, sanitizer
 from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
 
 MAX_CRASHES = 3
@@ -52,12 +52,14 @@ class CheckRun:
 
     *errors* has the exception of each of pytest's phases, *session* its use of a
     guest, or *no_guest* why there is none. *own* is what was seen of the module besides
-    the kernel's words. *spoilt*: the guest is not as it was before. *records*: it is the second
-    run of a check that has failed, for the *way* of the packet that it is about.
+    the kernel's words, and *told* what sanitizers said of programs. *spoilt*: the guest is
+    not as it was before. A check may be run once more, and is not judged then: *sanitized*, with
+    programs that have sanitizers; *records*, for the *way* of the packet that it is about.
     """
 
     spec: Spec
     testbed: Testbed
+    sanitized: bool = False
     started: float = field(default_factory=time.monotonic)
     guests: int = 0
     session: Session | None = None
@@ -66,6 +68,7 @@ class CheckRun:
     records: bool = False
     own: list[Finding] = field(default_factory=list)
     way: Way | None = None
+    told: list[Finding] = field(default_factory=list)
     errors: dict[str, BaseException] = field(default_factory=dict)
 
     def again(self) -> None:
@@ -73,6 +76,7 @@ class CheckRun:
         self.session = self.no_guest = None
         self.spoilt = False
         self.own = []
+        self.told = []
         self.errors = {}
 
     # -- may it be tried? -------------------------------------------------------------
@@ -110,6 +114,8 @@ class CheckRun:
             return
         self.spoilt = True  # until all is seen to be well
         session.guest.end_processes()
+        reports, left = session.sweep()
+        self.told = self._of_programs(reports)
         try:
             now = session.tidy()
         except Unmet as stuck:
@@ -123,7 +129,20 @@ class CheckRun:
             summary = f"The {self._what} turned {' and '.join(blind)} off, which would tell on it."
             self.own = [Finding(kind="watch-off", summary=summary)]
             return
-        self.spoilt = (now.modules, now.rest) != (before.modules, before.rest)
+        same = (now.modules, now.rest) == (before.modules, before.rest)
+        # what a program with a capability has changed is not all to be seen
+        changed = session.has_run and self.spec.exercise.capability
+        self.spoilt = not same or bool(left) or bool(changed)
+
+    def _of_programs(self, reports: str) -> list[Finding]:
+        """Return what sanitizers said; of which program by its lines, else of the first one."""
+        programs = [t for t in self.testbed.lab.targets(self.spec.exercise) if t.kind == "program"]
+        told = []
+        for finding in sanitizer.findings(reports, self.testbed.names):
+            path = self.testbed.names.path(finding.location.partition(":")[0])
+            whose = next((t for t in programs if path in t.files), programs[0])
+            told.append(finding.model_copy(update={"check": self.spec.id, "build": whose.name}))
+        return told
 
     def went_alone(self) -> VMError | None:
         """Return how the check's guest went if it did before it had the module, else None."""
@@ -175,7 +194,18 @@ class CheckRun:
             found = kernel_log.findings(session.logged(), name, locate, names)
         found = found or self.own
         whose = {"check": self.spec.id, "build": module.name if module else ""}
-        return [finding.model_copy(update=whose) for finding in found]
+        return [*(finding.model_copy(update=whose) for finding in found), *self.told]
+
+    def wants_sanitizers(self) -> bool:
+        """Tell whether the check is to be run once more, for what sanitizers say."""
+        return (
+            not self.sanitized
+            and not self.spec.plain
+            and self.session is not None
+            and self.session.has_run
+            and self.went_alone() is None
+            and not isinstance(self.error, Late | GuestError)
+        )
 
     def judge(self, reported: list[Finding]) -> CheckResult:
         """Return what became of the check; *reported* is what reported() returned."""

@@ -5,7 +5,8 @@ docstring is the sentence a student reads; ``@pytest.mark.points(5)`` its
 worth; ``@pytest.mark.after("1.outgoing-syn")`` the checks that must have
 passed before it can earn anything, also those of other exercises
 (checker/engine/grade.py); ``@pytest.mark.needs("FAILSLAB")`` the options the kernel
-must have been built with; ``@pytest.mark.hidden`` keeps the check out of the
+must have been built with; ``@pytest.mark.plain`` has it run with plain programs alone,
+and not once more with sanitizers; ``@pytest.mark.hidden`` keeps the check out of the
 archive for students (checker/workshop/dist.py).
 """
 
@@ -41,6 +42,7 @@ class Spec:
     function: str
     file: Path
     hidden: bool
+    plain: bool = False
 
 
 def _spec(item: pytest.Item, lab: Lab) -> Spec:
@@ -72,6 +74,7 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
         function=function,
         file=item.path,
         hidden=item.get_closest_marker("hidden") is not None,
+        plain=item.get_closest_marker("plain") is not None,
     )
 
 
@@ -116,6 +119,7 @@ class Collector:
         config.addinivalue_line("markers", "points(n): what the check is worth")
         config.addinivalue_line("markers", "after(*ids): checks that must have passed before")
         config.addinivalue_line("markers", "needs(*options): what the kernel was built with")
+        config.addinivalue_line("markers", "plain: its programs have no sanitizers")
         config.addinivalue_line("markers", "hidden: students do not get it")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -199,7 +203,8 @@ def arguments(checks: Path) -> list[str]:
     pythonpath = f"pythonpath={shlex.quote(str(checks))}"
     options = ("python_files=check_*.py", "python_functions=check_*", pythonpath)
     return [
-        *("-c", "/dev/null", "--rootdir", str(checks), "--import-mode=importlib"),
+        *("-c", "/dev/null", "--rootdir", str(checks), "--confcutdir", str(checks)),
+        "--import-mode=importlib",
         "--disable-plugin-autoload",
         *(word for name in without for word in ("-p", f"no:{name}")),
         *(word for option in options for word in ("-o", option)),

@@ -21,19 +21,31 @@ from checker.model import (
 from checker.words import next_step
 
 HEALTHY = "While the module is loaded, used and unloaded, the kernel has nothing to report."
+_OF_PROGRAMS = "While it runs, AddressSanitizer, UBSan and LeakSanitizer have nothing to report."
+_OF_BOTH = (
+    "While module and program are used, neither kernel nor sanitizers have anything to report."
+)
+
+
+def healthy(lab: Lab, exercise: Exercise) -> str:
+    """Return the sentence of the exercise's check ``N.healthy``."""
+    kinds = {target.kind for target in lab.targets(exercise)}
+    return HEALTHY if kinds == {"module"} else _OF_BOTH if "module" in kinds else _OF_PROGRAMS
 
 
 @dataclass(frozen=True)
 class Checked:
     """What the checks of one exercise came to, and what the kernel reported meanwhile.
 
-    *after* has, for each check that was tried, the ids of those that must have passed.
+    *after* has, for each check that was tried, the ids of those that must have passed, and
+    *title* the sentence of its check ``N.healthy``.
     """
 
     exercise: Exercise
     results: tuple[CheckResult, ...]
     findings: tuple[Finding, ...] = ()
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    title: str = HEALTHY
 
 
 def hold_back(checked: Iterable[Checked]) -> list[Checked]:
@@ -128,7 +140,7 @@ def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:
         message = did_not_pass(first[0].id) if first else "nothing was checked"
     return CheckResult(
         id=f"{exercise.number}.healthy",
-        title=HEALTHY,
+        title=checked.title,
         status=status,
         points=exercise.health if status == "pass" else 0.0,
         max_points=exercise.health,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from checker.engine import build as building
 from checker.engine import guests, pool
-from checker.engine.grade import Checked, grade, hold_back, judge
+from checker.engine.grade import Checked, grade, healthy, hold_back, judge
 from checker.engine.testbed import Testbed
 from checker.errors import InputError, LabError
 from checker.lab import ROOT
@@ -24,10 +24,11 @@ from checker.model import (
     Grade,
     KernelInfo,
     Lab,
+    ModuleBuild,
     Provenance,
     Submission,
 )
-from vm import cache, image, sandbox, snapshot, witness
+from vm import cache, image, libraries, sandbox, snapshot, witness
 from vm.errors import VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
@@ -107,7 +108,8 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         finally:
             testbed.spoil()
         _prove_checks(lab, exercise, run)
-        return Checked(exercise, tuple(run.results), tuple(run.findings), run.after)
+        title = healthy(lab, exercise)
+        return Checked(exercise, tuple(run.results), tuple(run.findings), run.after, title)
 
     alone = options.jobs == 1 or len(exercises) == 1
     on_result = options.on_result if alone else pool.tell
@@ -186,8 +188,19 @@ def _prove_checks(lab: Lab, exercise: Exercise, run: Plugin) -> None:
 def machine(lab: Lab, kernel: Kernel, accel: Accel = "tcg") -> Config:
     """Return the machine that a lab's checks run in; errors as guests.config() has them."""
     asked = guests.config(lab, kernel, accel=accel)  # refused before anything is compiled
-    files = {**guest_files(lab, for_person=False), **witness.files(kernel)}
+    files = {
+        **guest_files(lab, for_person=False),
+        **witness.files(kernel),
+        **program_libraries(lab, kernel),
+    }
     return replace(asked, files=files, modules=(witness.PATH,))
+
+
+def program_libraries(lab: Lab, kernel: Kernel) -> dict[str, PayloadFile]:
+    """Return what the students' programs are linked with; nothing where a lab has none."""
+    programs = [target for target in lab.builds if target.kind == "program"]
+    names = {name for target in programs for name in target.libraries}
+    return libraries.files(kernel.tools, sorted(names)) if programs else {}
 
 
 def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
@@ -213,13 +226,15 @@ def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:
     return files
 
 
-def ko_files(lab: Lab, build: Build) -> dict[str, PayloadFile]:
-    """Return the modules that were built, each where its source lies."""
-    return {
-        module.file: PayloadFile(ko)
-        for module in lab.modules
-        if (ko := build.module(module.name).ko) is not None
-    }
+def built_files(lab: Lab, build: Build) -> dict[str, PayloadFile]:
+    """Return the modules and plain programs that were built, each where its source lies."""
+    files = {}
+    for target in lab.builds:
+        made = build.target(target.name)
+        content = made.ko if isinstance(made, ModuleBuild) else made.plain
+        if content is not None:
+            files[target.file] = PayloadFile(content, executable=target.kind == "program")
+    return files
 
 
 def tree_hash(*folders: Path) -> str:

@@ -20,7 +20,8 @@ KEPT = 50
 
 def key(lab: Lab, module: Target, sources: dict[str, bytes], kernel: Kernel) -> str:
     """Return what stands for the module that *sources* make: theirs, by path from the lab."""
-    parts: list[str | bytes | Path] = [Path(__file__), Path(__file__).with_name("build.py")]
+    ours = (Path(__file__).with_name(name) for name in ("build.py", "compiler.py"))
+    parts: list[str | bytes | Path] = [Path(__file__), *ours]
     parts += [module.name, kernel.key, *kernel.make("", 1), kernel.tools.key]
     for name in sorted((*module.headers, f"{module.folder}/Kbuild")):
         parts += [name, lab.given / name]

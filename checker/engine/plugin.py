@@ -3,7 +3,11 @@
 What a check says of itself is read in collector.py. Whether one may be tried, and
 what came of it, is CheckRun's (check_run.py); that holds for each check, whatever
 fixtures it asks for: ``module`` (the exercise's module, in a guest), ``guest``,
-``session`` (what is seen of the guest during the check), ``picks``, or none.
+``session`` (what is seen of the guest during the check), ``program`` and ``programs`` (what
+the exercise has of them), ``picks``, or none.
+
+A check that has started a program is run once more, with the programs that have sanitizers:
+that run is not judged, and only what was reported during it counts (checker/kit/program.py).
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ import pytest
 from checker.engine import collector
 from checker.engine.check_run import GUESTS, CheckRun, GraderError
 from checker.engine.collector import Collector, Spec
-from checker.engine.testbed import Module, Picks, Session, Testbed
+from checker.engine.testbed import SANITIZED, Module, Picks, Session, Testbed
 from checker.errors import LabError
+from checker.kit.program import Program
 from checker.model import CheckResult, Finding, Lab, Way
 from vm.errors import (
     GuestError,
@@ -132,8 +137,8 @@ class Plugin(Collector):
             raise
         yield session
         run.tidy(session)
-        if run.own:
-            self._failed(run, run.own[-1].summary)
+        if seen := [*run.own, *run.told]:
+            self._failed(run, seen[-1].summary)
 
     @pytest.fixture
     def module(self, session: Session) -> Module:
@@ -142,6 +147,30 @@ class Plugin(Collector):
             number = self.testbed.exercise.number
             raise LabError(f"The check asks for a module, and exercise {number} has none.")
         return session
+
+    @pytest.fixture
+    def programs(self, session: Session) -> dict[str, Program]:
+        """The exercise's programs, by their names."""
+        sanitized, exercise = self._current.sanitized, self.testbed.exercise
+        return {
+            target.name: Program(
+                session,
+                target.name,
+                target.file + (SANITIZED if sanitized else ""),
+                capability=exercise.capability,
+                sanitized=sanitized,
+            )
+            for target in self.lab.targets(exercise)
+            if target.kind == "program"
+        }
+
+    @pytest.fixture
+    def program(self, programs: dict[str, Program]) -> Program:
+        """The exercise's only program."""
+        if len(programs) != 1:
+            number, names = self.testbed.exercise.number, ", ".join(programs) or "none"
+            raise LabError(f"The check asks for one program, and exercise {number} has {names}.")
+        return next(iter(programs.values()))
 
     @pytest.fixture
     def guest(self, session: Session) -> Guest:
@@ -172,11 +201,16 @@ class Plugin(Collector):
             _logger.info(f"{run.spec.id}: {run.alone()} It is tried again.")
             self.testbed.spoil()
             return item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        if run.sanitized:
+            return done
         if self.ways and run.packets and result.status == "fail" and self._ways < MOST_WAYS:
             self._ways += 1
             result = result.model_copy(update={"way": self._way(item, nextitem, run.spec)})
         self.results.append(result)
         self.on_result(result)
+        if run.wants_sanitizers():
+            self._run = CheckRun(run.spec, self.testbed, sanitized=True)
+            return item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
         return done
 
     def _way(self, item: pytest.Item, nextitem: pytest.Item | None, spec: Spec) -> Way | None:
@@ -217,7 +251,8 @@ class Plugin(Collector):
         if run.session is None or self.on_failure is None or run.records:
             return
         error = run.error
-        if error is not None and not isinstance(error, pytest.skip.Exception):
+        judged = not run.sanitized and not isinstance(error, pytest.skip.Exception)
+        if error is not None and judged:
             self._failed(run, str(error))
         elif found := run.reported():
             self._failed(run, found[-1].summary)
@@ -236,7 +271,7 @@ class Plugin(Collector):
         result = run.judge(reported)
         alone = run.went_alone() is not None
         if session and session.has_code:
-            self.findings += reported
+            self.findings += [f for f in reported if f not in self.findings]
         self.testbed.hung |= isinstance(run.error, GuestTimeout) and not alone
         if session and session.guest.dead and not alone:
             self._crashes += 1

@@ -15,7 +15,7 @@ from typing import NoReturn, Self
 
 from checker.engine.owner import owner
 from checker.engine.way import Packet, Recording
-from checker.model import Build, Exercise, Lab, ModuleBuild, Names
+from checker.model import Build, Exercise, Lab, ModuleBuild, Names, ProgramBuild
 from checker.words.kernel_reports import is_noise
 from checker.words.symbols import Symbols
 from vm import snapshot
@@ -32,6 +32,10 @@ TAINTS = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14
 
 Documentation/admin-guide/tainted-kernels.rst has the bits.
 """
+
+
+SANITIZED = ".sanitized"
+"""What a program's file is called besides, in a guest, where it was built with sanitizers."""
 
 
 class Unmet(AssertionError):
@@ -159,12 +163,14 @@ class Session:
     *files* are those of the submission's builds, by their paths below /lab. Each is put into
     the guest when its path is first asked for: a guest that goes before that has no code of
     the submission's in it. *before* is what the guest's kernel held when it was fresh.
+    *has_run*: whether a program of the student's was started.
     """
 
     def __init__(self, guest: Guest, before: Traces, files: Mapping[str, PayloadFile]) -> None:
         self.guest = guest
         self.before = before
         self.files = files
+        self.has_run = False
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
 
@@ -190,6 +196,17 @@ class Session:
                 del settings[netns, path]
         changed = frozenset(f"sysctl {netns or '-'} {path}" for netns, path in settings)
         return replace(left, rest=left.rest | changed)
+
+    def sweep(self) -> tuple[str, str]:
+        """End what nobody runs in the guest and remove nobody's files.
+
+        Return what sanitizers have reported, and lines on what is left all the same.
+        """
+        if not self.has_run:
+            return "", ""
+        reports = self.guest.run(["/sbin/tool", "reports"])
+        left = self.guest.run(["/sbin/tool", "sweep"])
+        return reports.text, left.text if left.ok else f"{left.text}sweep {left.how}\n"
 
     # -- what the kernel said ---------------------------------------------------------
 
@@ -443,6 +460,8 @@ class Testbed:
             content = made.ko if isinstance(made, ModuleBuild) else made.plain
             assert content is not None
             files[target.file] = PayloadFile(content, executable=target.kind == "program")
+            if isinstance(made, ProgramBuild) and made.sanitized:
+                files[target.file + SANITIZED] = PayloadFile(made.sanitized, executable=True)
         return files
 
     def _is_ours(self, build: str, location: str) -> bool | None:

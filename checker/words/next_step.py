@@ -72,7 +72,9 @@ def _of_skipped(check: CheckResult, checks: Mapping[str, CheckResult]) -> str:
 
 
 def of_finding(finding: Finding) -> str:
-    """Return the next step after a report of the kernel's, by its kind and its sentence."""
+    """Return the next step after a report: its own, or by its kind and its sentence."""
+    if finding.hint:
+        return finding.hint
     text = next(
         step
         for kind, words, step in _REPORTED

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import ENDLESS, SOLUTION, Student
 
-from checker.engine import build, submission
+from checker.engine import build, compiler, submission
 from checker.model import Exercise, Lab, ModuleBuild, Names, Target
 from checker.words.symbols import Symbols
 from vm.kernel import Kernel
@@ -34,19 +34,19 @@ def test_next_step_begins_at_the_first_error_of_the_students() -> None:
     """The place is the student's own, even where the compiler complains of a kernel's header."""
     folder = "1-2-netfilter/kernel"
     plain = f"{folder}/filter.c: In function 'f':\n{folder}/filter.c:90:15: error: too few\n"
-    assert f"Mend {folder}/filter.c:90 first" in build.next_step(plain, [folder])
+    assert f"Mend {folder}/filter.c:90 first" in compiler.next_step(plain, [folder])
     inlined = (
         f"                 from {folder}/filter.c:15:\n"
         f"    inlined from 'my_ioctl' at {folder}/filter.c:138:7:\n"
         "/kernel/include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'\n"
     )
-    assert f"Mend {folder}/filter.c:138 first" in build.next_step(inlined, [folder])
+    assert f"Mend {folder}/filter.c:138 first" in compiler.next_step(inlined, [folder])
     in_macro = (
         "./include/uapi/asm-generic/fcntl.h:42:25: error: passing argument 3 of 'f' makes pointer\n"
         f"{folder}/filter.c:19:49: note: in expansion of macro 'O_NONBLOCK'\n"
     )
-    assert f"Mend {folder}/filter.c:19 first" in build.next_step(in_macro, [folder])
-    assert "Mend the first error first" in build.next_step("no place at all", [folder])
+    assert f"Mend {folder}/filter.c:19 first" in compiler.next_step(in_macro, [folder])
+    assert "Mend the first error first" in compiler.next_step("no place at all", [folder])
 
 
 def test_next_step_begins_where_a_call_is_opened() -> None:
@@ -55,11 +55,11 @@ def test_next_step_begins_where_a_call_is_opened() -> None:
         "lab/bad.c:26:23: error: unterminated argument list invoking macro 'htons'\n"
         "lab/bad.c:20:33: error: 'htons' undeclared (first use in this function)\n"
     )
-    assert "Mend lab/bad.c:20 first" in build.next_step(said, ["lab"])
+    assert "Mend lab/bad.c:20 first" in compiler.next_step(said, ["lab"])
 
 
 CHATTER = f"""\
-{build._STARTED}
+{compiler._STARTED}
 warning: the compiler differs from the one used to build the kernel
   The kernel was built by: gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0
   You are using:           gcc-12 (Debian 12.2.0-14) 12.2.0
@@ -88,7 +88,7 @@ ERROR: modpost: missing MODULE_LICENSE() in lab/bad.o
 def test_what_a_student_cannot_mend_is_left_out(tmp_path: Path) -> None:
     """Of what make, objtool and modpost of all kernels say, only the student's own is kept."""
     (tmp_path / "log").write_text(CHATTER)
-    begun, output = build._tidy(tmp_path / "log")
+    begun, output = compiler._tidy(tmp_path / "log")
     assert begun
     assert output.splitlines() == WITHOUT.splitlines()
 
@@ -220,7 +220,7 @@ def test_compiler_that_is_blown_up_is_stopped(
     made = compile_module(tom, "udp_sock")
     assert made.ko is None
     assert not made.grader_error
-    assert len(made.output) <= build.OUTPUT_LIMIT
+    assert len(made.output) <= compiler.OUTPUT_LIMIT
 
 
 @pytest.mark.vm
@@ -228,7 +228,7 @@ def test_late_compiler_is_stopped(
     student: Make, compile_module: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A compiler that is not done in time is stopped, with a sentence."""
-    monkeypatch.setattr(build, "WALL_SECONDS", 2)
+    monkeypatch.setattr(compiler, "WALL_SECONDS", 2)
     una = student("una")
     una.replace("udp_sock.c", "#include <linux/in.h>", f"#include <linux/in.h>\n{ENDLESS}")
     made = compile_module(una, "udp_sock")
@@ -319,4 +319,4 @@ def test_what_the_compiler_says_of_other_files_is_not_the_students(
 ) -> None:
     """Also where a folder of theirs is called as one of the kernel's."""
     module = Target(kind="module", name="m", folder="kernel", sources=("main.c",))
-    assert build._speaks_of(output, module) is due
+    assert compiler.speaks_of(output, module) is due

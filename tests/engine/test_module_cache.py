@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import Student
 
-from checker.engine import build, module_cache, submission
+from checker.engine import build, compiler, module_cache, submission
 from checker.model import Build, Lab, ModuleBuild
 from vm import cache
 from vm.kernel import Kernel
@@ -92,7 +92,7 @@ def test_broken_entry_is_made_again(
     first, _ = builder(ann)
     given = submission.read(lab, ann.path)
     module = lab.target("udp_sock")
-    key = module_cache.key(lab, module, build._sources([module], given), stock_kernel)
+    key = module_cache.key(lab, module, compiler.sources([module], given), stock_kernel)
     (cache.root() / "module" / key / "ko").write_bytes(b"half")
     assert builder(ann) == (first, ["udp_sock"])
 

@@ -82,4 +82,4 @@ def _guest_files(
     lab = labs.load(lab_name)
     skeleton.write(skeleton.generate(lab.solution, number + 1), folder, force=False)
     made = build.build(lab, submission.read(lab, folder), kernel, reuse=True)
-    return {**grading.guest_files(lab, for_person=True), **grading.ko_files(lab, made)}
+    return {**grading.guest_files(lab, for_person=True), **grading.built_files(lab, made)}

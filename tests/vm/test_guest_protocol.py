@@ -285,6 +285,42 @@ def test_a_frame_that_cannot_be_right_is_a_crash(
         guest.run(["x"])
 
 
+def test_a_process_says_its_number_and_what_it_has_printed(machine: Machine, guest: Guest) -> None:
+    """More is waited for without killing; the output is there when the answer is."""
+    machine.answers = [
+        frame("done", 1, b"57"),
+        frame("out", 1, b"one\n") + frame("more", 1, b"4 250"),
+        frame("exit", 1, b"exited 0 900") + frame("more", 1, b"4 100"),
+    ]
+    process = guest.start(["x"], stdin=True)
+    assert process.pid == 57
+    assert process.more(2.5, 0) == (4, 0.25)
+    assert (bytes(process.out), process.result) == (b"one\n", None)
+    process.signal(15)
+    assert process.more(1, 4) == (4, 0.1)
+    assert process.result is not None
+    assert frame("more", 1, b"2500 0") in machine.heard
+    assert frame("signal", 1, b"15") in machine.heard
+
+
+@pytest.mark.parametrize("data", [b"", b"1", b"one two", b"1 -2", b"9" * 40 + b" 1"])
+def test_an_answer_of_more_that_cannot_be_is_a_crash(
+    machine: Machine, guest: Guest, data: bytes
+) -> None:
+    """Two numbers of a length that can be are due."""
+    machine.answers = [frame("done", 1, b"57"), frame("more", 1, data)]
+    with pytest.raises(GuestCrashed, match=FORGED):
+        guest.start(["x"]).more(1, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"-1", b"no", b"9" * 50])
+def test_a_process_without_a_number_is_a_crash(machine: Machine, guest: Guest, data: bytes) -> None:
+    """Its pid is a number, as the kernel has them."""
+    machine.answers = [frame("done", 1, data)]
+    with pytest.raises(GuestCrashed, match=FORGED):
+        guest.start(["x"])
+
+
 @pytest.mark.parametrize("data", [b"", b"no number", b"\xff", b"9" * 5000])
 def test_an_answer_that_is_no_number_is_a_crash(
     machine: Machine, guest: Guest, data: bytes

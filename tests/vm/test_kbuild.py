@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checker.engine import build
+from checker.engine import build, compiler
 from checker.model import Lab
 from vm import kbuild, toolchain
 from vm.kernel import Kernel
@@ -27,12 +27,12 @@ class Built:
         shown = {makefile: kbuild.INSIDE} if makefile else {}
         sandbox = Sandbox(
             read_only={**kernel.build_mounts, **shown},
-            writable={folder: build.INSIDE},
+            writable={folder: compiler.INSIDE},
             env={"MAKEFILES": kbuild.INSIDE} if makefile else {},
         )
         for path in (folder, *folder.rglob("*")):
             sandbox.own(path)
-        argv = sandbox.argv(kernel.make(build.INSIDE))
+        argv = sandbox.argv(kernel.make(compiler.INSIDE))
         self.done = subprocess.run(argv, check=False, capture_output=True, text=True)
 
     @property

@@ -234,12 +234,35 @@ def test_a_labs_own_advice_comes_first(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "x.c:1:1: error: implicit declaration of function 'printk'",
+            "printk() is the kernel's own",
+        ),
+        ("x.c:1:10: fatal error: linux/skbuff.h: No such file or directory", "the kernel's inside"),
+        ("x.c:1:10: fatal error: mine.h: No such file or directory", "in the system or the lab"),
+        ("x.c:1:1: error: implicit declaration of function 'printf'", "does not know printf()"),
+        ("user/x.c:5: undefined reference to `answer'", "answer() is called and nowhere defined"),
+        ("Scrt1.o: in function `_start': undefined reference to `main'", "has no main()"),
+        ("user/y.c:3: multiple definition of `count'", "count is defined twice"),
+        ("x.c:4:23: error: storage size of 'hdr' isn't known", "#define _GNU_SOURCE"),
+    ],
+)
+def test_a_program_gets_sentences_of_its_own(lab: Lab, said: str, sentence: str) -> None:
+    """What is wrong in a program is not told as if it were the kernel."""
+    assert sentence in advice.advise(lab, said, "program")
+    assert "kernel or the lab" not in advice.advise(lab, said, "program")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("advice = [", "is not TOML"),
         ("", r"has no \[\[advice\]\]"),
         ("[[advice]]\npattern = 'a'\n", "advice 1 has the keys pattern: they are"),
         ("[[advice]]\npattern = '('\nsays = ''\n", "advice 1: the pattern is no regular"),
+        ("[[advice]]\npattern = 'a'\nsays = ''\nkind = 'x'\n", "advice 1: the kind is 'x'; it is"),
         ("[[advice]]\npattern = 'a'\nsays = '{name}'\n", "advice 1: {name} in says is a group"),
     ],
 )

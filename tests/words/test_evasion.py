@@ -36,6 +36,31 @@ def test_words_are_found_in_code(source: str, found: tuple[int, str] | None) -> 
     assert evasion.find(source.encode("latin-1")) == found
 
 
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("const char *__asan_default_options(void)", (1, "__asan_default_options")),
+        ("\n__lsan_disable();", (2, "__lsan_disable")),
+        ("#ifdef __SANITIZE_ADDRESS__", (1, "__SANITIZE_ADDRESS__")),
+        ('__attribute__((no_sanitize("undefined")))', (1, "no_sanitize")),
+        ("__attribute__((no_sanitize_address))", (1, "no_sanitize_address")),
+        ('setenv("ASAN_OPTIONS", "", 1);', (1, "ASAN_OPTIONS")),
+        ('dlsym(NULL, "__lsan_disable")', (1, "__lsan_disable")),
+        ('asm("call __asan_init");', (1, "__asan_init")),
+        ('puts("//"); __ubsan_on_report();', (1, "__ubsan_on_report")),
+        # no code, or a module's
+        ("// __lsan_disable\n/* ASAN_OPTIONS */", None),
+        ("lockdep_off();", None),
+        ("int sanitize;", None),
+    ],
+)
+def test_words_of_sanitizers_are_found_in_programs(
+    source: str, found: tuple[int, str] | None
+) -> None:
+    """Those that switch a sanitizer off, or ask whether it is there, in strings as well."""
+    assert evasion.find(source.encode(), "program") == found
+
+
 @pytest.mark.parametrize("source", [b"/* ", b'"\\', b"'\\", b"# ", b"#\n"])
 def test_what_never_ends_is_read_once(source: bytes) -> None:
     """A megabyte of tokens without an end takes no longer than any other; it took minutes."""

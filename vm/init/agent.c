@@ -13,11 +13,15 @@
  *                        flags: w wait for it, i keep its stdin open
  *                 stdin  bytes (none: end of file)
  *                 wait   let the guest sleep until process ID ends
- *                 kill   "SIGNAL"
+ *                 more   "MS SENT": or, for at most so long, until it has printed other than
+ *                        SENT bytes
+ *                 kill   "SIGNAL", to all of its process group
+ *                 signal "SIGNAL", to it alone
  *                 put    "MODE\0PATH\0" + bytes
  *                 payload  a tar archive, to be unpacked below /lab
  *                 sync   send the kernel log up to now
- * guest to host:  ready, out, err, exit "exited|signalled|timeout N MS", log, done "ERRNO"
+ * guest to host:  ready, out, err, exit "exited|signalled|timeout N MS", log, done "ERRNO",
+ *                 done "PID" for spawn, more "SENT MS", the ms that it waited
  *
  * Guest time is virtual: an idle guest jumps to its next timer, and a guest that
  * waits for the host (for a command, or for a disk) is idle. So while the host
@@ -57,6 +61,7 @@
 #define MAX_LOG		(256 * 1024)	/* bytes of kernel log sent per answer */
 #define REAP_MS		1000		/* a killed process has this long to go */
 #define MAX_ARGS	4096
+#define MAX_QUEUE	(1024 * 1024)	/* bytes that wait for a process to read them */
 
 struct proc {
 	unsigned int id;
@@ -64,7 +69,11 @@ struct proc {
 	int in, out, err;
 	long long deadline;	/* guest milliseconds, 0: none */
 	long long killed;	/* when the deadline killed it, 0: not */
-	size_t sent;
+	long long more, asked;	/* until when its output is waited for, 0: not; since when */
+	size_t sent, seen;	/* bytes of output, and how many the host has seen */
+	char *queue;		/* what it has not read yet of its standard input */
+	size_t queued;
+	int closing;		/* and then comes the end */
 	int waited;
 	int exited, status;
 };
@@ -205,7 +214,7 @@ static void refuse(unsigned int id, int error)
 {
 	send_text("err", id, "cannot be started: %s\n", strerror(error));
 	send_text("exit", id, "exited 126 %lld", now_ms());
-	send_text("done", id, "0");
+	send_text("done", id, "0");	/* no process has this number */
 }
 
 /*
@@ -233,7 +242,8 @@ static void payload(unsigned int id, char *data, long long len)
 			 data[345] ? "/" : "", data);
 		for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 			*slash = '\0';
-			mkdir(path, 0755);
+			/* what is the checks' is not for a student's program */
+			mkdir(path, strcmp(path, "/lab/checks") ? 0755 : 0700);
 			*slash = '/';
 		}
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
@@ -301,10 +311,58 @@ static void spawn(unsigned int id, char *data, size_t len)
 	p->in = in[1];
 	p->out = out[0];
 	p->err = err[0];
+	if (p->in >= 0)
+		fcntl(p->in, F_SETFL, O_NONBLOCK);
 	fcntl(p->out, F_SETFL, O_NONBLOCK);
 	fcntl(p->err, F_SETFL, O_NONBLOCK);
 	if (!p->waited)
-		send_text("done", id, "0");
+		send_text("done", id, "%d", p->pid);
+}
+
+/* Let a process have what waits for it, as much as its pipe takes; it need not want it. */
+static void feed(struct proc *p)
+{
+	while (p->in >= 0 && p->queued) {
+		ssize_t n = write(p->in, p->queue, p->queued);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) {	/* nobody reads it any more */
+			p->queued = 0;
+			close_fd(&p->in);
+			return;
+		}
+		p->queued -= n;
+		memmove(p->queue, p->queue + n, p->queued);
+	}
+	if (p->closing)
+		close_fd(&p->in);
+}
+
+static void queue(struct proc *p, const char *data, size_t len)
+{
+	if (!len) {
+		p->closing = 1;
+	} else if (p->in >= 0 && p->queued + len <= MAX_QUEUE) {
+		char *longer = realloc(p->queue, p->queued + len);
+
+		if (!longer)
+			die("memory");
+		p->queue = longer;
+		memcpy(longer + p->queued, data, len);
+		p->queued += len;
+	}
+	feed(p);
+}
+
+/* Say that the process has printed something, or that the time for it is over. */
+static void answer_more(struct proc *p)
+{
+	p->more = 0;
+	p->waited = 0;
+	send_text("more", p->id, "%zu %lld", p->sent, now_ms() - p->asked);
 }
 
 /*
@@ -339,8 +397,13 @@ static void finish(struct proc *p, const char *how, int value)
 	close_fd(&p->in);
 	close_fd(&p->out);
 	close_fd(&p->err);
+	free(p->queue);
+	p->queue = NULL;
+	p->queued = 0;
 	send_log();
 	send_text("exit", p->id, "%s %d %lld", how, value, now_ms());
+	if (p->more)
+		answer_more(p);
 	p->pid = 0;
 }
 
@@ -364,6 +427,9 @@ static void tend(void)
 			continue;
 		drain(p, &p->out, "out");
 		drain(p, &p->err, "err");
+		feed(p);
+		if (p->more && !p->exited && (p->sent != p->seen || now >= p->more))
+			answer_more(p);
 		if (p->exited && p->killed)
 			finish(p, "timeout", 0);
 		else if (p->exited && WIFEXITED(p->status))
@@ -436,14 +502,23 @@ static void handle(const char *type, unsigned int id, char *data, size_t len)
 		p->waited = 1;
 		if (atoll(data))
 			p->deadline = now_ms() + atoll(data);
+	} else if (p && !strcmp(type, "more")) {
+		long long ms = 0;
+
+		if (sscanf(data, "%lld %zu", &ms, &p->seen) == 2) {
+			p->asked = now_ms();
+			p->more = p->asked + ms;
+			p->waited = 1;
+		}
+	} else if (!strcmp(type, "more")) {
+		send_text("more", id, "0 0");	/* it has ended */
+	} else if (p && !strcmp(type, "signal")) {
+		kill(p->pid, atoi(data));
 	} else if (p && !strcmp(type, "kill")) {
 		kill(-p->pid, atoi(data));
 		kill(p->pid, atoi(data));
 	} else if (p && !strcmp(type, "stdin")) {
-		if (len && p->in >= 0)
-			write_all(p->in, data, len);
-		else
-			close_fd(&p->in);
+		queue(p, data, len);
 	}
 }
 
@@ -492,6 +567,7 @@ static void receive(void)
 
 static long long sleep_time(void)
 {
+	static int urgent = -1;
 	long long now = now_ms(), wake = -1;
 	int waited = 0;
 
@@ -503,9 +579,15 @@ static long long sleep_time(void)
 			continue;
 		waited |= p->waited;
 		at = p->killed ? p->killed + REAP_MS : p->deadline;
+		if (p->more && (!at || p->more < at))
+			at = p->more;
 		if (at && (wake < 0 || at < wake))
 			wake = at;
 	}
+	/* its spinning gives way to all else; a deadline must not wait behind others */
+	if (waited != urgent)
+		setpriority(PRIO_PROCESS, 0, waited ? 0 : 19);
+	urgent = waited;
 	if (!waited)
 		return 0;	/* spin: see the top of this file */
 	if (wake < 0)
@@ -527,7 +609,7 @@ static void serve(void)
 	sigprocmask(SIG_BLOCK, &block, &open_mask);
 	signal(SIGCHLD, on_child);
 	for (;;) {
-		struct pollfd fds[1 + 2 * MAX_PROCS];
+		struct pollfd fds[1 + 3 * MAX_PROCS];
 		long long ms = sleep_time();
 		struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 		int n = 0;
@@ -540,6 +622,8 @@ static void serve(void)
 				fds[n++] = (struct pollfd){ .fd = procs[i].out, .events = POLLIN };
 			if (procs[i].err >= 0)
 				fds[n++] = (struct pollfd){ .fd = procs[i].err, .events = POLLIN };
+			if (procs[i].in >= 0 && procs[i].queued)
+				fds[n++] = (struct pollfd){ .fd = procs[i].in, .events = POLLOUT };
 		}
 		ppoll(fds, n, ms < 0 ? NULL : &ts, &open_mask);
 		/* the port hangs up until the host connects: read, do not trust revents */
@@ -577,10 +661,10 @@ static int open_port(void)
 	return -1;
 }
 
-static void mkdir_mount(const char *fs, const char *where, unsigned long flags)
+static void mkdir_mount(const char *fs, const char *where, const char *options)
 {
 	mkdir(where, 0755);
-	if (mount(fs, where, fs, flags, NULL) && errno != EBUSY)
+	if (mount(fs, where, fs, 0, options) && errno != EBUSY)
 		die(where);
 }
 
@@ -621,7 +705,7 @@ static void must_run(char *const argv[])
  */
 static void stage_one(void)
 {
-	static const char *const writable[] = { "/tmp", "/run", "/lab", "/root", NULL };
+	static const char *const writable[] = { "/run", "/lab", "/root", NULL };
 	static char *const copy[] = { "/disk/bin/busybox", "cp", "-a", "/disk/.", "/new/", NULL };
 	static char *const setup[] = { "/disk/bin/busybox", "cp", "/setup", "/new/etc/", NULL };
 	pid_t spinning;
@@ -630,7 +714,7 @@ static void stage_one(void)
 
 	if (unshare(CLONE_FS))
 		die("unshare");
-	mkdir_mount("devtmpfs", "/dev", 0);
+	mkdir_mount("devtmpfs", "/dev", NULL);
 	while (list && fgets(line, sizeof(line), list)) {
 		char path[300];
 		int fd;
@@ -645,7 +729,7 @@ static void stage_one(void)
 	if (list)
 		fclose(list);
 	mkdir("/disk", 0755);
-	mkdir_mount("tmpfs", "/new", 0);
+	mkdir_mount("tmpfs", "/new", NULL);
 	spinning = spinner();
 	if (mount("/dev/vda", "/disk", "ext4", MS_RDONLY, NULL) &&
 	    mount("/dev/vda", "/disk", "ext2", MS_RDONLY, NULL))
@@ -662,7 +746,10 @@ static void stage_one(void)
 	if (chdir("/new") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
 		die("switch to the root file system");
 	for (const char *const *folder = writable; *folder; folder++)
-		mkdir_mount("tmpfs", *folder, 0);
+		mkdir_mount("tmpfs", *folder, "mode=755");
+	/* what a student's program writes is its own, and cannot take all memory */
+	mkdir_mount("tmpfs", "/tmp", "mode=1777,size=32m");
+	mkdir_mount("tmpfs", "/run/reports", "mode=1733,size=2m");
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
 		die("remount the root file system");
 	execl("/sbin/agent", "agent", (char *)NULL);
@@ -681,7 +768,7 @@ int main(int argc, char **argv)
 	}
 	if (!access("/modules/list", F_OK))
 		stage_one();
-	mkdir_mount("devtmpfs", "/dev", 0);
+	mkdir_mount("devtmpfs", "/dev", NULL);
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/root", 1);
 	must_run(rc);
@@ -694,6 +781,5 @@ int main(int argc, char **argv)
 	if (port < 0)
 		die("virtio-serial port knetlab");
 	signal(SIGPIPE, SIG_IGN);
-	setpriority(PRIO_PROCESS, 0, 19);	/* its spinning gives way to all else */
 	serve();
 }

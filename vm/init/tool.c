@@ -30,6 +30,7 @@
  *     tool await netlink UNIT PORT         the same of a netlink socket with this port id
  *     tool meet ADDRESS PORT               connect, and close the connection
  *     tool netlink STEP...                 netlink sockets, see netlink.c
+ *     tool program ..., sweep, reports, open PID   a student's program, see program.c
  *
  * PORT 0 stands for any address and port. await prints the table when it is over.
  */
@@ -460,6 +461,16 @@ int tool_main(int argc, char **argv)
 		return ready(argv + 2);
 	if (argc == 4 && !strcmp(argv[1], "offloads"))
 		return set_offloads(argv[2], !strcmp(argv[3], "on")) ? fail(argv[2]) : 0;
+	if (argc >= 5 && !strcmp(argv[1], "program"))
+		return run_program(argv + 2);
+	if (argc == 2 && !strcmp(argv[1], "sweep"))
+		return sweep();
+	if (argc == 2 && !strcmp(argv[1], "reports")) {
+		print_reports();
+		return 0;
+	}
+	if (argc == 3 && !strcmp(argv[1], "open"))
+		return print_open(argv[2]);
 	if (argc == 6 && !strcmp(argv[1], "rounds"))
 		return rounds(argv[2], argv[3], atol(argv[4]), argv[5]);
 	if (argc == 3 && !strcmp(argv[1], "sleep")) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* tool.h - what the agent calls of tool.c, both of net.c and link.c, and tool.c of netlink.c. */
+/* tool.h - what the agent calls of tool.c; both of net.c, link.c, program.c; tool.c of netlink.c. */
 
 /* Run `tool ...`; returns its exit status. */
 int tool_main(int argc, char **argv);
@@ -24,3 +24,15 @@ int set_offloads(const char *link, unsigned int on);
 
 /* Return what of that a link does, a bit for each. */
 unsigned int get_offloads(const char *link);
+
+/* Become a student's program: HOW CAPABILITY [NAME=VALUE]... /PATH [ARGUMENT]... */
+int run_program(char **argv);
+
+/* End all that is nobody's, and print what is left of it. */
+int sweep(void);
+
+/* Print what a process has open. */
+int print_open(const char *pid);
+
+/* Print what sanitizers have reported. */
+void print_reports(void);

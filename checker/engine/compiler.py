@@ -1,0 +1,166 @@
+"""The compiler in its sandbox: what is run there, for how long, and what it said, made readable.
+
+build.py has modules made, program_build.py programs. What is the same for both is here: the
+bounds, the student's words that are refused, and whose fault a failure is.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from checker.model import Submission, Target
+from checker.words import evasion
+from checker.words.remarks import shorten
+from vm.errors import NoSandbox, NoSpace
+from vm.sandbox import Limits, Sandbox
+
+WALL_SECONDS = 120
+OUTPUT_LIMIT = 64 << 10
+"""Bytes of the compiler's output that are kept."""
+
+ROOM = 8 << 20
+"""Bytes of disk below which a failed compile is nobody's fault but the disk's."""
+
+LIMITS = Limits(memory=2 << 30, file_size=64 << 20, cpu_seconds=60, processes=2048)
+
+INSIDE = "/build"
+"""Where the modules' folder lies in the sandbox."""
+
+_STARTED = "knetlab: the sandbox has started"
+"""What the command prints before the compiler; without it the failure is the sandbox's."""
+
+
+SHORTER = "Take out what repeats itself at compile time: a macro, an #include, a huge array."
+
+
+_NEVER_CLOSED = re.compile(r"unterminated argument list invoking macro .(?P<name>\w+)")
+"""The error that gcc tells of the end of the file, wherever its bracket was opened."""
+
+
+def nothing() -> None:
+    """Do nothing meanwhile."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of the commands in the sandbox: whether they *failed*, or were *late*."""
+
+    failed: bool
+    late: bool
+    output: str
+
+
+def run(
+    box: Sandbox, root: Path, commands: Sequence[str], meanwhile: Callable[[], None] = nothing
+) -> Ran:
+    """Run shell *commands*, each if the one before went well, on what lies below *root*.
+
+    *meanwhile* is called while they run. Raises NoSandbox when the sandbox does not start,
+    NoSpace when they fail on a disk that is full.
+    """
+    log = root.parent / "output"
+    script = " && ".join([f"echo {_STARTED}", *commands])
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            box.argv(["/bin/sh", "-c", script]),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        ) as done,
+    ):
+        try:
+            meanwhile()
+            done.wait(WALL_SECONDS)
+            late = False
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            done.kill()  # whatever ended the wait
+    begun, output = _tidy(log)
+    if not begun:
+        raise NoSandbox(f"The sandbox did not start: {output}")
+    if done.returncode and not late and shutil.disk_usage(root).free < ROOM:
+        raise NoSpace(f"No space is left in {tempfile.gettempdir()} to compile in; make room.")
+    return Ran(late or bool(done.returncode), late, output)
+
+
+def late() -> str:
+    """Return the sentence for a compiler that was not done in time."""
+    return f"The compiler was stopped after {WALL_SECONDS} s: what in the source keeps it so long?"
+
+
+def next_step(output: str, folders: Iterable[str]) -> str:
+    """Return what to do first about the compiler messages in *output*.
+
+    *folders* have the student's files; an error in a header of the kernel's comes of a line there.
+    """
+    own = "|".join(f"{re.escape(folder)}/[^\\s:]+:\\d+" for folder in folders)
+    error = rf"^({own}):(?:\d+:)? (?:fatal )?error: "
+    place = None
+    if never := _NEVER_CLOSED.search(output):  # which is told of the end of the file
+        place = re.search(rf"{error}.{never['name']}. undeclared", output, re.MULTILINE)
+    place = place or re.search(error, output, re.MULTILINE)
+    place = place or re.search(rf"inlined from \S+ at ({own})", output)
+    place = place or re.search(rf"^({own}):\d+: note: in expansion of macro", output, re.MULTILINE)
+    begin = f"Mend {place[1]} first" if place else "Mend the first error first"
+    return f"{begin}, then check again: errors further down may only follow from it."
+
+
+def sources(targets: Iterable[Target], submission: Submission) -> dict[str, bytes]:
+    """Return what the submission has of the targets' files, by path."""
+    wanted = {name for target in targets for name in target.files}
+    return {f.path: f.content or b"" for f in submission.files if f.path in wanted}
+
+
+def problem(target: Target, submission: Submission) -> tuple[str, str]:
+    """Return why *target* is not compiled at all, and what to do; ("", "") when it is."""
+    files = [f for f in submission.files if f.path in target.files]
+    if problem := " ".join(f.problem for f in files if f.problem):
+        return problem, (
+            "Put that file, C source, in the place that it has in the lab's skeleton; `make reset` "
+            "writes one that is missing as it was handed out."
+        )
+    for f in files:
+        if found := evasion.find(f.content or b"", target.kind):
+            line, word = found
+            watcher = "the kernel" if target.kind == "module" else "AddressSanitizer"
+            return (
+                f"{f.path}:{line} has {word}, which keeps {watcher} from watching your code.",
+                f"Take {word} out of {f.path}: what {watcher} then says of your code is a fault "
+                "in it, and the checks tell where.",
+            )
+    return "", ""
+
+
+def speaks_of(output: str, target: Target) -> bool:
+    """Tell whether the compiler's *output* has a word on the target's files."""
+    return bool(re.search(rf"(?<![\w./+-]){re.escape(target.folder)}/", output))
+
+
+def _tidy(log: Path) -> tuple[bool, str]:
+    """Return whether the sandbox started, and the compiler's words.
+
+    They have the student's own paths, and the kernel's as in its own tree. Left out is what
+    a student cannot mend: the linker's own name, make's chatter, objtool's, which looks at
+    what gcc made, and the description that some kernels' modpost misses and no module needs.
+    """
+    with log.open("rb") as f:
+        text = f.read(OUTPUT_LIMIT).decode(errors="replace")
+    text = re.sub(r"/kernel/(usr/src/[^/\s]+|build)/", "./", text)
+    text = re.sub(r"/usr/(?:libexec/gcc/\S+/|bin/)[\w.-]*ld[\w.]*: (?:/tmp/\w+\.o: )?", "", text)
+    lines = text.replace(f"{INSIDE}/", "").splitlines()
+    chatter = re.compile(
+        r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs|"
+        r"\.o: warning: objtool: |WARNING: modpost: .*missing MODULE_DESCRIPTION\(\)"
+    )
+    chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
+    begun = lines[:1] == [_STARTED]
+    said = (x for x in lines[begun:] if not chatter.search(x) and not chatter_tail.match(x))
+    return begun, shorten("\n".join(said))

@@ -1,0 +1,152 @@
+"""Sources of a user program -> two programs: a plain one, and one with sanitizers.
+
+They are compiled in the modules' sandbox (compiler.py), with the system's headers and those of
+the lab that the target names. Points come from the plain program; what AddressSanitizer,
+UBSan and LeakSanitizer say of the other one are findings. A program of which only the plain one
+can be built is not built at all: else an #error would switch the sanitizers off.
+
+Both are linked dynamically, with the libraries that a guest has in /lab/lib
+(vm/libraries.py); the sanitizers' own are linked in, from gcc's archives, so that neither a
+toolchain nor a guest needs more packages.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from checker.engine import compiler
+from checker.engine.compiler import INSIDE, LIMITS, SHORTER, Ran
+from checker.model import Lab, ProgramBuild, Submission, Target
+from checker.words import advice
+from vm import libraries
+from vm.errors import MissingTool, NoSpace, VMError
+from vm.kernel import Kernel
+
+MAX_PROGRAM = 4 << 20
+"""Bytes of a plain program; one that is written by hand has some 20 thousand."""
+
+MAX_SANITIZED = 6 << 20
+"""The same with sanitizers, which are 2 million of them; a guest takes 8."""
+
+_COMMON = (
+    *("-std=gnu17", "-g", "-fno-omit-frame-pointer"),
+    *("-Werror=implicit-function-declaration", "-Werror=implicit-int", "-Werror=int-conversion"),
+    "-Werror=incompatible-pointer-types",
+)
+"""The C is the same for all compilers: of gcc 15, which has another default, and of gcc 12,
+which only warns of what gcc 14 refuses."""
+
+_PLAIN = ("-O2", "-Wall", "-Wextra")
+SANITIZED = (
+    # -O0: else gcc leaves out what is written beyond a buffer and never read
+    # AddressSanitizer knows the size of every object, and says more than object-size does
+    *("-O0", "-w", "-fsanitize=address,undefined", "-fno-sanitize=object-size"),
+    *("-static-libasan", "-static-libubsan"),
+)
+"""What gcc takes for a program with sanitizers."""
+
+_START = "knetlab_start.c"
+_START_TEXT = """\
+/* knetlab_start.c - what a program prints leaves it line by line, as on a terminal. */
+#include <stdio.h>
+
+static void __attribute__((constructor)) line_by_line(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+}
+"""
+
+_BETWEEN = "knetlab: with sanitizers"
+"""What is printed between the two compilers' words."""
+
+
+def build_program(lab: Lab, target: Target, submission: Submission, kernel: Kernel) -> ProgramBuild:
+    """Build one program; what went wrong stands in the record."""
+    problem, hint = compiler.problem(target, submission)
+    if problem:
+        return ProgramBuild(name=target.name, plain=None, message=problem, hint=hint)
+    sources = compiler.sources([target], submission)
+    try:
+        made = _compile(lab, target, sources, kernel)
+        if made.plain is None and not compiler.speaks_of(made.output, target):
+            # not a word on the student's files: does anything compile here?
+            given = {name: (lab.given / name).read_bytes() for name in sources}
+            if _compile(lab, target, given, kernel).plain is None:
+                raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
+    except (MissingTool, NoSpace):
+        raise
+    except (OSError, VMError) as error:
+        message = str(error).rstrip()
+        return ProgramBuild(name=target.name, plain=None, message=message, grader_error=True)
+    return made
+
+
+def flags(target: Target) -> list[str]:
+    """Return what gcc takes for the plain program's sources, in the folder of a submission."""
+    folders = sorted({str(Path(header).parent) for header in target.headers})
+    return [*_COMMON, *_PLAIN, *(f"-I{folder}" for folder in folders)]
+
+
+def command(target: Target, more: Sequence[str], output: str) -> list[str]:
+    """Return gcc's command line for *target*, in the sandbox's INSIDE."""
+    return [
+        *("gcc", *flags(target), *more, "-o", output, *target.files, _START),
+        *libraries.link_flags(),
+        *(f"-l{name}" for name in target.libraries),
+    ]
+
+
+def write_start(root: Path) -> None:
+    """Write what command() compiles with the student's files."""
+    (root / _START).write_text(_START_TEXT)
+
+
+def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel) -> ProgramBuild:
+    """Compile *sources* with the lab's headers, in a scratch folder."""
+    with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
+        root = Path(scratch) / "build"
+        files = sources | {name: (lab.given / name).read_bytes() for name in target.headers}
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        write_start(root)
+        box = kernel.sandbox(writable={root: INSIDE}, limits=LIMITS)
+        for path in (root, *root.rglob("*")):
+            box.own(path)
+        commands = [
+            f"cd {INSIDE}",
+            shlex.join(command(target, (), "plain")),
+            f"echo {_BETWEEN}",
+            shlex.join(command(target, SANITIZED, "sanitized")),
+        ]
+        ran = compiler.run(box, root, commands)
+        return _judge(lab, target, ran, [root / "plain", root / "sanitized"])
+
+
+def _judge(lab: Lab, target: Target, ran: Ran, files: Sequence[Path]) -> ProgramBuild:
+    first, between, second = ran.output.partition(_BETWEEN)
+    output = (second if between and ran.failed else first).strip()
+    if ran.failed or not all(f.is_file() and not f.is_symlink() for f in files):
+        said = advice.advise(lab, output, "program")
+        with_them = " with AddressSanitizer, though it does without" if between else ""
+        words = f"The program does not compile{with_them}; the compiler's words are below."
+        return ProgramBuild(
+            name=target.name,
+            plain=None,
+            message=compiler.late() if ran.late else said or words,
+            output=output,
+            hint=SHORTER if ran.late else compiler.next_step(output, [target.folder]),
+        )
+    for file, most in zip(files, (MAX_PROGRAM, MAX_SANITIZED), strict=True):
+        if (size := file.stat().st_size) > most:
+            large = f"The program has {size >> 20} MiB, of {most >> 20}: why is it so large?"
+            return ProgramBuild(
+                name=target.name, plain=None, message=large, output=output, hint=SHORTER
+            )
+    plain, sanitized = (file.read_bytes() for file in files)
+    said = output if compiler.speaks_of(output, target) else ""
+    return ProgramBuild(name=target.name, plain=plain, sanitized=sanitized, warnings=said)

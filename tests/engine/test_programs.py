@@ -1,0 +1,188 @@
+"""Exercises about programs: what they earn, and what sanitizers say of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+from support import ROOT
+
+from checker.engine import collector, grade, grading, submission
+from checker.engine.check_run import CheckRun
+from checker.engine.testbed import Late, Unmet
+from checker.kit import program
+from checker.model import Exercise, Finding, Grade, Lab, Names
+from checker.words import next_step
+from vm.errors import GuestTimeout
+from vm.kernel import Kernel
+
+Graded = Callable[..., Grade]
+
+
+@pytest.fixture
+def graded(fixture_lab: Lab, tmp_path: Path) -> Graded:
+    """Grade the fixture lab's solution, once sources have texts replaced: (name, old, new)."""
+
+    def run(kernel: Kernel, *changes: tuple[str, str, str]) -> Grade:
+        shutil.copytree(fixture_lab.solution, tmp_path / "student")
+        for name, old, new in changes:
+            source = tmp_path / "student/user" / name
+            assert old in source.read_text()
+            source.write_text(source.read_text().replace(old, new, 1))
+        given = submission.read(fixture_lab, tmp_path / "student")
+        options = grading.Options(seed=1, jobs=1)
+        return grading.grade_submission(fixture_lab, given, kernel, options)
+
+    return run
+
+
+def told(grade: Grade) -> dict[str, str]:
+    """Return the message of every check that did not pass, by its id."""
+    checks = (check for exercise in grade.exercises for check in exercise.checks)
+    return {check.id: check.message for check in checks if check.status != "pass"}
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("kind", ["stock", "debug"])
+def test_the_solution_has_full_marks(
+    kind: str, graded: Graded, request: pytest.FixtureRequest
+) -> None:
+    """An exercise of a program, and one of a module with a program, on both kernels."""
+    grade = graded(request.getfixturevalue(f"{kind}_kernel"))
+    assert told(grade) == {}
+    assert (grade.score, grade.findings) == (grade.max_score, ())
+    titles = [exercise.checks[-1].title for exercise in grade.exercises]
+    assert "AddressSanitizer" in titles[0]
+    assert "neither kernel nor sanitizers" in titles[1]
+
+
+@pytest.mark.vm
+def test_what_sanitizers_say_costs_health_alone(stock_kernel: Kernel, graded: Graded) -> None:
+    """Checks pass by the plain program; each finding names program, line and the check."""
+    spoilt = "	free(name);\n	name = malloc(4);\n	name[told + 4] = 1;\n	free(name);\n"
+    leaks = "	*(char *volatile *)&argv[0] = malloc(7);\n	fputs(count, stdout);"
+    grade = graded(
+        stock_kernel,
+        ("greet.c", "	free(name);\n", spoilt),
+        ("ring.c", "	fputs(count, stdout);", leaks + "\n	argv[0] = NULL;"),
+    )
+    assert told(grade).keys() == {"1.healthy", "2.healthy"}
+    assert {(f.kind, f.build, f.location) for f in grade.findings} == {
+        ("heap-overflow", "greet", "greet.c:34"),
+        ("leak", "ring", "ring.c:28"),
+    }
+    assert grade.findings[0].check == "1.greets"
+    assert (
+        "main() writes 1 byte behind the end of the memory of 4 bytes" in told(grade)["1.healthy"]
+    )
+    assert "greet.c:34" in grade.exercises[0].checks[-1].hint
+
+
+@pytest.mark.vm
+def test_a_program_that_crashes_is_told_with_its_line(stock_kernel: Kernel, graded: Graded) -> None:
+    """The plain program's signal is the message, the sanitizer's finding the next step."""
+    grade = graded(
+        stock_kernel,
+        ("greet.c", "	free(name);\n", "	free(name);\n	*(volatile char *)0 = 1;\n"),
+    )
+    first = grade.exercises[0].checks[0]
+    assert "is killed by SIGSEGV: it follows a pointer that leads nowhere" in first.message
+    assert first.status == "fail"
+    assert "greet.c:33" in first.hint
+    assert {f.location for f in grade.findings} == {"greet.c:33"}
+    assert grade.exercises[1].score == grade.exercises[1].max_score
+
+
+# --- which checks are run once more --------------------------------------------------
+
+
+def run_of(error: BaseException | None = None, **changes: Any) -> CheckRun:
+    """Return the run of a check that has started a program, and has ended so."""
+    guest = SimpleNamespace(dead=None)
+    session: Any = SimpleNamespace(has_run=True, has_code=True, guest=guest)
+    spec: Any = SimpleNamespace(plain=False, exercise=None)
+    run = CheckRun(spec, testbed=SimpleNamespace(), session=session)  # type: ignore[arg-type]
+    if error:
+        run.errors["call"] = error
+    for name, value in changes.items():
+        key, _, of = name.partition("_of_")
+        setattr(getattr(run, of) if of else run, key, value)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "again"),
+    [
+        (run_of(), True),
+        (run_of(Unmet("It says nothing.")), True),
+        (run_of(Late("It does not end.")), False),
+        (run_of(GuestTimeout("it hangs")), False),
+        (run_of(sanitized=True), False),
+        (run_of(plain_of_spec=True), False),
+        (run_of(has_run_of_session=False), False),
+        (run_of(session=None), False),
+    ],
+)
+def test_a_check_is_run_once_more_where_a_program_ran(run: CheckRun, again: bool) -> None:
+    """Not where it was late, or its guest went, nor where the check says so."""
+    assert run.wants_sanitizers() is again
+
+
+def test_a_report_without_a_line_is_of_the_first_program(fixture_lab: Lab) -> None:
+    """Whose it is shows in the file that it names, if it names one."""
+    run = run_of(testbed=SimpleNamespace(lab=fixture_lab, names=Names(fixture_lab.sources)))
+    run.spec = SimpleNamespace(id="2.counts", exercise=fixture_lab.exercise(2))  # type: ignore[assignment]
+    reports = "==1==ERROR: AddressSanitizer: attempting double-free on 0x1\n    #0 0x1 in f x.c:1"
+    assert [f.build for f in run._of_programs(reports)] == ["ring"]
+    assert run._of_programs("") == []
+
+
+def test_a_finding_keeps_its_own_next_step() -> None:
+    """What the sanitizers' table says is not replaced by the kernel's."""
+    finding = Finding(kind="leak", summary="s", hint="Free it.")
+    assert next_step.of_finding(finding) == "Free it."
+
+
+def test_capabilities_of_lab_toml_are_those_of_the_kit() -> None:
+    """Each that lab.toml may name has its number."""
+    allowed = get_args(Exercise.model_fields["capability"].annotation)
+    assert set(allowed) - {""} == program.CAPABILITIES.keys()
+
+
+def test_the_mark_is_read(fixture_lab: Lab) -> None:
+    """The fixture lab's checks can be read, wherever its folder lies: no conftest above is run."""
+    specs = collector.specs(fixture_lab)
+    assert sum(spec.points for spec in specs) + 2 == fixture_lab.max_score
+    assert {spec.plain for spec in specs} == {False}
+
+
+def test_healthy_of_a_module_is_as_it_was(lab: Lab) -> None:
+    """An exercise about a module alone has the sentence that it always had."""
+    assert {grade.healthy(lab, exercise) for exercise in lab.exercises} == {grade.HEALTHY}
+
+
+def test_bounds_are_those_of_the_guest() -> None:
+    """What the book and the kit say of bounds is what vm/init has."""
+    book = (ROOT / "docs/authors/programs.md").read_text()
+    launcher, agent = ((ROOT / f"vm/init/{name}.c").read_text() for name in ("program", "agent"))
+    for resource, c, row in (
+        ("DATA", "64UL << 20", "64 MiB of data"),
+        ("AS", "512UL << 20", "512 MiB of addresses"),
+        ("FSIZE", "16UL << 20", "| 16 MiB;"),
+        ("NOFILE", "256", "| descriptors | 256 |"),
+        ("NPROC", "64", "| 64 |"),
+    ):
+        assert f"bound(RLIMIT_{resource}, {c});" in launcher
+        assert row in book
+    assert "size=32m" in agent
+    assert "all of `/tmp` 32 MiB" in book
+    assert f"MAX_OUTPUT\t({program.MAX_OUTPUT >> 20}024 * 1024)" in agent
+    assert f"MAX_QUEUE\t({program.MAX_INPUT >> 20}024 * 1024)" in agent
+    words = re.search(r"MAX_ARGS\t(\d+)", agent)
+    assert words is not None
+    assert int(words[1]) > program.MAX_WORDS

