@@ -13,7 +13,7 @@ from pathlib import Path
 
 from checker.errors import InputError
 
-KINDS = ("module",)
+KINDS = ("module", "program")
 """What students write in a new lab."""
 
 TEMPLATES = Path(__file__).parent / "new"
