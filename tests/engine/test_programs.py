@@ -26,12 +26,15 @@ Graded = Callable[..., Grade]
 
 @pytest.fixture
 def graded(fixture_lab: Lab, tmp_path: Path) -> Graded:
-    """Grade the fixture lab's solution, once sources have texts replaced: (name, old, new)."""
+    """Grade the fixture lab's solution, once sources have texts replaced: (name, old, new).
+
+    A name without a folder is that of a program's source.
+    """
 
     def run(kernel: Kernel, *changes: tuple[str, str, str]) -> Grade:
         shutil.copytree(fixture_lab.solution, tmp_path / "student")
         for name, old, new in changes:
-            source = tmp_path / "student/user" / name
+            source = tmp_path / "student" / (name if "/" in name else f"user/{name}")
             assert old in source.read_text()
             source.write_text(source.read_text().replace(old, new, 1))
         given = submission.read(fixture_lab, tmp_path / "student")
@@ -52,13 +55,25 @@ def told(grade: Grade) -> dict[str, str]:
 def test_the_solution_has_full_marks(
     kind: str, graded: Graded, request: pytest.FixtureRequest
 ) -> None:
-    """An exercise of a program, and one of a module with a program, on both kernels."""
+    """A program, a module with one, and both between two hosts with netlink, on both kernels."""
     grade = graded(request.getfixturevalue(f"{kind}_kernel"))
     assert told(grade) == {}
     assert (grade.score, grade.findings) == (grade.max_score, ())
     titles = [exercise.checks[-1].title for exercise in grade.exercises]
     assert "AddressSanitizer" in titles[0]
     assert "neither kernel nor sanitizers" in titles[1]
+
+
+@pytest.mark.vm
+def test_a_packet_between_two_hosts_has_its_way_told(stock_kernel: Kernel, graded: Graded) -> None:
+    """A hook that drops all is met at FORWARD; the other exercises keep their points."""
+    grade = graded(stock_kernel, ("gate/gate.c", "udph->dest == READ_ONCE(shut)", "true"))
+    assert [e.score == e.max_score for e in grade.exercises] == [True, True, False]
+    way = grade.exercises[2].checks[0].way
+    assert way is not None
+    assert [(s.host, s.place) for s in way.steps][-2:] == [("", "PRE_ROUTING"), ("", "FORWARD")]
+    last = way.steps[-1]
+    assert (last.yours, last.verdict, way.outcome) == (True, "NF_DROP", "dropped")
 
 
 @pytest.mark.vm
