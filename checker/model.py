@@ -309,6 +309,37 @@ NEEDS_A_KERNEL = "it needs a kernel with"
 """How the message of a check begins that was not tried for want of a kernel's options."""
 
 
+Outcome = Literal["delivered", "sent", "dropped", "held", "unseen", "never"]
+"""How a packet's way ends. ``held``: a hook has it; ``never``: no such packet was sent."""
+
+
+class Step(Record):
+    """One of netfilter's places that a packet came to, and a hook function that it met there."""
+
+    place: str = Field(description="PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT, or POST_ROUTING")
+    host: str = Field(default="", description="the network namespace; empty: this host")
+    link: str = Field(default="", description="the device it came from, else the one it goes to")
+    function: str = Field(default="", description="the hook function; empty: there was none")
+    yours: bool = Field(default=False, description="whether that is of the student's module")
+    verdict: str = Field(default="", description="what it returned: NF_ACCEPT")
+    logged: tuple[str, ...] = Field(default=(), description="what it logged, when it is theirs")
+
+
+class Way(Record):
+    """A packet's way, as a second run of the check with tracing on saw it.
+
+    It explains a failure and is never the reason for one: a module can forge it.
+    """
+
+    packet: str = Field(description="TCP 127.0.0.1:4000 -> 127.0.0.1:5000, SYN")
+    steps: tuple[Step, ...] = Field(default=(), description="in the order in which it came to them")
+    outcome: Outcome = Field(description="how it ends; never: no such packet was sent")
+    end: str = Field(description="the same in words: delivered to port 5000")
+    note: str = Field(
+        default="", description="where the student's hooks were called, if it met none of them"
+    )
+
+
 class CheckResult(Record):
     """One check's outcome, with all a report needs to explain it."""
 
@@ -323,6 +354,10 @@ class CheckResult(Record):
     actual: str = Field(default="", description="what was instead")
     log: str = Field(default="", description="the kernel's lines around the failure, trimmed")
     hint: str = Field(default="", description="the next step; empty only where it passed")
+    way: Way | None = Field(
+        default=None,
+        description="of the packet that a check which failed is about, if it names one",
+    )
 
 
 class ExerciseResult(Record):

@@ -62,7 +62,8 @@ def main() -> int:
         for kbuild in folder.rglob("Kbuild"):
             words.append(compile_strictly(folder, kbuild.parent, stock))
     words.append(style(sorted(Path("vm").rglob("*.[ch]"))))
-    words.append(compile_strictly(Path("vm/witness"), Path("vm/witness"), stock))
+    for folder in (Path("vm/witness"), Path("vm/way")):
+        words.append(compile_strictly(folder, folder, stock))
     text = "\n".join(word.strip() for word in words if word.strip())
     if text:
         sys.stdout.write(text + "\n")
