@@ -22,7 +22,13 @@ def test_package_has_every_file_of_the_engine(tmp_path: Path) -> None:
         ["git", "ls-files", "checker", "vm"], cwd=ROOT, check=True, capture_output=True, text=True
     )
     known = set(said.stdout.split())
-    assert {"vm/debug.config", "vm/witness/witness.c", "checker/workshop/dist.md"} <= known
+    assert {
+        "vm/debug.config",
+        "vm/witness/witness.c",
+        "vm/way/way.c",
+        "vm/probe/capture.c",
+        "checker/workshop/dist.md",
+    } <= known
     for name in (*known, "pyproject.toml"):
         copy = tmp_path / "source" / name
         copy.parent.mkdir(parents=True, exist_ok=True)

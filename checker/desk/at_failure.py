@@ -161,7 +161,7 @@ def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bo
         ids = [check.id] if alone else _up_to(check.id, lab, exercise)
         testbed = Testbed(lab, exercise, desk.made, config, sources=given.sources)
         halt = _Halt(desk, check)
-        repeat = plugin.Plugin(lab, testbed, seed, wanted=ids, on_failure=halt)
+        repeat = plugin.Plugin(lab, testbed, seed, wanted=ids, on_failure=halt, ways=False)
         try:
             plugin.run(repeat, lab.root / "checks")
         finally:

@@ -9,6 +9,7 @@ such a guest goes, the check is tried again in a new one.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Sequence
@@ -19,8 +20,9 @@ import pytest
 
 from checker.engine.collector import Spec
 from checker.engine.grade import did_not_pass
-from checker.engine.testbed import TAINTS, Late, Session, Testbed, Unmet
-from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status
+from checker.engine.testbed import TAINTS, Late, Module, Session, Testbed, Unmet
+from checker.engine.way import Packet
+from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status, Way
 from checker.words import kernel_log
 from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
 
@@ -50,7 +52,8 @@ class CheckRun:
 
     *errors* has the exception of each of pytest's phases, *session* its use of a
     guest, or *no_guest* why there is none. *own* is what was seen of the module besides
-    the kernel's words. *spoilt*: the guest is not as it was before.
+    the kernel's words. *spoilt*: the guest is not as it was before. *records*: it is the second
+    run of a check that has failed, for the *way* of the packet that it is about.
     """
 
     spec: Spec
@@ -60,7 +63,9 @@ class CheckRun:
     session: Session | None = None
     no_guest: VMError | None = None
     spoilt: bool = False
+    records: bool = False
     own: list[Finding] = field(default_factory=list)
+    way: Way | None = None
     errors: dict[str, BaseException] = field(default_factory=dict)
 
     def again(self) -> None:
@@ -130,6 +135,24 @@ class CheckRun:
         """Return the sentence for such a guest."""
         how = str(self.went_alone()).splitlines()[0].rstrip(".")
         return f"A guest went before it had the {self._what}, so that is not its doing: {how}."
+
+    # -- the way of its packet --------------------------------------------------------
+
+    @property
+    def packets(self) -> tuple[Packet, ...]:
+        """The packets that a check is about which has failed."""
+        error = self.error
+        failed = isinstance(error, Unmet) and _classify(error) == "fail"
+        return error.packets if failed and isinstance(error, Unmet) else ()
+
+    def find_way(self) -> None:
+        """Note the way of one of them, as long as the guest is there; and nothing where it went."""
+        recording, packets = self.testbed.recording, self.packets
+        if recording is None or not packets:
+            return
+        name = self.session.name if isinstance(self.session, Module) else ""
+        with contextlib.suppress(VMError):
+            self.way = recording.way(packets, name)
 
     # -- what is told -----------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Options:
 
     *jobs* exercises are checked at a time, each in a process of its own unless
     it is 1. *reuse* takes modules that were built of the same sources before.
+    *ways*: a check that failed is run again for the way of its packet (checker/engine/way.py).
     *select* is a pytest -k expression; *keep* a folder for each guest's console
     and capture.
     """
@@ -57,6 +58,7 @@ class Options:
     accel: Accel = "tcg"
     jobs: int = 2
     reuse: bool = False
+    ways: bool = True
     select: str = ""
     keep: Path | None = None
     on_stage: Callable[[str], None] = field(default=_nothing)
@@ -99,7 +101,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
         testbed = Testbed(
             lab, exercise, build, config, sources=submission.sources, keep=options.keep
         )
-        run = checking.Plugin(lab, testbed, seed, on_result)
+        run = checking.Plugin(lab, testbed, seed, on_result, ways=options.ways)
         try:
             checking.run(run, lab.root / "checks", options.select)
         finally:

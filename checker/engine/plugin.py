@@ -20,7 +20,7 @@ from checker.engine.check_run import GUESTS, CheckRun, GraderError
 from checker.engine.collector import Collector, Spec
 from checker.engine.testbed import Module, Picks, Session, Testbed
 from checker.errors import LabError
-from checker.model import CheckResult, Finding, Lab
+from checker.model import CheckResult, Finding, Lab, Way
 from vm.errors import (
     GuestError,
     GuestLost,
@@ -32,6 +32,9 @@ from vm.errors import (
 )
 from vm.guest import Guest
 
+MOST_WAYS = 5
+"""So many checks of an exercise are run again for the way of a packet: each costs a guest."""
+
 _logger = logging.getLogger("knetlab")
 
 
@@ -41,7 +44,8 @@ class Plugin(Collector):
     *after* fills with the checks that were tried, and the ids that each is ``after``. Of
     the exercise's checks those that *wanted* names are run, or all. *on_failure* is called with
     a check that has failed, or during which something was reported, and the sentence for it,
-    before its guest is tidied up or thrown away; the terminal is its own meanwhile.
+    before its guest is tidied up or thrown away; the terminal is its own meanwhile. With *ways*
+    a check that failed and names a packet is run again, for its way.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Plugin(Collector):
         *,
         wanted: Collection[str] | None = None,
         on_failure: Callable[[CheckRun, str], None] | None = None,
+        ways: bool = True,
     ) -> None:
         super().__init__()
         self.lab = lab
@@ -61,6 +66,7 @@ class Plugin(Collector):
         self.on_result = on_result
         self.wanted = wanted
         self.on_failure = on_failure
+        self.ways = ways
         self.results: list[CheckResult] = []
         self.findings: list[Finding] = []
         self.after: dict[str, tuple[str, ...]] = {}
@@ -70,6 +76,7 @@ class Plugin(Collector):
         self._run: CheckRun | None = None
         self._capture: Any = None
         self._crashes = 0
+        self._ways = 0
 
     @property
     def _current(self) -> CheckRun:
@@ -118,6 +125,11 @@ class Plugin(Collector):
             self.fatal = error
             request.session.shouldstop = str(error)
             raise
+        except VMError as error:
+            if run.records:  # a kernel that is not built for it
+                self.ways = False
+                _logger.info(f"No packet's way can be told on this kernel: {error}")
+            raise
         yield session
         run.tidy(session)
         if run.own:
@@ -144,6 +156,8 @@ class Plugin(Collector):
     ) -> Generator[None, object, object]:
         """Run a check, and record what became of it when all its phases are over."""
         run = self._run = self._run or CheckRun(self._specs[item.nodeid], self.testbed)
+        if run.records:
+            return (yield)
         run.again()
         again = False
         try:
@@ -152,13 +166,34 @@ class Plugin(Collector):
             again = run.went_alone() is not None and run.guests < GUESTS
         finally:
             if not again:
-                self._record(run)
+                result = self._judge(run)
                 self._run = None
         if again:
             _logger.info(f"{run.spec.id}: {run.alone()} It is tried again.")
             self.testbed.spoil()
             return item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        if self.ways and run.packets and result.status == "fail" and self._ways < MOST_WAYS:
+            self._ways += 1
+            result = result.model_copy(update={"way": self._way(item, nextitem, run.spec)})
+        self.results.append(result)
+        self.on_result(result)
         return done
+
+    def _way(self, item: pytest.Item, nextitem: pytest.Item | None, spec: Spec) -> Way | None:
+        """Run a check again in a guest that is recorded; return the way of its packet.
+
+        Nothing else comes of that run. None where it does not fail again, or its guest goes.
+        """
+        self.testbed.spoil()
+        self._run = run = CheckRun(spec, self.testbed, records=True)
+        self.testbed.records = True
+        try:
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        finally:
+            self._run = None
+            self.testbed.records = False
+            self.testbed.spoil()
+        return run.way
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -177,7 +212,9 @@ class Plugin(Collector):
     def pytest_runtest_teardown(self) -> None:
         """Tell of a failure before anything is tidied up."""
         run = self._current
-        if run.session is None or self.on_failure is None:
+        if run.records:
+            run.find_way()
+        if run.session is None or self.on_failure is None or run.records:
             return
         error = run.error
         if error is not None and not isinstance(error, pytest.skip.Exception):
@@ -186,7 +223,7 @@ class Plugin(Collector):
             self._failed(run, found[-1].summary)
 
     def _failed(self, run: CheckRun, why: str) -> None:
-        if self.on_failure is None:
+        if self.on_failure is None or run.records:
             return
         self._capture.suspend_global_capture(in_=True)
         try:
@@ -194,7 +231,7 @@ class Plugin(Collector):
         finally:
             self._capture.resume_global_capture()
 
-    def _record(self, run: CheckRun) -> None:
+    def _judge(self, run: CheckRun) -> CheckResult:
         session, reported = run.session, run.reported()
         result = run.judge(reported)
         alone = run.went_alone() is not None
@@ -208,8 +245,7 @@ class Plugin(Collector):
             self.testbed.spoil()
         if run.no_guest:
             self.testbed.spoil()
-        self.results.append(result)
-        self.on_result(result)
+        return result
 
 
 def run(plugin: Plugin, checks: Path, select: str = "") -> None:

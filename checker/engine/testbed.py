@@ -8,12 +8,13 @@ import functools
 import os
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Self
 
 from checker.engine.owner import owner
+from checker.engine.way import Packet, Recording
 from checker.model import Build, Exercise, Lab, ModuleBuild, Names
 from checker.words.kernel_reports import is_noise
 from checker.words.symbols import Symbols
@@ -39,10 +40,19 @@ class Unmet(AssertionError):
     *expected* and *actual* are short texts that stand side by side in reports,
     *log* the kernel's lines that show it. *hint* is the next step, with the likely
     mistake where the evidence names it; without one the exercise's own stands.
+    *packets* are those it is about: the way of the first that was lost is then told, or of
+    the first (checker/engine/way.py).
     """
 
     def __init__(
-        self, message: str, *, expected: str = "", actual: str = "", log: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        expected: str = "",
+        actual: str = "",
+        log: str = "",
+        hint: str = "",
+        packets: Sequence[Packet] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -50,6 +60,7 @@ class Unmet(AssertionError):
         self.actual = actual
         self.log = log
         self.hint = hint
+        self.packets = tuple(packets)
 
 
 class Late(Unmet):
@@ -359,7 +370,11 @@ def errno_name(number: int) -> str:
 
 
 class Testbed:
-    """The guest of one exercise of a submission, replaced when it is spoilt."""
+    """The guest of one exercise of a submission, replaced when it is spoilt.
+
+    While *records* is set a new guest has its packets recorded, from before it has any code
+    of the submission.
+    """
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
@@ -378,6 +393,8 @@ class Testbed:
         self.build = build
         self.config = config
         self.hung = False
+        self.records = False
+        self.recording: Recording | None = None
         self._sources = sources or {}
         self.names = Names(self._sources)
         self._keep = keep
@@ -400,6 +417,7 @@ class Testbed:
         """
         if self._guest is None:
             self._guest = self._stack.enter_context(snapshot.guest(self.config, {}))
+            self.recording = Recording(self._guest) if self.records else None
         if self._before is None:
             self._before = Traces.of(self._guest)
         files = self._files()
@@ -433,10 +451,10 @@ class Testbed:
 
     def spoil(self) -> None:
         """Throw the guest away; the next check gets a fresh one."""
-        if self._guest is not None and self._keep is not None:
+        if self._guest is not None and self._keep is not None and self.recording is None:
             self._kept += 1
             name = f"exercise-{self.exercise.number}-guest-{self._kept}"
             (self._keep / f"{name}-console.log").write_text(self._guest.machine.console())
             (self._keep / f"{name}.pcap").write_bytes(self._guest.machine.capture())
-        self._guest = self._before = None
+        self._guest = self._before = self.recording = None
         self._stack.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from checker.report import story, text
+from checker.report import story, text, way
 
 # A page of many megabytes opens nowhere; the stored grade keeps every line.
 LINES, WIDTH = 200, 2000
@@ -44,8 +44,12 @@ _PAGES = environment()
 _PAGES.globals.update(
     words=story.WORDS, tally=story.tally, score=story.score, points=text.points, count=text.count
 )
+_PAGES.globals.update(way_origin=way.ORIGIN)
 _PAGES.filters.update(
-    code=code, one_line=text.one_line, fold=lambda log: text.fold(log, LINES, WIDTH)
+    drawing=way.drawing,
+    code=code,
+    one_line=text.one_line,
+    fold=lambda log: text.fold(log, LINES, WIDTH),
 )
 
 

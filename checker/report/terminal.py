@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checker.model import CheckResult, ExerciseResult, Finding, Grade, Status
-from checker.report import story
+from checker.report import story, way
 from checker.report.text import clean, count, fold, one_line, plain, points
 
 STYLES: dict[Status, str] = {
@@ -198,6 +198,9 @@ class _Told:
         if check.log:
             # Not a field: log lines are long, and want all the width there is.
             parts += [Text("log", "dim"), _indented(Text(fold(check.log, lines, width)), 2)]
+        if check.way:
+            told = f"{one_line(check.way.packet)}, {way.ORIGIN}"
+            parts += [Text(f"way of {told}", "dim"), _indented(Text(way.line(check.way)), 2)]
         if len(group) > 1 and not story.stops(group, exercise):
             parts.append(Text(f"The same holds for {count(len(group) - 1, 'more check')}.", "dim"))
         waiting = [c for c in self._all() if self.waits.get(c.id) == check.id]

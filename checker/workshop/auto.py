@@ -350,7 +350,7 @@ def _attempt(lab: Lab, kernel: Kernel, name: str, mutant: Made) -> Outcome:
     whole = tuple(e.number for e in lab.exercises if mutant.module in e.builds)
     seconds = 0.0
     for numbers in dict.fromkeys((mutant.exercises, whole)):
-        options = grading.Options(exercises=frozenset(numbers), jobs=1)
+        options = grading.Options(exercises=frozenset(numbers), jobs=1, ways=False)
         grade = grading.grade_submission(lab, given, kernel, options)
         seconds += grade.provenance.seconds
         outcome = judge(mutant, grade, name).model_copy(update={"seconds": round(seconds, 3)})

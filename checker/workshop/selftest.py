@@ -223,7 +223,7 @@ def attempt(trial: Trial, lab: Lab, kernel: Kernel) -> Outcome:
         files = mutant.files if mutant else []
         touched = {t.name for t in lab.builds if any(f.startswith(f"{t.folder}/") for f in files)}
         numbers = frozenset(e.number for e in lab.exercises if not touched.isdisjoint(e.builds))
-        options = grading.Options(exercises=numbers, jobs=1)
+        options = grading.Options(exercises=numbers, jobs=1, ways=False)
         grade = grading.grade_submission(lab, given, kernel, options)
         return judge(trial, grade, lab, kernel.features, unbuilt(grade, lab, given, kernel))
     except (InputError, MissingTool, NoSandbox, NoSpace):

@@ -52,6 +52,7 @@ def test_events_are_records_and_are_off_afterwards(guest: Guest) -> None:
         send(guest, "127.0.0.1", 9)
     (record, *_) = [r for r in seen.records if r["reason"] == "NO_SOCKET"]
     assert (record.name, record["protocol"], seen.lost) == ("kfree_skb", 0x0800, 0)
+    assert record.number("skbaddr") > 0  # also of the first pointer that the kernel prints
     assert {r["protocol"] for r in seen.records} == {0x0800}
     assert state(guest) == OFF
 

@@ -99,6 +99,7 @@ def test_student_reads_what_the_mistake_is(
     first = "check_outgoing_syn or " if check.startswith("1.") else ""
     options = grading.Options(
         exercises=frozenset({int(check[0])}),
+        ways=False,
         select=f"{first}check_{check[2:].replace('-', '_')}",
         seed=1,
         jobs=1,

@@ -36,7 +36,12 @@ def a_student(name: str = "crash") -> str:
     return student_page.render(given, lab="networking", sources=SOURCES)
 
 
-PAGES = pytest.mark.parametrize("page", [the_class, a_student])
+def with_ways() -> str:
+    """Return the page of one whose failed checks have ways of packets, over three hosts."""
+    return student_page.render(entry("ada", "ways"), lab="networking")
+
+
+PAGES = pytest.mark.parametrize("page", [the_class, a_student, with_ways])
 
 
 # --- the table ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 import diagnose
 import pytest
@@ -10,6 +11,7 @@ from networking import PROBE, Filter, Route, connect, logged, netcat
 
 from checker.engine import endurance
 from checker.engine.testbed import Module, Picks, Unmet, errno_name
+from checker.kit.trace import Packet
 from vm.guest import Guest
 from vm.pcap import tcp_segments
 
@@ -37,6 +39,7 @@ def check_outgoing_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
             lambda found: diagnose.connection(
                 *route.ends, found, log=syn_filter.module.kernel_says(), arrived=arrived == token
             ),
+            route.packet(),
         )
 
 
@@ -53,15 +56,15 @@ def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) ->
     for route in routes:
         connect(guest, route, picks.token())
     answers = {route.server for route in routes}
-    if [line for line in logged(syn_filter.module, mark) if line not in answers] != [
-        route.client for route in routes
-    ]:
-        expected = [route.client for route in routes]
+    found = [line for line in logged(syn_filter.module, mark) if line not in answers]
+    expected = [route.client for route in routes]
+    if found != expected:
         syn_filter.require_lines(
             expected,
             "Four connections were opened, and the log does not have one line for each.",
             mark,
             lambda found: diagnose.again(expected, found),
+            next((r for r in routes if found.count(r.client) != 1), routes[0]).packet(),
         )
 
 
@@ -87,6 +90,7 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
             expected="the hook returns NF_ACCEPT",
             actual="the packet that opens the connection is gone",
             hint=diagnose.ACCEPT,
+            packets=[route.packet()],
         )
     expected = [route.client] * len(seen)
     syn_filter.require_lines(
@@ -94,6 +98,7 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
         f"{len(seen)} SYN from {route.client} to {route.server} left this host.",
         mark,
         lambda found: diagnose.again(expected, found) if found else diagnose.LEFT_UNSEEN,
+        route.packet(),
     )
 
 
@@ -106,6 +111,7 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     syn_filter.aim(address)
     mark = syn_filter.module.mark()
     connect(guest, route, picks.token())
+    answered = route.server in logged(syn_filter.module, mark)
     syn_filter.require_lines(
         [route.client],
         "Of a whole connection only the packet that opens it is to be logged.",
@@ -113,17 +119,20 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         lambda found: (
             diagnose.again([route.client], found) or diagnose.more_lines(*route.ends, found)
         ),
+        route.answer() if answered else route.packet("ACK"),
     )
     # in a connection all but the first packet has ACK; these have neither that nor SYN
     mark = syn_filter.module.mark()
-    for flags in (FIN, RST):
-        loose = Route(address, picks.port(), address, picks.port())
-        _send(guest, loose, flags)
+    loose = {flags: Route(address, picks.port(), address, picks.port()) for flags in (FIN, RST)}
+    for flags, each in loose.items():
+        _send(guest, each, flags)
+    lines = logged(syn_filter.module, mark)
     syn_filter.require_lines(
         [],
         "A FIN and a RST, both without ACK, left this host, and no SYN.",
         mark,
         lambda found: diagnose.SYN if found else "",
+        loose[RST].packet("RST") if loose[RST].client in lines else loose[FIN].packet("FIN"),
     )
 
 
@@ -146,6 +155,7 @@ def check_any_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
             f"A SYN from {route.client} left this host, {what}.",
             mark,
             lambda _, hint=hint: hint,
+            route.packet(),
         )
 
 
@@ -164,6 +174,7 @@ def check_no_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
             "A packet left this host that ends within its TCP header.",
             mark,
             lambda _: diagnose.SHORT,
+            route.packet(flags=""),
         )
     fragment = Route(THIS_LEFT, picks.port(), LEFT, picks.port())
     syn_filter.aim(LEFT)
@@ -174,6 +185,7 @@ def check_no_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         "A fragment that is not the first of its packet was taken for a SYN.",
         mark,
         lambda _: diagnose.FRAGMENT,
+        Packet("tcp", THIS_LEFT, address=LEFT, later=True),
     )
 
 
@@ -187,10 +199,10 @@ def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     # behind the UDP header's 8 bytes: where TCP has its flags, 0x50 0x02 says SYN
     bytes_like_syn = "000000005002ffff0000000000000000"
     sent = guest.run([PROBE, "datagram", *(str(part) for part in route), bytes_like_syn])
-    _require_arrival(sent.text, bytes_like_syn)
-    syn_filter.require_lines(
-        [], "A UDP datagram was taken for a TCP connection.", mark, lambda _: diagnose.UDP
-    )
+    packet = Packet("udp", *route)
+    _require_arrival(sent.text, [packet], bytes_like_syn)
+    said = "A UDP datagram was taken for a TCP connection."
+    syn_filter.require_lines([], said, mark, lambda _: diagnose.UDP, packet)
 
 
 @pytest.mark.points(1)
@@ -201,12 +213,14 @@ def check_not_received(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         route = Route(LEFT, picks.port(), THIS_LEFT, picks.port())
         syn_filter.aim(address)
         mark = syn_filter.module.mark()
-        _require_arrival(connect(guest, route, picks.token(), client_in="left"))
+        _require_arrival(connect(guest, route, picks.token(), client_in="left"), route.packets())
+        answered = route.server in logged(syn_filter.module, mark)
         syn_filter.require_lines(
             [],
             "A connection that only arrives here was logged.",
             mark,
             lambda found, route=route: diagnose.received(*route.ends, found),
+            route.answer() if answered else route.packet(),
         )
 
 
@@ -219,10 +233,9 @@ def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
     arrived = connect(guest, route, picks.token(), client_in="left", server_in="right")
-    _require_arrival(arrived)
-    syn_filter.require_lines(
-        [], "A connection that is only forwarded was logged.", mark, lambda _: diagnose.FORWARDED
-    )
+    _require_arrival(arrived, route.packets())
+    said = "A connection that is only forwarded was logged."
+    syn_filter.require_lines([], said, mark, lambda _: diagnose.FORWARDED, route.packet())
 
 
 @pytest.mark.points(1)
@@ -307,6 +320,7 @@ def _send(guest: Guest, route: Route, flags: str, kind: str = "plain") -> None:
             if sent.how == "signalled"
             else sent.err.decode(errors="replace").strip() or "it does not come to an end",
             hint=diagnose.ACCEPT if sent.how == "exited" else "",
+            packets=[route.packet(flags="")],
         )
 
 
@@ -319,6 +333,7 @@ def _require_clean_use(module: Module, route: Route, times: int = 5) -> None:
                 expected="each works",
                 actual=done.err.decode(errors="replace").strip() or "it does not come to an end",
                 hint=diagnose.ACCEPT,
+                packets=route.packets(),
             )
 
     endurance.use(module, work, "A connection was opened", times)
@@ -327,14 +342,15 @@ def _require_clean_use(module: Module, route: Route, times: int = 5) -> None:
 def _require_traffic(guest: Guest, picks: Picks, address: str = "") -> None:
     route = Route(picks.loopback(), picks.port(), address or picks.loopback(), picks.port())
     token = picks.token()
-    _require_arrival(connect(guest, route, token), token)
+    _require_arrival(connect(guest, route, token), route.packets(), token)
 
 
-def _require_arrival(arrived: str, token: str = "") -> None:
+def _require_arrival(arrived: str, packets: Sequence[Packet], token: str = "") -> None:
     if not arrived or (token and arrived != token):
         raise Unmet(
             "What is sent does not arrive: does the hook return NF_ACCEPT for every packet?",
             expected=token or "what the client sent",
             actual=arrived or "nothing arrived",
             hint=diagnose.ACCEPT,
+            packets=packets,
         )

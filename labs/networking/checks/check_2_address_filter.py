@@ -16,31 +16,35 @@ from vm.errors import GuestError
 from vm.guest import Guest
 
 
-def _lines_for(
-    syn_filter: Filter,
-    picks: Picks,
-    address: str,
-    *,
-    source: str = "127.0.0.1",
-    must_work: bool = False,
-) -> int:
-    """Connect to *address* and count the lines that the module logs for that."""
+def _route(picks: Picks, address: str, source: str = "127.0.0.1") -> Route:
+    return Route(source, picks.port(), address, picks.port())
+
+
+def _lines_for(syn_filter: Filter, picks: Picks, route: Route, *, must_work: bool = False) -> int:
+    """Connect over *route* and count the lines that the module logs for that."""
     mark = syn_filter.module.mark()
-    route = Route(source, picks.port(), address, picks.port())
     arrived = connect(syn_filter.module.guest, route, picks.token())
     if must_work and not arrived:
         raise Unmet(
-            f"A connection to {address}, which is not the address that was set, does not work.",
+            f"A connection to {route.address}, which is not the address that was set, "
+            "does not work.",
             expected="the hook returns NF_ACCEPT for it, too",
             actual="nothing arrived",
             hint=diagnose.OTHER_DROPPED,
+            packets=[route.packet()],
         )
     # what the listener sends back is exercise 1's business
     return len([x for x in logged(syn_filter.module, mark) if x != route.server])
 
 
 def _require(
-    syn_filter: Filter, message: str, expected: int, actual: int, why: Callable[[], str]
+    syn_filter: Filter,
+    route: Route,
+    message: str,
+    expected: int,
+    actual: int,
+    *,
+    why: Callable[[], str],
 ) -> None:
     if expected != actual:
         raise Unmet(
@@ -49,6 +53,7 @@ def _require(
             actual=f"{actual} lines" if actual else "no line",
             log=syn_filter.module.kernel_says(),
             hint=why(),
+            packets=[route.packet()],
         )
 
 
@@ -70,10 +75,11 @@ def check_address_set(syn_filter: Filter, picks: Picks) -> None:
     """A connection to the address that was set is logged."""
     address = picks.loopback()
     _set(syn_filter, address, lambda: _is_in_force(syn_filter, picks, address))
-    actual = _lines_for(syn_filter, picks, address)
+    route = _route(picks, address)
+    actual = _lines_for(syn_filter, picks, route)
     message = f"The address {address} was set, then a connection to it was opened."
     why = functools.partial(_why_not_seen, syn_filter, picks, address)
-    _require(syn_filter, message, 1, min(actual, 1), why)
+    _require(syn_filter, route, message, 1, min(actual, 1), why=why)
 
 
 # These two try more, for the hint alone, when address-set has failed and nothing is left to
@@ -84,9 +90,9 @@ def _is_in_force(syn_filter: Filter, picks: Picks, address: str) -> bool:
     """Tell whether connections to *address* are logged, and others are not."""
     try:
         return (
-            _lines_for(syn_filter, picks, address)
+            _lines_for(syn_filter, picks, _route(picks, address))
             > 0
-            == _lines_for(syn_filter, picks, picks.loopback())
+            == _lines_for(syn_filter, picks, _route(picks, picks.loopback()))
         )
     except (GuestError, Unmet):
         return False
@@ -96,10 +102,10 @@ def _why_not_seen(syn_filter: Filter, picks: Picks, address: str) -> str:
     """Return the hint for *address*, which was set without effect on connections to it."""
     other = picks.loopback()
     try:
-        others = _lines_for(syn_filter, picks, other) > 0
-        from_it = _lines_for(syn_filter, picks, other, source=address) > 0
+        others = _lines_for(syn_filter, picks, _route(picks, other)) > 0
+        from_it = _lines_for(syn_filter, picks, _route(picks, other, address)) > 0
         syn_filter.set_address(diagnose.turned(address))
-        to_turned = _lines_for(syn_filter, picks, address) > 0
+        to_turned = _lines_for(syn_filter, picks, _route(picks, address)) > 0
     except (GuestError, Unmet):
         return ""
     return diagnose.address_not_seen(others=others, from_it=from_it, to_turned=to_turned)
@@ -112,8 +118,9 @@ def check_other_address(syn_filter: Filter, picks: Picks) -> None:
     address, other = picks.loopback(), picks.loopback()
     _set(syn_filter, address)
     message = f"The address {address} was set, then a connection to {other} was opened."
-    seen = _lines_for(syn_filter, picks, other, must_work=True)
-    _require(syn_filter, message, 0, seen, lambda: diagnose.OTHER_LOGGED)
+    route = _route(picks, other)
+    seen = _lines_for(syn_filter, picks, route, must_work=True)
+    _require(syn_filter, route, message, 0, seen, why=lambda: diagnose.OTHER_LOGGED)
 
 
 @pytest.mark.points(2)
@@ -125,8 +132,11 @@ def check_replaced(syn_filter: Filter, picks: Picks) -> None:
     _set(syn_filter, second)
     said = f"The address {first} was set, then {second}, then a connection was opened to"
     for address, expected in ((first, 0), (second, 1)):
-        seen = min(_lines_for(syn_filter, picks, address), 1)
-        _require(syn_filter, f"{said} {address}.", expected, seen, lambda: diagnose.REPLACED)
+        route = _route(picks, address)
+        seen = min(_lines_for(syn_filter, picks, route), 1)
+        _require(
+            syn_filter, route, f"{said} {address}.", expected, seen, why=lambda: diagnose.REPLACED
+        )
 
 
 @pytest.mark.points(2)
@@ -136,8 +146,9 @@ def check_source_ignored(syn_filter: Filter, picks: Picks) -> None:
     address, other = picks.loopback(), picks.loopback()
     _set(syn_filter, address)
     message = f"The address {address} was set, then a connection from it to {other} was opened."
-    seen = _lines_for(syn_filter, picks, other, source=address)
-    _require(syn_filter, message, 0, seen, lambda: diagnose.SOURCE_LOGGED)
+    route = _route(picks, other, address)
+    seen = _lines_for(syn_filter, picks, route)
+    _require(syn_filter, route, message, 0, seen, why=lambda: diagnose.SOURCE_LOGGED)
 
 
 @pytest.mark.points(1)
@@ -193,6 +204,7 @@ def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
                 f"An address cannot be set, and a connection be made, {times} times in a row.",
                 expected=f"{times} times the ioctl returns 0 and the connection works",
                 actual=done.err.decode(errors="replace").strip() or "it does not come to an end",
+                packets=route.packets(),
             )
 
     what = "An address was set and a connection to it was opened"

@@ -14,8 +14,12 @@ from networking import MESSAGE, NC, Receiver, Socket, listed, sockets, traffic
 from checker.engine import endurance
 from checker.engine.testbed import Late, Module, Unmet, errno_name
 from checker.kit import net
+from checker.kit.trace import Packet
 from vm.errors import GuestError
 from vm.guest import Guest
+
+DATAGRAM = Packet("udp")
+"""The one that a report tells the way of: the first of all, wherever it goes."""
 
 
 @pytest.mark.points(6)
@@ -34,6 +38,7 @@ def check_datagram(module: Module, guest: Guest) -> None:
             actual=repr(got[:200].decode(errors="replace")) if got else "nothing",
             log=module.kernel_says(),
             hint=_why_not_got(guest, got, before, captured),
+            packets=[DATAGRAM],
         )
 
 
@@ -61,6 +66,7 @@ def check_exactly_one(module: Module, guest: Guest, receiver: Receiver) -> None:
             expected="1 sent, 1 received",
             actual=f"{sent} sent, {len(got)} received",
             hint=diagnose.ONE_DATAGRAM,
+            packets=[DATAGRAM],
         )
 
 
@@ -94,6 +100,7 @@ def check_twice(module: Module, receiver: Receiver) -> None:
             "The module was loaded, unloaded and loaded again.",
             expected="2 datagrams",
             actual=f"{len(got)} received",
+            packets=[DATAGRAM],
         )
 
 
@@ -114,6 +121,7 @@ def check_send_fails(module: Module, guest: Guest) -> None:
             else "insmod succeeds",
             log=module.kernel_says(),
             hint=diagnose.SEND_FAILED,
+            packets=[DATAGRAM],
         )
     said = "Nothing could be sent, and a socket is left."
     _require_none_left(guest, before, said, diagnose.RELEASE_ON_ERROR)

@@ -35,13 +35,15 @@ def readings() -> dict[Guest, bool]:
 def syn_filter(module: Module, readings: dict[Guest, bool], picks: Picks) -> Filter:
     """The filter module, loaded, with its device node made."""
     guest = module.guest
+    # taken in any case, so that a check's own are the same in each of its guests
+    ports, token = (picks.port(), picks.port()), picks.token()
     if guest not in readings:
         guest.run(["/sbin/tool", "mknod", DEVICE, "42"])
     module.load()
     the_filter = Filter(module)
     if guest not in readings:
         mark = module.mark()
-        connect(guest, Route("127.0.0.1", picks.port(), "127.0.0.1", picks.port()), picks.token())
+        connect(guest, Route("127.0.0.1", ports[0], "127.0.0.1", ports[1]), token)
         readings[guest] = not logged(module, mark)
     the_filter.needs_address = readings[guest]
     return the_filter

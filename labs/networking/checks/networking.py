@@ -12,6 +12,7 @@ import diagnose
 from diagnose import End, Traffic
 
 from checker.engine.testbed import Late, Module, Unmet, errno_name
+from checker.kit.trace import Packet
 from vm.guest import Guest, Process
 
 NC = "/bin/nc"
@@ -46,6 +47,18 @@ class Route(NamedTuple):
     def ends(self) -> tuple[End, End]:
         """The client's end and the listener's."""
         return End(self.source, self.source_port), End(self.address, self.port)
+
+    def packet(self, flags: str = "SYN") -> Packet:
+        """The first packet with these TCP flags, for a report to tell the way of."""
+        return Packet("tcp", *self, flags)
+
+    def packets(self) -> list[Packet]:
+        """The packet that opens the connection, and the answer to it."""
+        return [self.packet(), self.answer()]
+
+    def answer(self) -> Packet:
+        """The listener's first answer, likewise."""
+        return Packet("tcp", self.address, self.port, self.source, self.source_port, "SYN ACK")
 
 
 def connect(
@@ -115,11 +128,16 @@ class Filter:
             self.set_address(address)
 
     def require_lines(
-        self, expected: list[str], message: str, since: int, why: Callable[[list[str]], str]
+        self,
+        expected: list[str],
+        message: str,
+        since: int,
+        why: Callable[[list[str]], str],
+        packet: Packet | None = None,
     ) -> None:
         """Compare what was logged since the mark *since* with *expected*; Unmet if it differs.
 
-        *why* makes the hint of what was logged.
+        *why* makes the hint of what was logged. *packet* is the one that it is about.
         """
         actual = logged(self.module, since)
         if actual != expected:
@@ -136,6 +154,7 @@ class Filter:
                 actual=_as_lines(actual),
                 log=self.module.kernel_says(),
                 hint=hint,
+                packets=[packet] if packet else [],
             )
 
 
