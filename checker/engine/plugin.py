@@ -37,7 +37,7 @@ from vm.errors import (
 )
 from vm.guest import Guest
 
-MOST_WAYS = 5
+MOST_WAYS = 2
 """So many checks of an exercise are run again for the way of a packet: each costs a guest."""
 
 _logger = logging.getLogger("knetlab")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* tool.h - what the agent calls of tool.c; both of net.c, link.c, program.c; tool.c of netlink.c. */
+/* tool.h - what the agent calls of tool.c, net.c, link.c and program.c, and tool.c of netlink.c. */
 
 /* Run `tool ...`; returns its exit status. */
 int tool_main(int argc, char **argv);
