@@ -136,7 +136,7 @@ def test_a_program_without_its_library_is_refused(
     roots: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library is named; a plugin that lacks one is left out, since nothing else needs it."""
-    monkeypatch.setattr(image, "_needed", lambda _: ["libnone.so.1"])
+    monkeypatch.setattr(image, "needed", lambda _: ["libnone.so.1"])
     elf = b"\x7fELF"
     packages = Made({**base(), "mine": {"usr/lib/mine/plugin.so": elf, "usr/bin/mine": elf}})
     tools = SimpleNamespace(packages=packages, name="t", run=lambda *_, **__: "ls sh")
