@@ -21,8 +21,8 @@ endif
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2; ALL_KERNELS=1; KIT=FILE
-	@$(KNETLAB) check $(desk_args) $(if $(ALL_KERNELS),--all-kernels) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
+check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2; FRESH=1 runs all anew; ALL_KERNELS=1; KIT=FILE
+	@$(KNETLAB) check $(desk_args) $(if $(FRESH),--fresh) $(if $(ALL_KERNELS),--all-kernels) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
 
 watch: setup ## at each save, check the exercise you are at; EX=2 begins with that one
 	@$(KNETLAB) watch $(desk_args)

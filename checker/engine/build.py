@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from checker.engine import compiler, module_cache, pool, program_build
@@ -33,9 +33,13 @@ a guest is sent is at most vm.guest.MAX_FRAME."""
 _WORDS = "The module does not compile; the compiler's words are below."
 
 
-def warnings(build: Build) -> tuple[str, ...]:
-    """Return what the compiler warned of in the student's files, a line each: FILE:LINE: TEXT."""
-    said = [remark for made in build.targets for remark in parse(made.warnings, "gcc")]
+def warnings(build: Build, names: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what the compiler warned of in the student's files, a line each: FILE:LINE: TEXT.
+
+    That is of the builds called *names*; without names, of all.
+    """
+    made = map(build.target, names) if names else build.targets
+    said = [remark for one in made for remark in parse(one.warnings, "gcc")]
     return tuple(f"{remark.file}:{remark.line}: {remark.text}" for remark in sorted(set(said)))
 
 

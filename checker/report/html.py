@@ -49,6 +49,8 @@ def render(
         unseen=story.unseen(grade),
         same_as=first,
         waits=story.waiting(grade),
+        files=story.files(grade),
+        moment=moment,
         anchors={check.id: f"check-{n}" for n, check in enumerate(story.checks(grade), 1)},
         lines_of={c.id: source.excerpts((c.message, c.log), sources) for c in troubles},
         lines_at=lambda location: source.excerpts((location,), sources),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -87,3 +88,14 @@ def points(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return "1 check", "2 checks"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def clock(when: datetime) -> str:
+    """Return *when* on this host's clock: 14:02, with the date if that is not today."""
+    local, now = when.astimezone(), datetime.now().astimezone()
+    return f"{local:%H:%M}" if local.date() == now.date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+def unchanged(when: datetime) -> str:
+    """Return the words for a result that was made at *when* and still holds."""
+    return f"unchanged since {clock(when)}"
