@@ -190,7 +190,9 @@ def measure(on: Kernel, folder: Path) -> dict[str, float]:
             return timed(lambda: run(mine))
 
         return {
-            ONE_FILE: max(median(functools.partial(edited, name), 3) for name in networking.sources),
+            ONE_FILE: max(
+                median(functools.partial(edited, name), 3) for name in networking.sources
+            ),
             NOTHING: median(lambda: timed(lambda: run(mine)), 3),
         }
 
