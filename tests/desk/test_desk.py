@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -186,12 +187,34 @@ def test_list_tells_what_was_reached(lab: Lab, skels: Student) -> None:
     """Points and states stand there, an edit since too, and where the student is."""
     note(lab, skels.path, (1, 20), (2, 5))
     said = printed(lambda console: overview.show(lab, skels.path, console))
-    assert re.search(r"1 SYN logger \S+ 20 of 20 full ", said)
-    assert re.search(r"2 Address filter \S+ 5 of 20 begun ", said)
-    assert "3 TCP listener tcp_sock.c 0 of 20 not tried yet" in said
+    now = datetime.now().astimezone()
+    assert f"1 SYN logger 20 of 20 full, lab or knetlab changed since {now:%H:%M}" in said
+    assert "2 Address filter 5 of 20 begun, " in said
+    assert "3 TCP listener 0 of 20 not tried yet" in said
+    assert f"Exercises 1 and 2: {skels.path / FILTER} Exercises 3 and 4: " in said
     assert "25 of 100 points You are at exercise 2" in said
     skels.file("filter.c").write_text("int x;\n")
-    assert "full, edited since" in printed(lambda c: overview.show(lab, skels.path, c))
+    said = printed(lambda console: overview.show(lab, skels.path, console))
+    assert f"20 of 20 full, edited since {now:%H:%M}" in said
+
+
+def test_list_says_since_when_a_result_holds(lab: Lab, skels: Student) -> None:
+    """Of the same lab, knetlab and files it is unchanged, with the time it was run."""
+    lab_hash, code = progress.made_now(lab).split()
+    made = Provenance(seed=1, lab=lab_hash, checker=code, image="", seconds=0)
+    grade = graded((1, 20)).model_copy(update={"provenance": made})
+    progress.note(lab, submission.read(lab, skels.path), grade)
+    now = datetime.now().astimezone()
+    said = printed(lambda console: overview.show(lab, skels.path, console))
+    assert f"1 SYN logger 20 of 20 full, unchanged since {now:%H:%M}" in said
+
+
+def test_what_an_exercise_lost_is_told(lab: Lab, skels: Student) -> None:
+    """Fewer points than before are a loss, as many or more are none."""
+    given = submission.read(lab, skels.path)
+    assert progress.note(lab, given, graded((1, 20), (2, 3))) == []
+    (loss,) = progress.note(lab, given, graded((1, 0), (2, 20)))
+    assert str(loss) == "Exercise 1 had 20, has 0."
 
 
 def test_list_of_several_labs_tells_what_was_reached_in_each(two_labs: Path) -> None:
