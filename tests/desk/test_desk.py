@@ -19,7 +19,7 @@ from support import ROOT, SOURCES, Student
 
 from checker import lab as labs
 from checker.desk import hints, last_run, overview, packets, progress, reset, work
-from checker.engine import submission
+from checker.engine import compiler, submission
 from checker.errors import InputError
 from checker.model import CheckResult, ExerciseResult, Grade, KernelInfo, Lab, Provenance, Status
 from checker.workshop import skeleton
@@ -361,7 +361,31 @@ def test_reset_says_what_becomes_of_the_exercise_that_builds_on_it(skels: Studen
     done = run("reset", "--exercise", "3", "--submission", str(skels.path))
     mine = skels.file("tcp_sock.c")
     assert f"{mine} is reset; yours is kept as {mine}.orig\n" in done.stdout
+    assert "Exercise 4" not in done.stdout  # of which nothing is there yet
+
+    skels.replace("tcp_sock.c", "/* Make the socket listen on", "int mine; /* Make it listen on")
+    skels.replace("tcp_sock.c", "/* TODO 4: release the connection", "/* TODO 4 */\n\tx();\n\t/*")
+    done = run("reset", "--exercise", "3", "--submission", str(skels.path))
     assert "Exercise 4 is in the same file and stays" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_reset_writes_a_file_that_was_lost(lab: Lab, skels: Student, content: str | None) -> None:
+    """Missing or empty, it is as handed out, and the other exercise in it begins anew."""
+    note(lab, skels.path, (1, 20), (2, 20), (5, 20))
+    mine = skels.file("filter.c")
+    mine.unlink()
+    if content is not None:
+        mine.write_text(content)
+    (_, hint) = compiler.problem(lab, lab.target("filter"), submission.read(lab, skels.path))
+    if content != "\n":
+        assert "If yours is lost, `make reset EX=1` writes it as it was handed out." in hint
+    done = run("reset", "--exercise", "1", "--submission", str(skels.path))
+    assert done.returncode == 0, done.stderr
+    assert "Exercise 2 is in the same file, and begins anew, too." in done.stdout
+    assert "stays" not in done.stdout
+    assert mine.read_bytes() == work.handed_out(lab)[FILTER].content
+    assert set(progress.load(lab, skels.path).reached) == {5}
 
 
 def test_reset_leaves_a_function_of_the_students_own(lab: Lab, skels: Student) -> None:
@@ -554,10 +578,15 @@ def test_a_student_without_files_is_told_what_writes_them(command: str, tmp_path
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("ex=1", "ex=1 says nothing to make: it is EX=2"),
-        ("EXERCISE=1", "EXERCISE=1 says nothing to make: it is EX=2"),
-        ("EX=one", "EX=one is no number of an exercise, as in EX=2"),
-        ("EX=1,2", "EX=1,2 is no number of an exercise, as in EX=2 or EX='1 2'"),
+        ("ex=1", "make knows no ex: write EX=1"),
+        ("Ex=1", "make knows no Ex: write EX=1"),
+        ("EXERCISE=1", "make knows no EXERCISE: write EX=1"),
+        ("exercises=1", "make knows no exercises: write EX=1"),
+        ("lab=foo", "make knows no lab: write LAB=foo"),
+        ("Submission=a b", "make knows no Submission: write SUBMISSION=a b"),
+        ("fresh=1", "make knows no fresh: write FRESH=1"),
+        ("EX=one", "EX=one is no number of an exercise: write EX=2"),
+        ("EX=1,2", "EX=1,2 is no number of an exercise: write EX=2 or EX='1 2'"),
     ],
 )
 def test_make_refuses_what_would_grade_everything(given: str, said: str) -> None:
