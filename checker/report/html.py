@@ -51,6 +51,7 @@ def render(
         waits=story.waiting(grade),
         files=story.files(grade),
         moment=moment,
+        has_marks=text.has_marks,
         anchors={check.id: f"check-{n}" for n, check in enumerate(story.checks(grade), 1)},
         lines_of={c.id: source.excerpts((c.message, c.log), sources) for c in troubles},
         lines_at=lambda location: source.excerpts((location,), sources),

@@ -5,7 +5,6 @@ Every string from outside is put into a ``Text``: a plain str would be read as r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from rich.text import Text
 
 from checker.model import CheckResult, ExerciseResult, Finding, Grade, Status
 from checker.report import story, way
-from checker.report.text import clean, count, fold, one_line, plain, points, unchanged
+from checker.report.text import clean, count, fold, has_marks, one_line, plain, points, unchanged
 
 STYLES: dict[Status, str] = {
     "pass": "green",
@@ -31,9 +30,6 @@ STYLES: dict[Status, str] = {
     "error": "bold yellow",
     "skip": "dim",
 }
-_MARGIN = re.compile(r"^ +(?:\d+ )?\| ", re.MULTILINE)
-"""gcc's margin before a line of source, or the marks below it, which must not be wrapped."""
-
 LINES, WIDTH = 20, 400  # of a log, unless everything is asked for
 FINDINGS, WARNINGS = 5, 8
 
@@ -252,7 +248,7 @@ class _Told:
         if check.log:
             # Not a field: log lines are long, and want all the width there is.
             log = fold(check.log, lines, width)
-            shown = _whole(log) if _MARGIN.search(log) else Text(log)
+            shown = _whole(log) if has_marks(log) else Text(log)
             parts += [Text("log", "dim"), _indented(shown, 2)]
         if check.way:
             told = f"{one_line(check.way.packet)}, {way.ORIGIN}"

@@ -20,6 +20,8 @@ _UNFIT = re.compile(
 # "[    7.412209] " and, on kernels that print the caller, "[    7.412209][  T231] "
 _STAMP = re.compile(r"^\[ *\d+\.\d+\](\[ *[TC]\d+\])? ?")
 _TAIL = 5
+_MARGIN = re.compile(r"^ +(?:\d+ )?\| ", re.MULTILINE)
+"""gcc's margin, before a line of source or the marks below it."""
 
 
 def plain(text: str) -> str:
@@ -78,6 +80,11 @@ def fold(text: str, lines: int | None = None, width: int | None = None) -> str:
         left_out = f"... {len(folded) - lines} lines left out ..."
         folded[lines - _TAIL : -_TAIL] = [left_out]
     return "\n".join(folded)
+
+
+def has_marks(log: str) -> bool:
+    """Tell whether gcc marks places in *log*, whose lines then must not be wrapped."""
+    return bool(_MARGIN.search(log))
 
 
 def points(value: float) -> str:
