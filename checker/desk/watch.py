@@ -368,11 +368,16 @@ class _Watch:
     def _tell_briefly(self, grade: Grade) -> None:
         """Tell what came of an exercise that was checked besides."""
         (result,) = grade.exercises
-        if not self._tell_loss(self.lab.exercise(result.number)):
-            style = "dim" if grade.status != "error" else "yellow"
-            self.console.print(
-                Text.assemble(self._score(grade), " ", story.tally(result.checks), style=style)
-            )
+        if self._tell_loss(self.lab.exercise(result.number)):
+            return
+        before = self.before.get(result.number)
+        if _full(grade):
+            style = "dim" if before and before.full else "bold green"
+            self.console.print(Text.assemble(self._score(grade), (" solved", style)))
+        else:
+            style = "yellow" if grade.status == "error" else "dim"
+            tally = story.tally(result.checks)
+            self.console.print(Text.assemble(self._score(grade), " ", (tally, style)))
 
     def _tell_loss(self, exercise: Exercise) -> bool:
         """Say what *exercise* lost in this round, once; tell whether it lost anything."""
