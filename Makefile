@@ -6,8 +6,12 @@ KNETLAB := .venv/bin/knetlab
 lab := $(or $(LAB),networking)
 desk_args := $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(foreach n,$(EX),--exercise $(n)) $(ARGS)
 
-$(foreach n,ex EXERCISE EXERCISES,$(if $(filter command,$(origin $(n))),$(error $(n)=$($(n)) says nothing to make: it is EX=2)))
-$(if $(filter-out 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20,$(EX)),$(error EX=$(EX) is no number of an exercise, as in EX=2 or EX='1 2'))
+# ex=2, Lab=x or EXERCISE=2 would be left unread, and everything be graded
+settings := EX LAB SUBMISSION ARGS FRESH ALL_KERNELS KIT RESTART STEP FORCE GDB AT_FAILURE NAME COURSE
+typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
+$(foreach v,$(filter-out $(settings),$(typed)),$(foreach u,$(patsubst EXERCISE%,EX,$(shell echo '$v' | tr a-z A-Z)),\
+	$(if $(filter $(settings),$u),$(error make knows no $v: write $u=$($v)))))
+$(if $(filter-out 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20,$(EX)),$(error EX=$(EX) is no number of an exercise: write EX=2 or EX='1 2'))
 
 # a kit (knetlab kit) that lies here or beside this folder is used
 KIT ?= $(firstword $(wildcard knetlab.kit ../knetlab.kit))
@@ -21,8 +25,8 @@ endif
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2; ALL_KERNELS=1; KIT=FILE
-	@$(KNETLAB) check $(desk_args) $(if $(ALL_KERNELS),--all-kernels) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
+check: setup ## grade skels/LAB, or SUBMISSION=path; EX=2 only exercise 2; FRESH=1 runs all anew; ALL_KERNELS=1; KIT=FILE
+	@$(KNETLAB) check $(desk_args) $(if $(FRESH),--fresh) $(if $(ALL_KERNELS),--all-kernels) || { s=$$?; [ $$s -eq 1 ] || exit $$s; }
 
 watch: setup ## at each save, check the exercise you are at; EX=2 begins with that one
 	@$(KNETLAB) watch $(desk_args)

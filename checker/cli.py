@@ -67,7 +67,15 @@ def parser() -> argparse.ArgumentParser:
         help="on each kernel that is in the cache, one after another, and show where they differ",
     )
     check.add_argument(
-        "--seed", type=int, metavar="N", help="repeat a run: its seed stands in the result"
+        "--fresh",
+        action="store_true",
+        help="run every check; default: an exercise with nothing changed keeps its last result",
+    )
+    check.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="repeat a run: the seed of each result stands in it; implies --fresh",
     )
     check.add_argument(
         "--json", type=Path, metavar="FILE", help="write the grade as knetlab/grade/v1"
@@ -77,7 +85,12 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep each guest's console log and capture there"
     )
-    check.add_argument("-v", "--verbose", action="store_true", help="show every failure in full")
+    check.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show every check, those that passed too, and every failure in full",
+    )
     check.set_defaults(run=_check)
 
     skel = commands.add_parser("skeleton", help="write what a student starts from to skels/LAB")
@@ -297,7 +310,7 @@ def _kit(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from checker.desk import last_run, work
+    from checker.desk import last_run, unread, work
     from checker.desk import progress as reached
     from checker.engine import grading, submission
     from checker.report import terminal
@@ -314,6 +327,8 @@ def _check(arguments: argparse.Namespace) -> int:
     path = arguments.submission or work.SKELS / the_lab.name
     given = submission.read(the_lab, path)
     console = Console(highlight=False)
+    fresh = arguments.fresh or arguments.seed is not None
+    earlier = {} if fresh else last_run.results(the_lab, path)
     with (
         terminal.Progress(Console(stderr=True, highlight=False)) as progress,
         last_run.keeping(path) as kept,
@@ -329,16 +344,28 @@ def _check(arguments: argparse.Namespace) -> int:
                 accel=arguments.accel,
                 reuse=True,
                 keep=kept,
+                earlier=earlier,
+                on_checked=lambda one: last_run.save_result(kept, one),
                 on_stage=progress.stage,
                 on_result=progress.check_done,
             ),
         )
         last_run.save_sources(kept, given)
         last_run.save(kept, grade)
-        reached.note(the_lab, given, grade)
+        losses = reached.note(the_lab, given, grade)
+        last_run.carry(kept, path, [e.number for e in grade.exercises if e.reused])
         if arguments.keep:
             shutil.copytree(kept, arguments.keep, dirs_exist_ok=True)
-    terminal.render(grade, console, verbose=arguments.verbose)
+        tried = {e.number for e in grade.exercises}
+        last_run.carry(kept, path, [e.number for e in the_lab.exercises if e.number not in tried])
+    terminal.render(
+        grade,
+        console,
+        verbose=arguments.verbose,
+        folder=work.shown(path),
+        notes=[*map(str, losses), *unread.notes(the_lab, path)],
+        then=work.comes_next(reached.at(the_lab, path)),
+    )
     if hidden := sum(the_lab.exercise(e.number).hidden for e in grade.exercises):
         console.print(f"{hidden:g} more points are for checks that only your instructor has.")
     _write(arguments, grade, given)

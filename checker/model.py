@@ -136,6 +136,10 @@ class Lab(Record):
         """Return the builds that *exercise* is about, in its order."""
         return tuple(self.target(name) for name in exercise.builds)
 
+    def files(self, exercise: Exercise) -> tuple[str, ...]:
+        """Return the paths of the files of a student's that *exercise* is about, each once."""
+        return tuple(dict.fromkeys(f for target in self.targets(exercise) for f in target.files))
+
     def module(self, exercise: Exercise) -> Target | None:
         """Return the module that *exercise* is about; None if it has programs alone."""
         return next((t for t in self.targets(exercise) if t.kind == "module"), None)
@@ -362,6 +366,13 @@ class CheckResult(Record):
     )
 
 
+class Reused(Record):
+    """An earlier run whose result was taken, as all that it depends on is the same."""
+
+    at: AwareDatetime = Field(description="when that run ended")
+    seed: int = Field(description="that run's seed")
+
+
 class ExerciseResult(Record):
     """One exercise's checks, summed up."""
 
@@ -371,6 +382,12 @@ class ExerciseResult(Record):
     max_score: float = Field(description="sum of its checks' max_points")
     checks: tuple[CheckResult, ...] = Field(description="in the order in which they were tried")
     hint: str = Field(default="", description="what to read or try first")
+    files: tuple[str, ...] = Field(
+        default=(), description="the student's files it is about, relative to the submission"
+    )
+    reused: Reused | None = Field(
+        default=None, description="null: its checks were run; else the run that it was taken from"
+    )
 
 
 class Finding(Record):
@@ -400,7 +417,10 @@ class KernelInfo(Record):
 class Provenance(Record):
     """How a result was made: the same inputs give the same grade."""
 
-    seed: int = Field(description="what --seed takes to have the same ports and addresses")
+    seed: int = Field(
+        description="what --seed takes to have the same ports and addresses; an exercise with "
+        "`reused` has its own there"
+    )
     lab: str = Field(description="hash of the lab's files")
     checker: str = Field(description="hash of the grader's own code")
     image: str = Field(description="hash of the guest's root file system")
@@ -431,6 +451,10 @@ class Grade(Record):
         default=(), description="the compiler's, of the student's files: FILE:LINE: TEXT"
     )
     provenance: Provenance
+
+    def seed_of(self, exercise: ExerciseResult) -> int:
+        """Return the seed with which the checks of *exercise* were run."""
+        return exercise.reused.seed if exercise.reused else self.provenance.seed
 
     @property
     def doubt(self) -> str:

@@ -161,6 +161,37 @@ def test_no_page_runs_over_the_side_of_a_phone(browser: Browser, pages: dict[Pat
 
 
 @pytest.mark.browser
+def test_a_table_that_is_cut_shows_that_it_scrolls(browser: Browser, book: Path) -> None:
+    """A shadow lies at the side where there is more, and goes when its end is reached."""
+    browser.look(width=PHONE)
+    browser.driver.get((book / "students/handout.html").as_uri())
+
+    def edge() -> int:
+        """Return how dark the right edge of the first table is, below its header."""
+        box = browser.run(
+            "const t = document.querySelector('.table-wrapper'); t.scrollIntoView();"
+            "const b = t.getBoundingClientRect(); return [b.right, b.bottom]"
+        )
+        shot = browser.command(
+            "Page.captureScreenshot",
+            clip={"x": box[0] - 2, "y": box[1] - 60, "width": 1, "height": 1, "scale": 1},
+        )
+        return int(
+            browser.driver.execute_async_script(
+                "const done = arguments[1], i = new Image(); i.onload = () => {"
+                "const c = document.createElement('canvas').getContext('2d');"
+                "c.drawImage(i, 0, 0); done(c.getImageData(0, 0, 1, 1).data[0]); };"
+                "i.src = 'data:image/png;base64,' + arguments[0]",
+                shot["data"],
+            )
+        )
+
+    assert edge() < 220
+    browser.run("document.querySelector('.table-wrapper').scrollLeft = 9999")
+    assert edge() > 235
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_are_legible_on_a_phone(browser: Browser, book: Path, scheme: str) -> None:
     """Their letters are 11 pixels high or more, and they are turned around in the dark alone."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -107,6 +108,11 @@ GOALS = {"stock": (0.05, 2.0), "debug": (0.02, 1.2)}
 """At most so many bare boots for the first command, and for a check."""
 
 CHECK = "knetlab check on the solution"
+ONE_FILE = "the same again, one of three files edited"
+NOTHING = "the same again, nothing edited"
+AGAIN = {ONE_FILE: 0.55, NOTHING: 0.15}
+"""At most so much of a check that runs everything; of the three files the slowest counts."""
+
 RESTORES = ("restore to the guest's first answer", "restore to the first command's end")
 
 STEADY = (
@@ -171,8 +177,28 @@ def measure(on: Kernel, folder: Path) -> dict[str, float]:
         build.build(networking, given, on)
 
     def check() -> None:
+        run(changed_solution(folder, next(numbers)))
+
+    def again() -> dict[str, float]:
+        """Return the seconds of checks of a folder that was checked before."""
+        mine = changed_solution(folder, next(numbers))
+        run(mine)
+
+        def edited(source: str) -> float:
+            with (mine / source).open("a") as file:
+                file.write(f"/* {time.time_ns()} */\n")
+            return timed(lambda: run(mine))
+
+        return {
+            ONE_FILE: max(
+                median(functools.partial(edited, name), 3) for name in networking.sources
+            ),
+            NOTHING: median(lambda: timed(lambda: run(mine)), 3),
+        }
+
+    def run(submitted: Path) -> None:
         argv = [sys.executable, "-m", "checker", "check", "networking", "--kernel", on.name]
-        argv += ["--submission", str(changed_solution(folder, next(numbers)))]
+        argv += ["--submission", str(submitted)]
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"The solution has not full marks.\n{done.stdout}{done.stderr}")
@@ -193,6 +219,7 @@ def measure(on: Kernel, folder: Path) -> dict[str, float]:
         RESTORES[1]: median(restore, 15),
         "build of the three modules": median(lambda: timed(compiled), 3),
         CHECK: median(lambda: timed(check), 3),
+        **again(),
         "private memory of one of four clones": private(),
     }
 
@@ -278,6 +305,10 @@ def main() -> None:
             figures = found[on.name] = measure(on, folder)
         console.print(f"Linux {on.release}, medians; what is more than at most is yellow")
         console.print(table(on.name, figures, found["stock"]["bare boot"]))
+        for what, most in AGAIN.items():
+            ratio = figures[what] / figures[CHECK]
+            over = "more than " if ratio > most else "at most "
+            console.print(f"{what}: {ratio:.2f} of a whole check; {over}{most}")
         private = figures["private memory of one of four clones"]
         console.print(f"private memory of a clone: {private:.0f} MiB; at most {PRIVATE_GOAL}")
         if arguments.restores:

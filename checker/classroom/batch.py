@@ -17,11 +17,10 @@ from typing import Literal
 
 from checker import lab as labs
 from checker.classroom.store import Store, source_hash
-from checker.engine import grading, pool
+from checker.engine import earlier, grading, pool
 from checker.errors import InputError
-from checker.lab import ROOT
 from checker.model import Attempt, Grade, Lab, Record, Student, Submission
-from vm import cache, image, kernel, toolchain
+from vm import cache, kernel, toolchain
 from vm.errors import MissingTool, NoSandbox, NoSpace, VMError
 from vm.kernel import Kernel
 
@@ -91,8 +90,7 @@ def key_of(lab: Lab, given: Submission, on: Kernel) -> str:
 @lru_cache
 def _ours(lab: Path) -> tuple[str, str]:
     """Return hashes of the lab in that folder and of the code, as this process has them."""
-    code = grading.tree_hash(ROOT / "checker", Path(image.__file__).parent)
-    return grading.tree_hash(lab), code
+    return earlier.tree_hash(lab), earlier.code_hash()
 
 
 def sources_of(given: Submission) -> dict[str, bytes]:

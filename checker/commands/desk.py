@@ -130,28 +130,28 @@ def _hint(arguments: argparse.Namespace) -> int:
 
 
 def _reset(arguments: argparse.Namespace) -> int:
-    from checker.desk import progress, reset, work
+    from checker.desk import progress, reset
 
     the_lab, folder = _at_hand(arguments)
     report = reset.reset(the_lab, folder, arguments.exercise)
     if report.written:
-        progress.forget(the_lab, folder, arguments.exercise)
+        progress.forget(the_lab, folder, [*arguments.exercise, *report.anew])
     console = Console(highlight=False, soft_wrap=True)
     for name, kept in report.backups:
         console.print(Text(f"{folder / name} is reset; yours is kept as {folder / kept}"))
     for name in report.written:
         if name not in dict(report.backups):
-            console.print(Text(f"{folder / name} was missing, and is written"))
+            console.print(Text(f"{folder / name} was missing, and is written as handed out"))
     if not report.written:
         console.print("There was nothing to reset: it is as it was handed out.")
         return DONE
-    builds = {name for n in arguments.exercise for name in work.exercise(the_lab, n).builds}
-    for other in the_lab.exercises:
-        if not builds.isdisjoint(other.builds) and other.number > max(arguments.exercise):
-            console.print(
-                f"Exercise {other.number} is in the same file and stays; where it uses what was "
-                "taken back, it compiles again once that is written."
-            )
+    for number in report.anew:
+        console.print(f"Exercise {number} is in the same file, and begins anew, too.")
+    for number in report.stay:
+        console.print(
+            f"Exercise {number} is in the same file and stays; where it uses what was taken "
+            "back, it compiles again once that is written."
+        )
     return DONE
 
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from rich.console import Console
 
-from checker.desk import debugger
+from checker.desk import debugger, unread
 from checker.engine import build as building
 from checker.engine import grading, guests, submission
 from checker.errors import InputError
@@ -99,6 +99,8 @@ class Desk:
 
     def _update(self, session: guest_console.Session) -> str:
         given = submission.read(self.lab, self.path)
+        for note in unread.notes(self.lab, self.path):
+            session.say(f"{note}\n")
         edited = {file.path for file in given.files if file not in self.given.files}
         targets = [target for target in self.lab.builds if not edited.isdisjoint(target.files)]
         if not targets:
@@ -168,6 +170,8 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
             built_files = grading.built_files(lab, desk.made)
             guest.unpack({**built_files, **grading.program_libraries(lab, kernel)})
             say.print(desk.unbuilt(), end="")
+            for note in unread.notes(lab, path):
+                say.print(note)
             greeting = (
                 f"A guest with Linux {kernel.release}; what its kernel logs appears here. "
                 f"In /lab:\n{listing([*files, *built_files])}{KEYS}"

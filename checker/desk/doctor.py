@@ -339,7 +339,9 @@ def _last_check() -> Row:
     grade = last_run.newest()
     if grade is None:
         return Row("note", "a check takes", "unknown: none was run here yet", "make check")
-    number = len(grade.exercises)
+    number = sum(exercise.reused is None for exercise in grade.exercises)
+    if not number:
+        return Row("note", "a check takes", "unknown: nothing was run, as nothing had changed")
     what = f"{number} exercise{'s' if number > 1 else ''}, {grade.kernel.name} kernel"
     return Row("ok", "a check takes", f"{grade.provenance.seconds:.0f} s: {what}")
 

@@ -1,7 +1,8 @@
 """The last run of ``knetlab check`` on each folder: grade, sources, captures, console logs.
 
-It lies in the cache, keyed by the folder that was graded, so that nothing is
-written beside a student's sources and two copies of the lab do not mix.
+Of exercises that it did not try, the captures, logs and results of an earlier run stay. It
+lies in the cache, keyed by the folder that was graded, so that nothing is written beside a
+student's sources and two copies of the lab do not mix.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pydantic
 
-from checker.model import Grade, Submission
+from checker.engine.earlier import Earlier
+from checker.model import Grade, Lab, Submission
 from vm import cache
 from vm.errors import VMError
 
@@ -40,8 +42,47 @@ def sources(submission: Path) -> Path:
 
 
 def captures(submission: Path) -> list[Path]:
-    """Return the captures of the last run, one a guest, named as Testbed names them."""
+    """Return the captures, one a guest, named as Testbed names them.
+
+    Those of exercises that the last run did not try are of an earlier one.
+    """
     return sorted(folder(submission).glob("*.pcap"))
+
+
+def logs(submission: Path, numbers: Iterable[int]) -> list[Path]:
+    """Return what each guest printed in the last runs of the exercises *numbers*."""
+    there = folder(submission)
+    return [p for n in numbers for p in sorted(there.glob(f"exercise-{n}-*-console.log"))]
+
+
+def results(lab: Lab, submission: Path) -> dict[int, Earlier]:
+    """Return what the exercises of *lab* came to in their last runs, as far as it can be read."""
+    found = {}
+    for exercise in lab.exercises:
+        with contextlib.suppress(OSError, pydantic.ValidationError):
+            text = (folder(submission) / _result(exercise.number)).read_text(encoding="utf-8")
+            one = Earlier.model_validate_json(text)
+            if one.lab == lab.name:
+                found[exercise.number] = one
+    return found
+
+
+def save_result(kept: Path, one: Earlier) -> None:
+    """Write what an exercise came to in the run whose folder is *kept*."""
+    (kept / _result(one.number)).write_text(one.model_dump_json(), encoding="utf-8")
+
+
+def carry(kept: Path, submission: Path, numbers: Iterable[int]) -> None:
+    """Take what an earlier run left of the exercises *numbers* into the folder *kept*."""
+    for number in numbers:
+        there = folder(submission)
+        for file in (there / _result(number), *there.glob(f"exercise-{number}-*")):
+            with contextlib.suppress(OSError):  # another run has replaced it
+                shutil.copyfile(file, kept / file.name)
+
+
+def _result(number: int) -> str:
+    return f"exercise-{number}.json"
 
 
 @contextlib.contextmanager

@@ -16,9 +16,10 @@ from rich.text import Text
 
 from checker import lab as lab_files
 from checker.desk import progress, work
-from checker.desk.progress import Progress
-from checker.model import Exercise, Lab, Names
-from checker.report.text import points
+from checker.desk.progress import Progress, Reached
+from checker.model import Exercise, Lab
+from checker.report.story import listed
+from checker.report.text import clock, points, unchanged
 
 
 def show(lab: Lab, folder: Path, console: Console) -> None:
@@ -26,19 +27,23 @@ def show(lab: Lab, folder: Path, console: Console) -> None:
     kept = progress.load(lab, folder)
     stale = progress.stale(lab, folder, kept)
     at = progress.at(lab, folder)
-    console.print(Text.assemble((lab.name, "bold"), f": {lab.title}, in {work.shown(folder)}"))
-    table = _table("", "Exercise", "File", "Points", "State")
+    made = progress.made_now(lab)
+    console.print(Text.assemble((lab.name, "bold"), f": {lab.title}"))
+    table = _table("", "Exercise", "Points", "State")
     for exercise in lab.exercises:
         reached = kept.reached.get(exercise.number)
         table.add_row(
             str(exercise.number),
             Text(exercise.title, "bold" if exercise == at else ""),
-            Text(_files(lab, exercise)),
             f"{points(reached.score if reached else 0)} of "
             f"{points(reached.max_score if reached else exercise.points)}",
-            _state(exercise, kept, edited=exercise.number in stale),
+            _state(exercise, kept, edited=exercise.number in stale, made=made),
         )
     console.print(table)
+    for path in lab.sources:
+        numbers = [str(e.number) for e in lab.exercises if path in lab.files(e)]
+        whose = f"Exercise{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
+        console.print(Text(f"{whose}: {work.shown(folder / path)}"), soft_wrap=True)
     console.print(_bar(*_reached(lab, kept), console))
     console.print(_next(at))
     for other in lab_files.in_order():
@@ -116,7 +121,7 @@ def _next_lab(at: Lab | None) -> Text:
     return Text(f"You are at {at.name}: `make list LAB={at.name}` shows its exercises.")
 
 
-def _state(exercise: Exercise, kept: Progress, *, edited: bool) -> Text:
+def _state(exercise: Exercise, kept: Progress, *, edited: bool, made: str) -> Text:
     reached = kept.reached.get(exercise.number)
     if reached is None:
         state = Text("not tried yet", "dim")
@@ -124,8 +129,12 @@ def _state(exercise: Exercise, kept: Progress, *, edited: bool) -> Text:
         state = Text("full", "green")
     else:
         state = Text("begun" if reached.score else "open")
-    if edited:
-        state.append(", edited since", "yellow")
+    if reached and edited:
+        state.append(f", edited since{_at(reached)}", "yellow")
+    elif reached and reached.made and reached.made != made:
+        state.append(f", lab or knetlab changed since{_at(reached)}", "yellow")
+    elif reached and reached.at:
+        state.append(f", {unchanged(reached.at)}", "dim")
     if shown := kept.hints.get(exercise.number):
         state.append(f", hint {shown} of {len(exercise.hints) + 1} seen", "dim")
     return state
@@ -161,8 +170,5 @@ def _next(at: Exercise | None) -> Text:
     )
 
 
-def _files(lab: Lab, exercise: Exercise) -> str:
-    """Return the files of *exercise*: by their names alone where that says enough."""
-    paths = [path for target in lab.targets(exercise) for path in target.files]
-    names = Names(lab.sources)
-    return ", ".join(names.shown(path) for path in paths)
+def _at(reached: Reached) -> str:
+    return f" {clock(reached.at)}" if reached.at else ""

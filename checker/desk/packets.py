@@ -31,10 +31,12 @@ def show(lab: Lab, folder: Path, number: int | None, console: Console) -> None:
     Without *number* it is those of all exercises that the run tried. Raises InputError when
     there is none.
     """
+    last = last_run.grade(folder)
+    wanted = [number] if number else [e.number for e in last.exercises] if last else []
     found = [
         (int(name[1]), path)
         for path in last_run.captures(folder)
-        if (name := _NAME.fullmatch(path.name)) and number in (None, int(name[1]))
+        if (name := _NAME.fullmatch(path.name)) and int(name[1]) in wanted
     ]
     if not found:
         tried = f"exercise {number}" if number else "this lab"

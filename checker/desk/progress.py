@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydantic
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from checker.engine import submission
+from checker.engine import earlier, submission
 from checker.model import Exercise, Grade, Lab, Record, Submission
+from checker.report.text import points
 from vm import cache
 
 
@@ -25,6 +28,8 @@ class Reached(Record):
     score: float
     max_score: float
     sources: str
+    at: AwareDatetime | None = Field(default=None, description="when it was run")
+    made: str = Field(default="", description="of which lab and knetlab: made_of()")
 
     @property
     def full(self) -> bool:
@@ -46,10 +51,24 @@ def load(lab: Lab, folder: Path) -> Progress:
     return Progress()
 
 
-def note(lab: Lab, given: Submission, grade: Grade) -> None:
-    """Keep what *grade* says of each of its exercises; a solved one starts its hints anew.
+@dataclass(frozen=True)
+class Loss:
+    """An exercise that earned more before."""
 
-    An exercise at which the grader itself failed is left as it was.
+    exercise: Exercise
+    had: float
+    has: float
+
+    def __str__(self) -> str:
+        """Say so in a sentence."""
+        return f"Exercise {self.exercise.number} had {points(self.had)}, has {points(self.has)}."
+
+
+def note(lab: Lab, given: Submission, grade: Grade) -> list[Loss]:
+    """Keep what *grade* says of each of its exercises; return those that earned more before.
+
+    A solved one starts its hints anew. An exercise at which the grader itself failed is left
+    as it was.
     """
     before = load(lab, given.path)
     exercises = {exercise.number: exercise for exercise in lab.exercises}
@@ -58,6 +77,8 @@ def note(lab: Lab, given: Submission, grade: Grade) -> None:
             score=result.score,
             max_score=result.max_score,
             sources=fingerprint(lab, exercises[result.number], given),
+            at=result.reused.at if result.reused else datetime.now(UTC),
+            made=made_of(grade.provenance.lab, grade.provenance.checker),
         )
         for result in grade.exercises
         if all(check.status != "error" for check in result.checks)
@@ -65,6 +86,11 @@ def note(lab: Lab, given: Submission, grade: Grade) -> None:
     solved = {number for number, one in now.items() if one.full}
     hints = {number: shown for number, shown in before.hints.items() if number not in solved}
     _save(lab, given.path, Progress(reached=before.reached | now, hints=hints))
+    return [
+        Loss(exercises[number], was.score, now[number].score)
+        for number, was in before.reached.items()
+        if number in now and now[number].score < was.score
+    ]
 
 
 def forget(lab: Lab, folder: Path, numbers: Collection[int]) -> None:
@@ -84,6 +110,16 @@ def fingerprint(lab: Lab, exercise: Exercise, given: Submission) -> str:
     """Return a hash of the sources that *exercise* is about."""
     names = {name for target in lab.targets(exercise) for name in target.files}
     return cache.digest(*(file.content or b"" for file in given.files if file.path in names))
+
+
+def made_of(lab: str, code: str) -> str:
+    """Return what stands for the lab and the knetlab of which these are the hashes."""
+    return f"{lab} {code}"
+
+
+def made_now(lab: Lab) -> str:
+    """Return made_of() as it is now."""
+    return made_of(earlier.tree_hash(lab.root), earlier.code_hash())
 
 
 def stale(lab: Lab, folder: Path, progress: Progress) -> set[int]:

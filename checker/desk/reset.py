@@ -12,6 +12,7 @@ import difflib
 import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -34,22 +35,40 @@ class TogetherError(Exception):
         self.exercises = sorted(exercises)
 
 
-def reset(lab: Lab, folder: Path, numbers: Collection[int]) -> skeleton.WriteReport:
+@dataclass(frozen=True)
+class Report:
+    """What reset() did; paths are relative to the student's folder."""
+
+    written: tuple[str, ...]
+    backups: tuple[tuple[str, str], ...]
+    """Pairs of a file and the name under which the student's version is kept."""
+
+    anew: tuple[int, ...]
+    """Further exercises that begin anew, as their file had been lost."""
+
+    stay: tuple[int, ...]
+    """Later exercises in the same files, of which the student's lines stay."""
+
+
+def reset(lab: Lab, folder: Path, numbers: Collection[int]) -> Report:
     """Take exercises back to what was handed out, in the student's *folder*.
 
     A file that is changed is kept under the name the report has for it; one that is missing
-    is written as handed out. Raises InputError, and changes nothing, where the student's
+    or empty is written as handed out. Raises InputError, and changes nothing, where the student's
     lines cannot be told from those of other exercises.
     """
     files: dict[str, SkeletonFile] = {}
+    lost: set[str] = set()
     exercises = [work.exercise(lab, number) for number in numbers]
     handed_out = work.handed_out(lab)
     for target in {t.name: t for e in exercises for t in lab.targets(e)}.values():
         for name in target.files:
             path, given = folder / name, handed_out[name]
             text = given.content.decode()
-            if path.is_file():
-                mine = _read(path)
+            mine = _read(path) if path.is_file() else ""
+            if not mine.strip():
+                lost.add(name)
+            else:
                 try:
                     text = take_back(mine, text, numbers, solved(lab, name))
                 except TogetherError as error:
@@ -58,7 +77,32 @@ def reset(lab: Lab, folder: Path, numbers: Collection[int]) -> skeleton.WriteRep
                     continue
             # without its versions every file there counts as edited: a backup is kept
             files[name] = SkeletonFile(text.encode(), given.executable, frozenset())
-    return skeleton.write(files, folder, force=True)
+    done = skeleton.write(files, folder, force=True)
+    others = [e for e in lab.exercises if e.number not in numbers]
+    return Report(
+        done.written,
+        done.backups,
+        anew=tuple(e.number for e in others if not lost.isdisjoint(lab.files(e))),
+        stay=tuple(
+            e.number
+            for e in others
+            if e.number > max(numbers)
+            and any(
+                _begun(lab, name, files[name].content.decode(), e.number)
+                for name in lab.files(e)
+                if name in files and name not in lost
+            )
+        ),
+    )
+
+
+def _begun(lab: Lab, name: str, text: str, number: int) -> bool:
+    """Tell whether *text*, of the file *name*, has lines of the student's for exercise *number*."""
+    given = work.handed_out(lab)[name].content.decode()
+    try:
+        return take_back(text, given, [number], solved(lab, name)) != text
+    except TogetherError:
+        return True
 
 
 def _read(path: Path) -> str:

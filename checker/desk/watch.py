@@ -1,5 +1,8 @@
 """`knetlab watch`: at each save, build and check the exercise that is being worked on.
 
+Then it is the turn of the others that share what was edited and were tried before: a loss is
+told, and becomes what is worked on unless something else fails already.
+
 What checks is the command `knetlab check`, in a process of its own, one at a time: a save
 while it runs stops it, and it begins again with what was saved. This process has the
 terminal: it waits for saves, keys and the end of the run, which all come through one queue.
@@ -13,7 +16,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +25,18 @@ from rich.status import Status
 from rich.text import Text
 from watchfiles import Change, awatch
 
-from checker.desk import hints, last_run, progress
+from checker.desk import hints, last_run, progress, unread, work
 from checker.desk.keys import cbreak
+from checker.desk.progress import Reached
 from checker.errors import InputError
 from checker.model import Exercise, Grade, Lab
 from checker.report import story, terminal
-from checker.report.text import one_line, plain
+from checker.report.text import one_line, plain, unchanged
 
 STOP_SECONDS = 20
 """What a run has to put its guest away in when it is stopped; then it is killed."""
 
-KEYS = "h hint, n next exercise, l full log, q quit"
+KEYS = "h hint, n next exercise, r run again, v every check, l full log, q quit"
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,19 @@ class _Watch:
         self.console = console
         self.options = options
         self.exercise: Exercise | None = None
+        """The one that is being worked on."""
+        self.running: Exercise | None = None
+        """The one that is being checked, or was last."""
+        self.rest: list[Exercise] = []
+        """Those to check after it."""
+        self.before: Mapping[int, Reached] = {}
+        """What each had earned when this round of checks began."""
+        self.grades: dict[int, Grade] = {}
+        """What each came to in this round."""
+        self.told: list[Exercise] = []
+        """Those of which it was said in this round what they lost."""
+        self.shown: Grade | None = None
+        """What was told last of the exercise that is being worked on."""
         self.sources = lab.sources
         self.events: asyncio.Queue[_Saved | _Pressed | _Ended | _Broken] = asyncio.Queue()
         self.keys = False
@@ -121,6 +138,10 @@ class _Watch:
                 self._hint()
             case _Pressed("n"):
                 await self._go_to(self._after()[0])
+            case _Pressed("r"):
+                await self._go_to(self.exercise, fresh=True)
+            case _Pressed("v"):
+                self._every_check()
             case _Pressed("l"):
                 self._full_log()
             case _Saved(names):
@@ -171,23 +192,40 @@ class _Watch:
 
     # -- a run ------------------------------------------------------------------------
 
-    async def _go_to(self, exercise: Exercise | None, *, clear: bool = True) -> None:
-        """Check *exercise* now, on a cleared screen; with None say that nothing is left to do."""
+    async def _go_to(
+        self, exercise: Exercise | None, *, clear: bool = True, fresh: bool = False
+    ) -> None:
+        """Check *exercise* now, on a cleared screen, and then those that were edited besides.
+
+        With None say that nothing is left to do.
+        """
         await self._stop()
         self.exercise = exercise
+        self.grades = {}
+        self.told = []
         if exercise is None:
             self._say(Text("All exercises are solved.", "bold green"))
             return
         self.checked = self._contents()
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
-            if clear:
-                self.console.clear()
+        kept = progress.load(self.lab, self.folder)
+        self.before = kept.reached
+        edited = progress.stale(self.lab, self.folder, kept)
+        self.rest = [e for e in self.lab.exercises if e.number in edited and e != exercise]
+        if clear and self._live:
+            self.console.clear()
+        await self._run(exercise, fresh=fresh)
+
+    async def _run(self, exercise: Exercise, *, fresh: bool = False) -> None:
+        """Start the check of *exercise*."""
+        self.running = exercise
+        if self._live:
             self.status.update(Text(self._doing("")))
             self.status.start()
         else:
             self.console.print(Text(self._doing("")))
         command = [sys.executable, "-m", "checker", "check", self.lab.name]
         which = ["--submission", str(self.folder), "--exercise", str(exercise.number)]
+        which += ["--fresh"] if fresh else []
         # in a session of its own Ctrl-C does not reach it twice
         self.process = await asyncio.create_subprocess_exec(
             *command,
@@ -200,9 +238,14 @@ class _Watch:
         )
         self.following = asyncio.create_task(self._follow_run(self.process))
 
+    @property
+    def _live(self) -> bool:
+        return self.console.is_terminal and not self.console.is_dumb_terminal
+
     def _doing(self, what: str) -> str:
-        assert self.exercise
-        doing = f"checking exercise {self.exercise.number}, {self.exercise.title}"
+        assert self.running
+        again = "" if self.running == self.exercise else " again, as its file was edited"
+        doing = f"checking exercise {self.running.number}, {self.running.title}{again}"
         return f"{doing}: {what}" if what else doing
 
     async def _stop(self) -> None:
@@ -221,24 +264,50 @@ class _Watch:
             await following
 
     async def _ended(self, process: Process, said: str) -> None:
-        """Tell what came of the run, and go on when its exercise is solved."""
+        """Tell what came of the run, and go on with what is still to check."""
         self.status.stop()
         self.process = self.following = None
-        assert self.exercise
+        assert self.running
         # it ended with a sentence and without a grade, or the other way round
         grade = None if said.startswith("knetlab: ") else last_run.grade(self.folder)
         if grade is None or process.returncode not in (0, 1, 3):
+            self.rest = []
             self._say(Text(said or "The check ended without a word.", "bold red"))
             return
-        if grade.status == "error" or grade.score < grade.max_score:
-            self._failed(grade)
+        self.grades[self.running.number] = grade
+        if self.running == self.exercise:
+            self._tell(grade)
+        else:
+            self._tell_briefly(grade)
+        if self.rest:
+            await self._run(self.rest.pop(0))
+        else:
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """After the last run of a round, stay, or go to what was lost or to what comes next."""
+        assert self.exercise
+        if not _full(self.grades[self.exercise.number]):
+            self._say()
             return
-        self.console.print(Text.assemble(self._score(grade), (" solved", "bold green")))
+        lost = [e for e in self.lab.exercises if self._loss(e)]
+        if lost:
+            self.exercise = lost[0]
+            self._tell(self.grades[lost[0].number])
+            self._say()
+            return
         waiting = progress.at(self.lab, self.folder, self._after())
         if waiting == self.exercise:  # it was not kept that it is solved
             self._say()
         else:
             await self._go_to(waiting, clear=False)
+
+    def _loss(self, exercise: Exercise) -> progress.Loss | None:
+        """Return what *exercise* lost in this round; None if nothing, or the grader failed."""
+        had, grade = self.before.get(exercise.number), self.grades.get(exercise.number)
+        if had is None or grade is None or grade.status == "error" or grade.score >= had.score:
+            return None
+        return progress.Loss(exercise, had.score, grade.score)
 
     def _contents(self) -> list[bytes]:
         """Return what the student's sources hold; nothing for one that is not there."""
@@ -275,15 +344,48 @@ class _Watch:
     def _score(self, grade: Grade) -> Text:
         (result,) = grade.exercises
         title = one_line(plain(result.title))
+        held = f" {unchanged(result.reused.at)}," if result.reused else ""
         return Text.assemble(
-            (f"Exercise {result.number}", "bold"), f", {title}: {story.score(result)} points,"
+            (f"Exercise {result.number}", "bold"), f", {title}: {story.score(result)} points,{held}"
         )
 
-    def _failed(self, grade: Grade) -> None:
+    def _tell(self, grade: Grade) -> None:
+        """Tell what came of the exercise that is being worked on."""
+        assert self.exercise
+        self.shown = grade
+        if _full(grade):
+            self.console.print(Text.assemble(self._score(grade), (" solved", "bold green")))
+        else:
+            (result,) = grade.exercises
+            self._tell_loss(self.exercise)
+            self.console.print(Text.assemble(self._score(grade), " ", story.tally(result.checks)))
+            for path in result.files:
+                self.console.print(Text(work.shown(self.folder / path), "dim"), soft_wrap=True)
+            terminal.first_failure(grade, self.console)
+        for note in unread.notes(self.lab, self.folder):
+            self.console.print(Text(plain(note), "yellow"))
+
+    def _tell_briefly(self, grade: Grade) -> None:
+        """Tell what came of an exercise that was checked besides."""
         (result,) = grade.exercises
-        self.console.print(Text.assemble(self._score(grade), " ", story.tally(result.checks)))
-        terminal.first_failure(grade, self.console)
-        self._say()
+        if self._tell_loss(self.lab.exercise(result.number)):
+            return
+        before = self.before.get(result.number)
+        if _full(grade):
+            style = "dim" if before and before.full else "bold green"
+            self.console.print(Text.assemble(self._score(grade), (" solved", style)))
+        else:
+            style = "yellow" if grade.status == "error" else "dim"
+            tally = story.tally(result.checks)
+            self.console.print(Text.assemble(self._score(grade), " ", (tally, style)))
+
+    def _tell_loss(self, exercise: Exercise) -> bool:
+        """Say what *exercise* lost in this round, once; tell whether it lost anything."""
+        loss = self._loss(exercise)
+        if loss and exercise not in self.told:
+            self.told.append(exercise)
+            self.console.print(Text(str(loss), "bold red"))
+        return loss is not None
 
     def _hint(self) -> None:
         if self.exercise is None:
@@ -292,14 +394,27 @@ class _Watch:
             hint = hints.next_one(self.lab, self.folder, self.exercise)
             self._say(hints.told(self.exercise, hint))
 
+    def _every_check(self) -> None:
+        if grade := self._last():
+            terminal.every_check(grade, self.console)
+            self._say()
+
     def _full_log(self) -> None:
-        grade = last_run.grade(self.folder)
+        if grade := self._last():
+            terminal.render(grade, self.console, verbose=True, folder=work.shown(self.folder))
+            logs = last_run.logs(self.folder, [e.number for e in grade.exercises])
+            self._say(*(Text(f"all that the guest printed: {path}", "dim") for path in logs))
+
+    def _last(self) -> Grade | None:
+        """Return the grade that was shown last, else that of an earlier check, and say which."""
+        grade = self.shown or last_run.grade(self.folder)
         if grade is None:
             self._say(Text("Nothing was checked yet."))
-            return
-        terminal.render(grade, self.console, verbose=True)
-        logs = sorted(last_run.folder(self.folder).glob("*-console.log"))
-        self._say(*(Text(f"all that the guest printed: {path}", "dim") for path in logs))
+        elif self.process and self.running:
+            self.console.print(
+                Text(f"This is an earlier run; exercise {self.running.number} is being checked.")
+            )
+        return grade
 
     def _say(self, *texts: Text) -> None:
         for text in texts:
@@ -307,3 +422,7 @@ class _Watch:
         if not self.process:
             keys = KEYS if self.keys else "Ctrl-C ends"
             self.console.print(Text(f"Waiting for a save ({keys})", "dim"))
+
+
+def _full(grade: Grade) -> bool:
+    return grade.status != "error" and grade.score == grade.max_score

@@ -84,6 +84,13 @@ def exercise(the_lab: Lab, number: int) -> Exercise:
         ) from None
 
 
+def comes_next(at: Exercise | None) -> str:
+    """Return a sentence on the exercise *at*, which comes next; "" when there is none."""
+    if at is None:
+        return ""
+    return f"Next is exercise {at.number}, {at.title}: `make check EX={at.number}` tries it."
+
+
 def folder(the_lab: Lab, submission: Path | None) -> Path:
     """Return the student's folder, skels/LAB unless *submission* is another; it must be there."""
     path = submission or SKELS / the_lab.name

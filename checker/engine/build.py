@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from checker.engine import compiler, module_cache, pool, program_build
@@ -33,9 +33,13 @@ a guest is sent is at most vm.guest.MAX_FRAME."""
 _WORDS = "The module does not compile; the compiler's words are below."
 
 
-def warnings(build: Build) -> tuple[str, ...]:
-    """Return what the compiler warned of in the student's files, a line each: FILE:LINE: TEXT."""
-    said = [remark for made in build.targets for remark in parse(made.warnings, "gcc")]
+def warnings(build: Build, names: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what the compiler warned of in the student's files, a line each: FILE:LINE: TEXT.
+
+    That is of the builds called *names*; without names, of all.
+    """
+    made = map(build.target, names) if names else build.targets
+    said = [remark for one in made for remark in parse(one.warnings, "gcc")]
     return tuple(f"{remark.file}:{remark.line}: {remark.text}" for remark in sorted(set(said)))
 
 
@@ -58,7 +62,7 @@ def build(
     keys = {
         target.name: module_cache.key(lab, target, compiler.sources([target], submission), kernel)
         for target in wanted
-        if reuse and target.kind == "module" and not any(compiler.problem(target, submission))
+        if reuse and target.kind == "module" and not any(compiler.problem(lab, target, submission))
     }
     found: dict[str, ModuleBuild | ProgramBuild] = {
         name: kept for name, key in keys.items() if (kept := module_cache.find(name, key))
@@ -84,7 +88,7 @@ def _build(
     done: dict[str, ModuleBuild | ProgramBuild] = {}
     modules = [target for target in wanted if target.kind == "module"]
     with contextlib.suppress(OSError, VMError):  # what is wrong shows again when built alone
-        if modules and not any(any(compiler.problem(m, submission)) for m in modules):
+        if modules and not any(any(compiler.problem(lab, m, submission)) for m in modules):
             sources = compiler.sources(modules, submission)
             together = _compile(lab, modules, sources, kernel, meanwhile)
             if all(made.ko for made in together):
@@ -110,7 +114,7 @@ def _build(
 
 def build_module(lab: Lab, module: Target, submission: Submission, kernel: Kernel) -> ModuleBuild:
     """Build one module; what went wrong stands in the record."""
-    problem, hint = compiler.problem(module, submission)
+    problem, hint = compiler.problem(lab, module, submission)
     if problem:
         return ModuleBuild(name=module.name, ko=None, message=problem, hint=hint)
     sources = compiler.sources([module], submission)

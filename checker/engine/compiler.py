@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from checker.model import Submission, Target
+from checker.engine.submission import EMPTY, MISSING
+from checker.model import Lab, Submission, Target
 from checker.words import evasion
 from checker.words.remarks import shorten
 from vm.errors import NoSandbox, NoSpace
@@ -119,14 +120,15 @@ def sources(targets: Iterable[Target], submission: Submission) -> dict[str, byte
     return {f.path: f.content or b"" for f in submission.files if f.path in wanted}
 
 
-def problem(target: Target, submission: Submission) -> tuple[str, str]:
+def problem(lab: Lab, target: Target, submission: Submission) -> tuple[str, str]:
     """Return why *target* is not compiled at all, and what to do; ("", "") when it is."""
     files = [f for f in submission.files if f.path in target.files]
     if problem := " ".join(f.problem for f in files if f.problem):
-        return problem, (
-            "Put that file, C source, in the place that it has in the lab's skeleton; `make reset` "
-            "writes one that is missing as it was handed out."
-        )
+        hint = "Put your C source there: the file itself, at the place it has in the skeleton."
+        if problem.endswith((MISSING, EMPTY)):
+            number = next(e.number for e in lab.exercises if target.name in e.builds)
+            hint += f" If yours is lost, `make reset EX={number}` writes it as it was handed out."
+        return problem, hint
     for f in files:
         if found := evasion.find(f.content or b"", target.kind):
             line, word = found

@@ -15,6 +15,7 @@ from checker.model import (
     KernelInfo,
     Lab,
     Provenance,
+    Reused,
     Status,
     Submission,
 )
@@ -38,7 +39,8 @@ class Checked:
     """What the checks of one exercise came to, and what the kernel reported meanwhile.
 
     *after* has, for each check that was tried, the ids of those that must have passed, and
-    *title* the sentence of its check ``N.healthy``.
+    *title* the sentence of its check ``N.healthy``. *reused* says of which earlier run this
+    is; None: it was run now.
     """
 
     exercise: Exercise
@@ -46,6 +48,7 @@ class Checked:
     findings: tuple[Finding, ...] = ()
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     title: str = HEALTHY
+    reused: Reused | None = None
 
 
 def hold_back(checked: Iterable[Checked]) -> list[Checked]:
@@ -181,6 +184,8 @@ def grade(
                 for c in one.results
             ),
             hint=one.exercise.hint,
+            files=lab.files(one.exercise),
+            reused=one.reused,
         )
         for one in checked
     )

@@ -6,17 +6,18 @@ import contextlib
 import importlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checker.engine import build as building
-from checker.engine import guests, pool
+from checker.engine import earlier, guests, pool
+from checker.engine.earlier import Earlier
 from checker.engine.grade import Checked, grade, healthy, hold_back, judge
 from checker.engine.testbed import Testbed
 from checker.errors import InputError, LabError
-from checker.lab import ROOT
 from checker.model import (
     Build,
     CheckResult,
@@ -26,6 +27,7 @@ from checker.model import (
     Lab,
     ModuleBuild,
     Provenance,
+    Reused,
     Submission,
 )
 from vm import cache, image, libraries, sandbox, snapshot, witness
@@ -51,7 +53,8 @@ class Options:
     it is 1. *reuse* takes modules that were built of the same sources before.
     *ways*: a check that failed is run again for the way of its packet (checker/engine/way.py).
     *select* is a pytest -k expression; *keep* a folder for each guest's console
-    and capture.
+    and capture. *earlier* are results that may stand for a run of the same things, by exercise;
+    *on_checked* gets what may be kept of each exercise that was run.
     """
 
     exercises: frozenset[int] = frozenset()
@@ -62,6 +65,8 @@ class Options:
     ways: bool = True
     select: str = ""
     keep: Path | None = None
+    earlier: Mapping[int, Earlier] = field(default_factory=dict)
+    on_checked: Callable[[Earlier], None] = field(default=_nothing)
     on_stage: Callable[[str], None] = field(default=_nothing)
     on_result: Callable[[CheckResult], None] = field(default=_nothing)
 
@@ -75,9 +80,61 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
     Whatever else is ours ends in a Grade whose status is ``error``.
     """
     started = time.monotonic()
-    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
     exercises = [e for e in lab.exercises if not options.exercises or e.number in options.exercises]
     config = machine(lab, kernel, options.accel)
+    lab_hash, code_hash = earlier.tree_hash(lab.root), earlier.code_hash()
+    made = f"{lab_hash} {code_hash}"
+    keys = {e.number: earlier.key(made, e, submission, config, lab) for e in exercises}
+    reused = earlier.usable(options.earlier, keys)
+    to_run = [e for e in exercises if e.number not in reused]
+    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+    if not to_run:
+        seed = next(iter(reused.values())).run.seed
+    warnings = {number: one.warnings for number, one in reused.items()}
+    checked = {e.number: reused[e.number].checked(lab, e) for e in exercises if e.number in reused}
+    if to_run:
+        ran, build = _run(lab, submission, config, to_run, options, seed=seed)
+        run = Reused(at=datetime.now(UTC), seed=seed)
+        for one in ran:
+            number = one.exercise.number
+            checked[number] = one
+            warnings[number] = building.warnings(build, one.exercise.builds)
+            # a seed that was asked for is an experiment, and no result to go on with
+            key = keys[number] if options.seed is None and not options.select else ""
+            options.on_checked(earlier.of(lab, one, key, run, warnings[number]))
+    whole = hold_back(checked[e.number] for e in exercises)
+    return grade(
+        lab,
+        submission,
+        whole if options.select else judge(whole, submission.sources),
+        kernel=KernelInfo(
+            name=kernel.name, release=kernel.release, features=tuple(sorted(kernel.features))
+        ),
+        provenance=Provenance(
+            seed=seed,
+            lab=lab_hash,
+            checker=code_hash,
+            image=config.image.key,
+            accel=options.accel,
+            qemu=qemu_version(),
+            cpu=CPU[options.accel],
+            seconds=round(time.monotonic() - started, 3),
+        ),
+        warnings=tuple(dict.fromkeys(w for e in exercises for w in warnings[e.number])),
+    )
+
+
+def _run(
+    lab: Lab,
+    submission: Submission,
+    config: Config,
+    exercises: Sequence[Exercise],
+    options: Options,
+    *,
+    seed: int,
+) -> tuple[list[Checked], Build]:
+    """Build what *exercises* need and run their checks; return what they came to."""
+    kernel = config.kernel
     if options.accel == "kvm":
         options.on_stage("proving KVM by a boot")
         _prove_kvm(config)
@@ -113,28 +170,9 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
 
     alone = options.jobs == 1 or len(exercises) == 1
     on_result = options.on_result if alone else pool.tell
-    checked = hold_back(
-        map(check, exercises) if alone else _in_processes(check, exercises, options)
-    )
-    return grade(
-        lab,
-        submission,
-        checked if options.select else judge(checked, submission.sources),
-        kernel=KernelInfo(
-            name=kernel.name, release=kernel.release, features=tuple(sorted(kernel.features))
-        ),
-        provenance=Provenance(
-            seed=seed,
-            lab=tree_hash(lab.root),
-            checker=tree_hash(ROOT / "checker", Path(image.__file__).parent),
-            image=config.image.key,
-            accel=options.accel,
-            qemu=qemu_version(),
-            cpu=CPU[options.accel],
-            seconds=round(time.monotonic() - started, 3),
-        ),
-        warnings=building.warnings(build),
-    )
+    if alone:
+        return [check(exercise) for exercise in exercises], build
+    return _in_processes(check, exercises, options), build
 
 
 def _read_pytest() -> None:
@@ -235,13 +273,3 @@ def built_files(lab: Lab, build: Build) -> dict[str, PayloadFile]:
         if content is not None:
             files[target.file] = PayloadFile(content, executable=target.kind == "program")
     return files
-
-
-def tree_hash(*folders: Path) -> str:
-    """Return a hash of all files below *folders*, compiled Python left out."""
-    parts: list[str | bytes | Path] = []
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                parts += [str(path.relative_to(folder)), path]
-    return cache.digest(*parts)

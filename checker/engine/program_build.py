@@ -65,7 +65,7 @@ _BETWEEN = "knetlab: with sanitizers"
 
 def build_program(lab: Lab, target: Target, submission: Submission, kernel: Kernel) -> ProgramBuild:
     """Build one program; what went wrong stands in the record."""
-    problem, hint = compiler.problem(target, submission)
+    problem, hint = compiler.problem(lab, target, submission)
     if problem:
         return ProgramBuild(name=target.name, plain=None, message=problem, hint=hint)
     sources = compiler.sources([target], submission)

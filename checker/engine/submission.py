@@ -13,6 +13,10 @@ MAX_SOURCE = 1 << 20
 """Bytes of one source file; a student's module has a few thousand."""
 
 
+MISSING, EMPTY = "is missing.", "is empty."
+"""How the sentence on a file ends that is not there, or has nothing in it."""
+
+
 def read(lab: Lab, path: Path) -> Submission:
     """Read what *lab* asks for out of the folder *path*.
 
@@ -47,7 +51,7 @@ def _read_file(root: Path, name: str) -> SourceFile:
             f"{name} is larger than {MAX_SOURCE >> 20} MiB, which no source file of this lab is."
         )
     elif not content.strip():
-        problem = f"{name} is empty."
+        problem = f"{name} {EMPTY}"
     elif b"\0" in content:
         problem = f"{name} is a binary file, not C source."
     return SourceFile(path=name, content=None if problem else content, problem=problem)
@@ -55,7 +59,7 @@ def _read_file(root: Path, name: str) -> SourceFile:
 
 def _reason(name: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{name} is missing."
+        return f"{name} {MISSING}"
     if isinstance(error, _NotRegularError):
         return f"{name} is {error}, not a regular file; hand in the file itself."
     return f"{name} cannot be read: {error.strerror}."

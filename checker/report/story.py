@@ -37,8 +37,8 @@ def mistakes(exercise: ExerciseResult) -> list[CheckResult]:
 
 def numbers(exercises: Iterable[ExerciseResult]) -> str:
     """Return "exercise 1", "exercises 1, 2 and 3"."""
-    *most, last = [str(exercise.number) for exercise in exercises]
-    return f"exercises {', '.join(most)} and {last}" if most else f"exercise {last}"
+    all_ = [str(exercise.number) for exercise in exercises]
+    return f"exercise{'s' if len(all_) > 1 else ''} {listed(all_)}"
 
 
 def tally(results: Iterable[CheckResult]) -> str:
@@ -54,6 +54,33 @@ def tally(results: Iterable[CheckResult]) -> str:
 def score(record: Grade | ExerciseResult) -> str:
     """Return "0 of 20"."""
     return f"{points(record.score)} of {points(record.max_score)}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def files(grade: Grade) -> list[tuple[str, str]]:
+    """Return each file that the exercises are about, once, behind the exercises that share it."""
+    shared: dict[str, list[ExerciseResult]] = {}
+    for exercise in grade.exercises:
+        for path in exercise.files:
+            shared.setdefault(path, []).append(exercise)
+    return [(numbers(exercises).capitalize(), path) for path, exercises in shared.items()]
+
+
+def reused(grade: Grade) -> str:
+    """Return a sentence on the exercises that were not run again; empty when all were."""
+    old = [exercise for exercise in grade.exercises if exercise.reused]
+    if not old:
+        return ""
+    are, stand = ("was", "its") if len(old) == 1 else ("were", "their")
+    return (
+        f"{numbers(old).capitalize()} {are} not run again, as nothing has changed since {stand} "
+        "last run: `make check FRESH=1` runs everything."
+    )
 
 
 def reasons(grade: Grade) -> list[list[CheckResult]]:
@@ -185,10 +212,11 @@ def untried(exercise: ExerciseResult, waits: dict[str, str]) -> dict[str, int]:
     return dict(found)
 
 
-def next_step(grade: Grade, withheld: Iterable[CheckResult] = ()) -> str:
+def next_step(grade: Grade, withheld: Iterable[CheckResult] = (), then: str = "") -> str:
     """Return the one thing to do now, as a sentence or two.
 
-    *withheld* are the checks that shown() took out of *grade*.
+    *withheld* are the checks that shown() took out of *grade*; *then* is what comes after full
+    marks: a sentence.
     """
     again = "Run it again; if it fails again, tell your instructor."
     if grade.status == "error":
@@ -207,8 +235,10 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = ()) -> str:
         waits = "1 check waits" if len(waiting) == 1 else f"{len(waiting)} checks wait"
         return (
             f"Full marks on this kernel, {score(grade)} points; {waits} for the debug kernel: "
-            "`make kernel NAME=debug`."
+            f"`make kernel NAME=debug`.{then and ' '}{then}"
         )
+    if then:
+        return f"Full marks, {score(grade)} points. {then}"
     return f"Full marks, {score(grade)} points: nothing left to do."
 
 

@@ -5,20 +5,22 @@ Every string from outside is put into a ``Text``: a plain str would be read as r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
 from checker.model import CheckResult, ExerciseResult, Finding, Grade, Status
 from checker.report import story, way
-from checker.report.text import clean, count, fold, one_line, plain, points
+from checker.report.text import clean, count, fold, has_marks, one_line, plain, points, unchanged
 
 STYLES: dict[Status, str] = {
     "pass": "green",
@@ -32,49 +34,87 @@ LINES, WIDTH = 20, 400  # of a log, unless everything is asked for
 FINDINGS, WARNINGS = 5, 8
 
 
-def render(grade: Grade, console: Console, *, verbose: bool = False) -> None:
+def render(
+    grade: Grade,
+    console: Console,
+    *,
+    verbose: bool = False,
+    folder: str = "",
+    notes: Sequence[str] = (),
+    then: str = "",
+) -> None:
     """Print *grade*: the table, what is missing and why, and the one thing to do first.
 
     An exercise at which nothing is earned yet shows only its first failure, and only the
-    first such exercise shows it in full; *verbose* shows every failure and every line.
+    first such exercise shows it in full; *verbose* shows every check, every failure and every
+    line. *folder* is what was graded, as a user would type it; *notes* are sentences on it;
+    *then* is what comes after full marks.
     """
-    encoding = console.encoding if console.options.ascii_only else "utf-8"
-    for part in _report(clean(grade, encoding), verbose):
-        console.print(part)
+    for part in _report(_fit(grade, console), verbose, folder, notes, then):
+        console.print(part, crop=False)
 
 
 def first_failure(grade: Grade, console: Console) -> None:
-    """Print the first failure of *grade* in full, and only how many there are besides."""
-    grade = clean(grade, console.encoding if console.options.ascii_only else "utf-8")
-    for part in _warnings(grade, verbose=False):
+    """Print the first failure of *grade* in full, and of the others their headlines."""
+    grade = _fit(grade, console)
+    for part in _first_failure(grade):
+        console.print(part, crop=False)
+
+
+def every_check(grade: Grade, console: Console) -> None:
+    """Print a line for each check of *grade*, those that passed too."""
+    for part in _every_check(_fit(grade, console)):
         console.print(part)
+
+
+def _fit(grade: Grade, console: Console) -> Grade:
+    return clean(grade, console.encoding if console.options.ascii_only else "utf-8")
+
+
+def _first_failure(grade: Grade) -> Iterator[RenderableType]:
+    yield from _warnings(grade, verbose=False)
     told = _Told(grade, verbose=False)
     for exercise in grade.exercises:
         own = [group for group in told.reasons if group[0] in exercise.checks]
         if own:
-            console.print(_indented(told.failure(own[0], exercise), 2))
-            if len(own) > 1:
-                console.print(_indented(Text(f"and {count(len(own) - 1, 'more failure')}"), 2))
+            yield _indented(told.failure(own[0], exercise), 2)
+            yield from (_indented(_headline(group[0]), 2) for group in own[1:])
             return
-    console.print(Text(story.next_step(grade)))
+    yield Text(story.next_step(grade))
 
 
-def _report(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
+def _every_check(grade: Grade) -> Iterator[RenderableType]:
+    for exercise in grade.exercises:
+        yield Text()
+        yield _heading(exercise)
+        yield from (_indented(_headline(check), 2) for check in exercise.checks)
+
+
+def _report(
+    grade: Grade, verbose: bool, folder: str, notes: Sequence[str], then: str
+) -> Iterator[RenderableType]:
     yield Text.assemble((one_line(grade.lab), "bold"), ", submission ", one_line(grade.submission))
     if grade.status == "error":
         yield _grader_error(grade)
     if grade.exercises:
         yield _table(grade)
+    for whose, path in story.files(grade):
+        yield _whole(f"{whose}: {Path(folder, path)}")
     yield Text(_made(grade), "dim")
-    if unseen := story.unseen(grade):
-        yield Text(unseen, "dim")
+    for remark in (story.unseen(grade), story.reused(grade)):
+        if remark:
+            yield Text(remark, "dim")
+    for note in notes:
+        yield Text(plain(note), "yellow")
+    if verbose:
+        yield from _every_check(grade)
     yield from _warnings(grade, verbose)
     told = _Told(grade, verbose)
     for exercise in grade.exercises:
         yield from told.exercise(exercise)
     yield from _findings(grade, verbose)
     yield Text()
-    yield Text(story.next_step(grade), "bold")
+    yield Text(story.next_step(grade, then=then), "bold")
 
 
 def _grader_error(grade: Grade) -> Text:
@@ -99,11 +139,23 @@ def _table(grade: Grade) -> Table:
             str(exercise.number),
             Text(one_line(exercise.title)),
             _score(exercise),
-            Text(story.tally(exercise.checks)),
+            Text(_tally(exercise)),
         )
     table.add_section()
     table.add_row("", "Total", _score(grade), "", style="bold")
     return table
+
+
+def _tally(exercise: ExerciseResult) -> str:
+    tally = story.tally(exercise.checks)
+    return f"{tally}, {unchanged(exercise.reused.at)}" if exercise.reused else tally
+
+
+def _heading(exercise: ExerciseResult) -> Text:
+    return Text.assemble(
+        (f"Exercise {exercise.number}", "bold"),
+        f", {one_line(exercise.title)}: {story.score(exercise)} points",
+    )
 
 
 def _score(record: Grade | ExerciseResult) -> Text:
@@ -138,9 +190,7 @@ class _Told:
         unbuilt = bool(own) and story.stops(own[0], exercise)
         if own and (unbuilt or not (brief and self.nothing_earned_yet)):
             yield Text()
-            yield Text.assemble(
-                number, f", {one_line(exercise.title)}: {story.score(exercise)} points"
-            )
+            yield _heading(exercise)
             yield from self._failures(own, exercise, brief)
             yield from (_indented(Text(line, "dim"), 2) for line in rest)
             self.nothing_earned_yet |= brief
@@ -197,7 +247,9 @@ class _Told:
             parts.append(_fields(fields))
         if check.log:
             # Not a field: log lines are long, and want all the width there is.
-            parts += [Text("log", "dim"), _indented(Text(fold(check.log, lines, width)), 2)]
+            log = fold(check.log, lines, width)
+            shown = _whole(log) if has_marks(log) else Text(log)
+            parts += [Text("log", "dim"), _indented(shown, 2)]
         if check.way:
             told = f"{one_line(check.way.packet)}, {way.ORIGIN}"
             parts += [Text(f"way of {told}", "dim"), _indented(Text(way.line(check.way)), 2)]
@@ -273,8 +325,28 @@ def _fields(fields: dict[str, Text]) -> Table:
     return grid
 
 
-def _indented(part: RenderableType, by: int) -> Padding:
-    return Padding(part, (0, 0, 0, by))
+def _whole(text: str) -> Text:
+    """Return *text* whose lines stay in one piece, wider than the terminal if need be."""
+    return Text(text, no_wrap=True, overflow="ignore")
+
+
+@dataclass(frozen=True)
+class _Indented:
+    """A part of a report, some columns to the right; rich's Padding would cut long lines."""
+
+    part: RenderableType
+    by: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrower = options.update_width(max(1, options.max_width - self.by))
+        for line in Segment.split_lines(console.render(self.part, narrower)):
+            yield Segment(" " * self.by)
+            yield from line
+            yield Segment.line()
+
+
+def _indented(part: RenderableType, by: int) -> _Indented:
+    return _Indented(part, by)
 
 
 class Progress:

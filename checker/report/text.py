@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ _UNFIT = re.compile(
 # "[    7.412209] " and, on kernels that print the caller, "[    7.412209][  T231] "
 _STAMP = re.compile(r"^\[ *\d+\.\d+\](\[ *[TC]\d+\])? ?")
 _TAIL = 5
+_MARGIN = re.compile(r"^ +(?:\d+ )?\| ", re.MULTILINE)
+"""gcc's margin, before a line of source or the marks below it."""
 
 
 def plain(text: str) -> str:
@@ -79,6 +82,11 @@ def fold(text: str, lines: int | None = None, width: int | None = None) -> str:
     return "\n".join(folded)
 
 
+def has_marks(log: str) -> bool:
+    """Tell whether gcc marks places in *log*, whose lines then must not be wrapped."""
+    return bool(_MARGIN.search(log))
+
+
 def points(value: float) -> str:
     """Return *value* without needless zeros: 20, 2.5, 3.33."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
@@ -87,3 +95,14 @@ def points(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return "1 check", "2 checks"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def clock(when: datetime) -> str:
+    """Return *when* on this host's clock: 14:02, with the date if that is not today."""
+    local, now = when.astimezone(), datetime.now().astimezone()
+    return f"{local:%H:%M}" if local.date() == now.date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+def unchanged(when: datetime) -> str:
+    """Return the words for a result that was made at *when* and still holds."""
+    return f"unchanged since {clock(when)}"

@@ -52,9 +52,15 @@ def parse(output: str, tool: str) -> list[Remark]:
 _IN_MACRO = re.compile(r"in (expansion|definition) of macro")
 _OF_GCC = re.compile(
     r"\S+:\d+:(?:\d+:)? note: "
-    r"(?:\W?-Wmisleading-indentation\W? is disabled from|adding \W?-flarge-source-files)"
+    r"(?:\W?-Wmisleading-indentation\W? is disabled from|adding \W?-flarge-source-files"
+    r"|include \W?<[\w/]+\.h>\W? or provide a declaration of"
+    r"|\W?\w+\W? is defined in header \W?<[\w/]+\.h>\W?; did you forget to)"
 )
-"""What gcc says of itself once it has lost the columns, as where a bracket is never closed."""
+"""What helps nobody: what gcc says of itself once it has lost the columns, as where a bracket is
+never closed; and which header of the C library has printf(), as the kernel has none of them."""
+
+_SOURCE = re.compile(r" *(?:\d*|\+{3}) \|")
+"""A line of source below what gcc says, one of marks, or one that gcc would add."""
 _CHAIN = re.compile(r"(?:In file included|\s+) from (?P<place>[^\s:]+:\d+)[:,]$")
 
 
@@ -63,7 +69,7 @@ def shorten(output: str) -> str:
 
     Those are how one of them came to be included, but for the student's line it began
     with, and the macros that a macro in the student's line is made of. gcc's notes on
-    itself are left out, too.
+    itself and on headers of the C library are left out, too.
     """
     kept: list[str] = []
     inside = False
@@ -71,8 +77,8 @@ def shorten(output: str) -> str:
         if chain := _CHAIN.match(line):
             if not _is_kernels(chain["place"]):
                 kept.append(f"In file included from {chain['place']}:")
-        elif inside and re.match(r" *\d* \|", line):
-            continue  # the macro's own line
+        elif inside and _SOURCE.match(line):
+            continue  # it belongs to what was left out
         elif _OF_GCC.match(line) or (
             (note := _LINE.match(line))
             and _is_kernels(note["file"])

@@ -150,7 +150,10 @@ def test_edits_are_built_and_copied_in(
     alice.replace("tcp_sock.c", "static struct socket *sock", "static struct socket *sock;")
     assert f"new: {TCP}\n" in at.run("update")
     alice.file("tcp_sock.c").unlink()
-    assert "tcp_sock.c is missing." in at.run("update")
+    (alice.file("tcp_sock.c").parent / "mine.c").write_text("int x;\n")
+    said = at.run("update")
+    assert "tcp_sock.c is missing." in said
+    assert "mine.c is not read." in said
 
 
 @pytest.mark.vm

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from support import ROOT, SOURCES, Student
 
 from checker import lab as labs
 from checker.desk import hints, last_run, overview, packets, progress, reset, work
-from checker.engine import submission
+from checker.engine import compiler, submission
 from checker.errors import InputError
 from checker.model import CheckResult, ExerciseResult, Grade, KernelInfo, Lab, Provenance, Status
 from checker.workshop import skeleton
@@ -186,12 +187,34 @@ def test_list_tells_what_was_reached(lab: Lab, skels: Student) -> None:
     """Points and states stand there, an edit since too, and where the student is."""
     note(lab, skels.path, (1, 20), (2, 5))
     said = printed(lambda console: overview.show(lab, skels.path, console))
-    assert re.search(r"1 SYN logger \S+ 20 of 20 full ", said)
-    assert re.search(r"2 Address filter \S+ 5 of 20 begun ", said)
-    assert "3 TCP listener tcp_sock.c 0 of 20 not tried yet" in said
+    now = datetime.now().astimezone()
+    assert f"1 SYN logger 20 of 20 full, lab or knetlab changed since {now:%H:%M}" in said
+    assert "2 Address filter 5 of 20 begun, " in said
+    assert "3 TCP listener 0 of 20 not tried yet" in said
+    assert f"Exercises 1 and 2: {skels.path / FILTER} Exercises 3 and 4: " in said
     assert "25 of 100 points You are at exercise 2" in said
     skels.file("filter.c").write_text("int x;\n")
-    assert "full, edited since" in printed(lambda c: overview.show(lab, skels.path, c))
+    said = printed(lambda console: overview.show(lab, skels.path, console))
+    assert f"20 of 20 full, edited since {now:%H:%M}" in said
+
+
+def test_list_says_since_when_a_result_holds(lab: Lab, skels: Student) -> None:
+    """Of the same lab, knetlab and files it is unchanged, with the time it was run."""
+    lab_hash, code = progress.made_now(lab).split()
+    made = Provenance(seed=1, lab=lab_hash, checker=code, image="", seconds=0)
+    grade = graded((1, 20)).model_copy(update={"provenance": made})
+    progress.note(lab, submission.read(lab, skels.path), grade)
+    now = datetime.now().astimezone()
+    said = printed(lambda console: overview.show(lab, skels.path, console))
+    assert f"1 SYN logger 20 of 20 full, unchanged since {now:%H:%M}" in said
+
+
+def test_what_an_exercise_lost_is_told(lab: Lab, skels: Student) -> None:
+    """Fewer points than before are a loss, as many or more are none."""
+    given = submission.read(lab, skels.path)
+    assert progress.note(lab, given, graded((1, 20), (2, 3))) == []
+    (loss,) = progress.note(lab, given, graded((1, 0), (2, 20)))
+    assert str(loss) == "Exercise 1 had 20, has 0."
 
 
 def test_list_of_several_labs_tells_what_was_reached_in_each(two_labs: Path) -> None:
@@ -338,7 +361,31 @@ def test_reset_says_what_becomes_of_the_exercise_that_builds_on_it(skels: Studen
     done = run("reset", "--exercise", "3", "--submission", str(skels.path))
     mine = skels.file("tcp_sock.c")
     assert f"{mine} is reset; yours is kept as {mine}.orig\n" in done.stdout
+    assert "Exercise 4" not in done.stdout  # of which nothing is there yet
+
+    skels.replace("tcp_sock.c", "/* Make the socket listen on", "int mine; /* Make it listen on")
+    skels.replace("tcp_sock.c", "/* TODO 4: release the connection", "/* TODO 4 */\n\tx();\n\t/*")
+    done = run("reset", "--exercise", "3", "--submission", str(skels.path))
     assert "Exercise 4 is in the same file and stays" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_reset_writes_a_file_that_was_lost(lab: Lab, skels: Student, content: str | None) -> None:
+    """Missing or empty, it is as handed out, and the other exercise in it begins anew."""
+    note(lab, skels.path, (1, 20), (2, 20), (5, 20))
+    mine = skels.file("filter.c")
+    mine.unlink()
+    if content is not None:
+        mine.write_text(content)
+    (_, hint) = compiler.problem(lab, lab.target("filter"), submission.read(lab, skels.path))
+    if content != "\n":
+        assert "If yours is lost, `make reset EX=1` writes it as it was handed out." in hint
+    done = run("reset", "--exercise", "1", "--submission", str(skels.path))
+    assert done.returncode == 0, done.stderr
+    assert "Exercise 2 is in the same file, and begins anew, too." in done.stdout
+    assert "stays" not in done.stdout
+    assert mine.read_bytes() == work.handed_out(lab)[FILTER].content
+    assert set(progress.load(lab, skels.path).reached) == {5}
 
 
 def test_reset_leaves_a_function_of_the_students_own(lab: Lab, skels: Student) -> None:
@@ -531,10 +578,15 @@ def test_a_student_without_files_is_told_what_writes_them(command: str, tmp_path
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("ex=1", "ex=1 says nothing to make: it is EX=2"),
-        ("EXERCISE=1", "EXERCISE=1 says nothing to make: it is EX=2"),
-        ("EX=one", "EX=one is no number of an exercise, as in EX=2"),
-        ("EX=1,2", "EX=1,2 is no number of an exercise, as in EX=2 or EX='1 2'"),
+        ("ex=1", "make knows no ex: write EX=1"),
+        ("Ex=1", "make knows no Ex: write EX=1"),
+        ("EXERCISE=1", "make knows no EXERCISE: write EX=1"),
+        ("exercises=1", "make knows no exercises: write EX=1"),
+        ("lab=foo", "make knows no lab: write LAB=foo"),
+        ("Submission=a b", "make knows no Submission: write SUBMISSION=a b"),
+        ("fresh=1", "make knows no fresh: write FRESH=1"),
+        ("EX=one", "EX=one is no number of an exercise: write EX=2"),
+        ("EX=1,2", "EX=1,2 is no number of an exercise: write EX=2 or EX='1 2'"),
     ],
 )
 def test_make_refuses_what_would_grade_everything(given: str, said: str) -> None:

@@ -14,6 +14,7 @@ from terminal import SECONDS, Terminal
 
 from checker import cli
 from checker.desk import progress, watch, work
+from checker.engine import submission
 from checker.model import Lab
 from checker.workshop import skeleton
 from vm.tools import descendants
@@ -72,7 +73,7 @@ def test_a_save_is_checked_and_the_next_exercise_follows(
     seen = watching("--submission", str(skels.path))
     seen.until("Exercise 1, SYN logger: 0 of 19 points")
     seen.until("failed: A connection that this host opens is logged once")
-    seen.until("Waiting for a save (h hint, n next exercise, l full log, q quit)")
+    seen.until(f"Waiting for a save ({watch.KEYS})")
     os.write(seen.child_fd, b"\xffx")  # keys that mean nothing
     seen.type("h")
     seen.until("Exercise 1, SYN logger, hint 1 of 6")
@@ -122,6 +123,73 @@ def test_a_save_during_a_run_is_what_is_checked(
     assert len(seen.runs()) <= 1
     seen.until("Waiting for a save")
     assert seen.runs() == []
+
+
+def reached(lab: Lab, skels: Student, **scores: float) -> None:
+    """Keep that the exercises have these scores, of the files as they are: ``e1=19``."""
+    given = submission.read(lab, skels.path)
+    known = {
+        number: progress.Reached(
+            score=score,
+            max_score=20 if number == 2 else 19,
+            sources=progress.fingerprint(lab, lab.exercise(number), given),
+        )
+        for name, score in scores.items()
+        for number in [int(name[1])]
+    }
+    progress._save(lab, skels.path, progress.Progress(reached=known))
+
+
+@pytest.mark.vm
+def test_what_a_save_breaks_elsewhere_is_told(
+    watching: Callable[..., Watching], skels: Student, lab: Lab
+) -> None:
+    """Exercise 2, which was full, is checked after 1, its loss is told, and it is worked on."""
+    solve(skels, FILTER)
+    reached(lab, skels, e1=19, e2=20, e3=0)
+    seen = watching("--submission", str(skels.path))
+    seen.until("Exercise 3, TCP listener: 0 of 19 points")
+    seen.until("Waiting for a save")
+    text = skels.file("filter.c").read_text()
+    skels.replace("filter.c", "daddr == wanted;", "daddr != wanted;")
+    seen.until("Exercise 1, SYN logger: 19 of 19 points, solved")
+    seen.until("Exercise 2 had 20, has ")
+    seen.until(f"{skels.path}/{FILTER}")
+    seen.until("Waiting for a save")
+    at = progress.at(lab, skels.path)
+    assert at
+    assert at.number == 2
+    # mended, it is checked first, then what shares its file, and watch is at 3 again
+    skels.file("filter.c").write_text(text)
+    seen.until("Exercise 2, Address filter: 20 of 20 points, solved")
+    seen.until("Exercise 1, SYN logger: 19 of 19 points")
+    seen.until("Exercise 3, TCP listener: 0 of 19 points, unchanged since ")
+    seen.until("Waiting for a save")
+    seen.type("v")
+    seen.until("(3.listening, 0/")
+    seen.until("not tried: ")
+    seen.type("r")
+    seen.until("running the checks")
+    seen.type("l")
+    seen.until("This is an earlier run; exercise 3 is being checked.")
+
+
+@pytest.mark.vm
+def test_after_ctrl_z_the_keys_work_again(
+    watching: Callable[..., Watching], skels: Student
+) -> None:
+    """Stopped, the terminal is as it was; going on, keys need no Enter."""
+    seen = watching("--submission", str(skels.path), "--exercise", "5")
+    seen.until("Waiting for a save")
+    seen.type("\x1a")
+    os.waitpid(seen.pid, os.WUNTRACED)
+    assert seen.settings() == seen.found
+    seen.kill(signal.SIGCONT)
+    seen.type("h")
+    seen.until("hint 1 of ")
+    seen.type("q")
+    assert seen.ends() == 0
+    assert seen.settings() == seen.found
 
 
 @pytest.mark.vm

@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from checker.desk import doctor, last_run
-from checker.model import ExerciseResult, Grade, KernelInfo, Provenance
+from checker.model import ExerciseResult, Grade, KernelInfo, Provenance, Reused
 from vm import kernel, sandbox, tools
 from vm.errors import NoSandbox
 
@@ -240,6 +241,21 @@ def test_an_empty_cache_is_no_fault_and_says_what_comes(
     coming = {"stock kernel", "debug kernel", "frozen guests", "a check takes"}
     assert coming <= set(rows(said, "note"))
     assert not list((tmp_path / "knetlab").iterdir())
+
+
+def test_a_check_that_ran_nothing_says_nothing_of_the_time(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where all results are of an earlier run, its time is no time of a check."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = grade(0.1)
+    old = made.exercises[0].model_copy(
+        update={"reused": Reused(at=datetime(2026, 11, 20, tzinfo=UTC), seed=1)}
+    )
+    with last_run.keeping(tmp_path) as kept:
+        last_run.save(kept, made.model_copy(update={"exercises": (old,)}))
+    _, said = examine()
+    assert "unknown: nothing was run, as nothing had changed" in said
 
 
 def test_what_a_check_costs_is_known_from_the_last_one(

@@ -182,6 +182,7 @@ def test_missing_file_costs_its_module_only(lab: Lab, stock_kernel: Kernel, stud
 READING = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from checker import lab
 from checker.engine import build, grading
 from checker.model import Submission
@@ -193,7 +194,8 @@ def compile(*_, meanwhile, **__):
     sys.exit()
 
 build.build = compile
-grading.machine = lambda *_: None
+grading.machine = lambda *_: SimpleNamespace(kernel=None)
+grading.earlier.key = lambda *_: ""
 grading.sandbox.prove = lambda: None
 grading.snapshot.template = lambda _: None
 given = Submission(name="s", path=Path(), files=())

@@ -310,3 +310,14 @@ def test_policy_stops_what_escaping_missed(browser: Browser) -> None:
     browser.show(page)
     assert browser.driver.title != "evil"
     assert any("Content Security Policy" in message for message in browser.errors())
+
+
+def test_what_gcc_marks_stands_below_it_on_a_phone(browser: Browser) -> None:
+    """Its lines are not wrapped: they scroll in their place, and the page does not."""
+    browser.show(a_student("compile-error"), width=PHONE)
+    assert browser.run("return document.documentElement.scrollWidth") <= PHONE
+    wraps = browser.run(
+        "const p = document.querySelector('pre.whole');"
+        "return [p.scrollWidth > p.clientWidth, getComputedStyle(p).whiteSpace]"
+    )
+    assert wraps == [True, "pre"]

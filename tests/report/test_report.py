@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pages import Page, colours, contrast, words
@@ -11,10 +13,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from support import ROOT
 
-from checker.model import NEEDS_A_KERNEL, CheckResult, Grade
+from checker.classroom.export import junit
+from checker.model import NEEDS_A_KERNEL, CheckResult, Grade, Reused
 from checker.report import html, story, terminal
 from checker.report.templates import code
-from checker.report.text import clean, fold, plain, points
+from checker.report.text import clean, fold, plain, points, unchanged
 
 GRADES = ROOT / "tests/data/grades"
 NAMES = sorted(path.stem for path in GRADES.glob("*.json"))
@@ -28,11 +31,11 @@ def load(name: str) -> Grade:
     return Grade.model_validate_json((GRADES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def report(name: str | Grade, *, verbose: bool = False, width: int = 80) -> str:
+def report(name: str | Grade, *, width: int = 80, **options: Any) -> str:
     """Return what is printed where it is not a terminal."""
     grade = load(name) if isinstance(name, str) else name
     out = io.StringIO()
-    terminal.render(grade, Console(file=out, width=width, _environ={}), verbose=verbose)
+    terminal.render(grade, Console(file=out, width=width, _environ={}), **options)
     return out.getvalue()
 
 
@@ -108,11 +111,75 @@ def test_waiting_takes_whole_ids() -> None:
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_terminal_fits_and_is_plain(name: str, verbose: bool) -> None:
-    """No line is wider than the terminal and nothing in it steers the terminal."""
+    """No line is wider than the terminal, but for gcc's, and nothing in it steers the terminal."""
     text = report(name, verbose=verbose)
-    assert all(cell_len(line) <= 80 for line in text.splitlines())
+    compiler = {line for check in story.checks(load(name)) for line in check.log.splitlines()}
+    own = [line for line in text.splitlines() if line[6:] not in compiler]
+    assert all(cell_len(line) <= 80 for line in own)
     assert not UNPRINTABLE.search(text)
     assert "\t" not in text
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_gcc_marks_stands_below_it(verbose: bool) -> None:
+    """However narrow the terminal, each line of the compiler's stays in one piece."""
+    (log,) = {check.log for check in story.checks(load("compile-error")) if check.log}
+    long = next(line for line in log.splitlines() if len(line) > 80)
+    caret = next(line for line in log.splitlines() if line.strip(" |~") == "^")
+    text = report("compile-error", verbose=verbose)
+    assert f"\n      {long}\n" in text
+    assert f"\n      {caret}\n" in text
+
+
+def test_a_result_of_an_earlier_run_says_so() -> None:
+    """The table has the time for each exercise, a sentence says how to run them, the page too."""
+    grade = load("full")
+    at = datetime(2026, 11, 20, 14, 2, tzinfo=UTC)
+    second = grade.exercises[1].model_copy(update={"reused": Reused(at=at, seed=7)})
+    grade = grade.model_copy(update={"exercises": (grade.exercises[0], second)})
+    text = words(report(grade))
+    assert f" passed, unchanged since {at.astimezone():%Y-%m-%d %H:%M}" in text
+    assert "Exercise 2 was not run again, as nothing has changed since its last run:" in text
+    page = html.render(grade)
+    assert "passed, unchanged since 2026-11-20 14:02 UTC" in page
+    assert "; 7 in exercise 2, which was run on 2026-11-20 14:02 UTC" in page
+    assert 'name="exercise-2" value="run at 2026-11-20T14:02:00+00:00 with the seed 7"' in (
+        junit.render([grade])
+    )
+
+
+def test_a_time_of_today_has_no_date() -> None:
+    """The clock is enough for what was made today."""
+    now = datetime.now(UTC)
+    assert unchanged(now) == f"unchanged since {now.astimezone():%H:%M}"
+
+
+def test_each_file_stands_in_the_report_once() -> None:
+    """With the folder as it is typed, behind the exercises that share it."""
+    grade = load("full")
+    files = {1: ("kernel/filter.c",), 2: ("kernel/filter.c",)}
+    exercises = tuple(
+        e.model_copy(update={"files": files.get(e.number, ())}) for e in grade.exercises
+    )
+    text = report(grade.model_copy(update={"exercises": exercises}), folder="skels/networking")
+    assert text.count("filter.c") == 1
+    assert "\nExercises 1 and 2: skels/networking/kernel/filter.c\n" in text
+
+
+def test_every_check_can_be_seen() -> None:
+    """Verbose has a line for each, those that passed too."""
+    text = words(report(load("full"), verbose=True))
+    for check in story.checks(load("full")):
+        assert f"passed: {words(check.title)} ({check.id}, " in text or check.status == "skip"
+    assert "passed: " not in report(load("full"))
+
+
+def test_full_marks_say_what_comes_next() -> None:
+    """Where another exercise waits, its command is the next step."""
+    text = report(load("full"), then="Next is exercise 2: `make check EX=2` tries it.")
+    assert text.endswith(
+        "\nFull marks, 100 of 100 points. Next is exercise 2: `make check EX=2` tries it.\n"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "grader-error"])

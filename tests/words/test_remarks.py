@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from checker.words.remarks import parse, shorten
@@ -109,3 +111,33 @@ def test_gccs_notes_on_itself_are_left_out(place: str, quotes: str) -> None:
     kept = shorten(said.replace("a/x.c:19:9:", place)).splitlines()
     lines = said.splitlines()
     assert kept == [*lines[:3], lines[-1]]
+
+
+PRINTF = """\
+a/x.c: In function 'f':
+a/x.c:88:9: error: implicit declaration of function 'printf' [-Werror=implicit-function-declaration]
+   88 |         printf("%u", UINT_MAX);
+      |         ^~~~~~
+a/x.c:29:1: note: include '<stdio.h>' or provide a declaration of 'printf'
+   28 | #include "../include/filter.h"
+  +++ |+#include <stdio.h>
+   29 |
+a/x.c:88:22: error: 'EOF' undeclared (first use in this function)
+   88 |         printf("%u", EOF);
+      |                      ^~~
+a/x.c:29:1: note: 'EOF' is defined in header '<stdio.h>'; did you forget to '#include <stdio.h>'?
+   28 | #include "../include/filter.h"
+  +++ |+#include <stdio.h>
+   29 |
+a/x.c:88:22: note: each undeclared identifier is reported only once
+"""
+
+
+@pytest.mark.parametrize("quotes", ["''", "\u2018\u2019"])
+def test_no_header_of_the_c_library_is_proposed(quotes: str) -> None:
+    """What gcc would include for printf() is not there in the kernel; the errors stay whole."""
+    said = re.sub("'([^']*)'", rf"{quotes[0]}\1{quotes[1]}", PRINTF)
+    kept = shorten(said).splitlines()
+    assert [line for line in kept if ".h>" in line or "+++" in line or " 28 |" in line] == []
+    assert len(kept) == 8
+    assert sum(" 88 |" in line for line in kept) == 2

@@ -94,6 +94,12 @@ def _properties(grade: Grade) -> dict[str, str]:
         "lab_hash": grade.provenance.lab,
         "checker_hash": grade.provenance.checker,
         "image_hash": grade.provenance.image,
+        **{
+            f"exercise-{exercise.number}": f"run at {exercise.reused.at.isoformat()} with the seed "
+            f"{exercise.reused.seed}"
+            for exercise in grade.exercises
+            if exercise.reused
+        },
     }
 
 
