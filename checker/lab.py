@@ -98,6 +98,8 @@ def _check(lab: Lab, path: Path) -> None:
     own += [lab.given / module.folder / "Kbuild" for module in lab.modules]
     own += [lab.given / name for name in lab.scripts]
     own += [lab.program_source(program) for program in lab.programs]
+    if lab.solution.is_dir():
+        own += [lab.solution / name for target in lab.builds for name in target.files]
     for file in own:
         if not file.is_file():
             raise LabError(f"{path} speaks of {file}, which is not there.")

@@ -160,7 +160,7 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
     """
     given = submission.read(lab, path)
     say = terminal()
-    say.print("building the modules")
+    say.print(building.doing(lab.builds))
     config = guests.config(lab, kernel, accel=accel, real_time=True)
     files = grading.guest_files(lab, for_person=True)
     with ThreadPoolExecutor(1) as pool:
@@ -174,9 +174,16 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
                 say.print(note)
             greeting = (
                 f"A guest with Linux {kernel.release}; what its kernel logs appears here. "
-                f"In /lab:\n{listing([*files, *built_files])}{KEYS}"
+                f"In /lab{by_path(lab)}:\n{listing([*files, *built_files])}{KEYS}"
             )
             return desk.serve(guest, greeting)
+
+
+def by_path(lab: Lab) -> str:
+    """Return how a program of *lab* is started, which no PATH leads to; empty without programs."""
+    programs = (target.file for target in lab.builds if target.kind == "program")
+    first = next(programs, "")
+    return f", where a program is started by its path, as {first} is" if first else ""
 
 
 def listing(files: Iterable[str]) -> str:

@@ -27,6 +27,15 @@ from vm.sandbox import Sandbox
 
 _SCRIPTS = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
 
+_KERNEL_ALONE = (
+    *("ARRAY_SIZE", "BIT_MACRO", "CONSIDER_KSTRTO", "ENOSYS", "INCLUDE_LINUX", "MINMAX"),
+    *("PREFER_DEFINED_ATTRIBUTE_MACRO", "PREFER_FALLTHROUGH", "PREFER_KERNEL_TYPES"),
+    *("SSCANF_TO_KSTRTO", "STRCPY", "STRLCPY", "STRNCPY", "VOLATILE"),
+    *("PREFER_ETHER_ADDR_COPY", "PREFER_ETHER_ADDR_EQUAL"),
+    *("PREFER_ETH_BROADCAST_ADDR", "PREFER_ETH_ZERO_ADDR"),
+)
+"""What checkpatch says only of the kernel: it asks for what no user program has."""
+
 
 def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
     """Return what there is to say of *submission*, by file and line.
@@ -42,7 +51,10 @@ def remarks(lab: Lab, submission: Submission, kernel: Kernel) -> list[Remark]:
     with tempfile.TemporaryDirectory(prefix="knetlab-lint-") as scratch:
         root = Path(scratch) / "build"
         build.lay_out(lab, whole, sources, root)
-        said += _style(root, sorted(sources))
+        of_programs = {f for t in lab.builds if t.kind == "program" for f in t.files}
+        of_programs -= {f for module in lab.modules for f in module.files}
+        said += _style(root, sorted(sources.keys() - of_programs))
+        said += _style(root, sorted(sources.keys() & of_programs), _KERNEL_ALONE)
         said += _compile(root, whole, kernel)
         programs = (t for t in lab.builds if t.kind == "program")
         for program in programs:
@@ -145,27 +157,28 @@ def checkpatch() -> Path:
     return cache.entry("checkpatch", cache.digest(release), make, doing) / "checkpatch.pl"
 
 
-def style(files: Iterable[Path | str], folder: Path = ROOT) -> str:
+def style(files: Iterable[Path | str], folder: Path = ROOT, ignore: Iterable[str] = ()) -> str:
     """Return what checkpatch --strict says of *files*, a line each; empty if nothing.
 
-    They may be relative to *folder*, which checkpatch is run in.
+    They may be relative to *folder*, which checkpatch is run in. What it calls one of
+    *ignore* is left out.
     """
     argv = [tools.find("perl"), str(checkpatch()), "--strict", "--no-tree", "--quiet", "--terse"]
     # it gives each name to a shell without quotes: the folder's own may have blanks in it
     paths = [folder / file for file in files]
     names = [p.relative_to(folder) if p.is_relative_to(folder) else p for p in paths]
     # kmalloc_obj() is not there before 7.0; checkpatch of 6.12 and before takes a type it has not
-    argv += ["--ignore", "ALLOC_WITH_SIZEOF"]
+    argv += ["--ignore", ",".join(["ALLOC_WITH_SIZEOF", *ignore])]
     argv += ["--no-summary", "-f", *map(str, names)]
     done = subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
     return done.stdout + done.stderr
 
 
-def _style(root: Path, names: Sequence[str]) -> list[Remark]:
+def _style(root: Path, names: Sequence[str], ignore: Iterable[str] = ()) -> list[Remark]:
     for name in names:  # of modules that are not whole, too
         (root / name).parent.mkdir(parents=True, exist_ok=True)
     found = []
-    for line in style(names, root).splitlines() if names else ():
+    for line in style(names, root, ignore).splitlines() if names else ():
         match = re.match(r"(?P<file>[^:]+):(?P<line>\d+): \w+: (?P<text>.*)", line)
         if match:
             found.append(Remark(match["file"], int(match["line"]), "checkpatch", match["text"]))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from checker.engine import compiler, module_cache, pool, program_build
@@ -73,6 +73,12 @@ def build(
             if isinstance(made, ModuleBuild) and made.name in keys:
                 module_cache.keep(made, keys[made.name])
     return Build(targets=tuple(found[target.name] for target in wanted))
+
+
+def doing(targets: Iterable[Target]) -> str:
+    """Return what is said while *targets* are built."""
+    kinds = {target.kind for target in targets}
+    return f"building the {' and '.join(f'{kind}s' for kind in sorted(kinds))}"
 
 
 def _build(

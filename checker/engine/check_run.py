@@ -259,7 +259,10 @@ class CheckRun:
     def _trouble(self, error: BaseException) -> str:
         """Return what went wrong in a check itself, and where, for the lab's author."""
         if isinstance(error, pytest.FixtureLookupError):
-            return f"The check asks for a fixture {error.argname!r}, which there is not."
+            return (
+                f"The check asks for a fixture {error.argname!r}, which there is not: "
+                "there are module, program, programs, guest, picks and those of conftest.py."
+            )
         checks = self.testbed.lab.root / "checks"
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if Path(f.filename).is_relative_to(checks)]

@@ -140,8 +140,8 @@ def _run(
         _prove_kvm(config)
     sandbox.prove()  # else its failure would look like the compiler's
     snapshot.template(config)
-    options.on_stage("building the modules")
     needed = frozenset(name for e in exercises for name in e.builds)
+    options.on_stage(building.doing(t for t in lab.builds if t.name in needed))
     build = building.build(
         lab,
         submission,

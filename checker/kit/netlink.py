@@ -15,6 +15,7 @@ Unmet, with what is wrong. Numbers have the byte order of an x86-64 guest.
 from __future__ import annotations
 
 import contextlib
+import errno as errnos
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -329,6 +330,12 @@ class Policy:
 # --- datagrams, and who sends and receives them --------------------------------------
 
 
+_NO_UNIT = (
+    "No module has made this unit of netlink: call netlink_kernel_create() in init, for the unit "
+    "that the handout names, and look at what it returns."
+)
+
+
 class Failed(Unmet):
     """A step in the guest did not work: *step* is open, group, port, send, ..., *errno* why."""
 
@@ -337,6 +344,7 @@ class Failed(Unmet):
             f"The netlink step {step!r} fails in the guest.",
             expected="it works",
             actual=errno_name(errno),
+            hint=_NO_UNIT if (step, errno) == ("open", errnos.EPROTONOSUPPORT) else "",
         )
         self.step = step
         self.errno = errno

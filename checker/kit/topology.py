@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -348,8 +348,7 @@ class Host:
     @property
     def link(self) -> Link:
         """Its link, where it has one alone."""
-        (link,) = self.links
-        return link
+        return _only(self.links)
 
     def run(self, argv: Sequence[str], *, deadline: float = 10.0) -> Result:
         """Run a command on this host, as Guest.run() does."""
@@ -420,8 +419,14 @@ class Topology:
     @property
     def link(self) -> Link:
         """The link, where there is one alone."""
-        (link,) = self.links.values()
-        return link
+        return _only(self.links.values())
+
+
+def _only(links: Collection[Link]) -> Link:
+    if len(links) != 1:
+        names = ", ".join(f"links[{link.wire.name!r}]" for link in links) or "none"
+        raise ValueError(f"It has not one link alone: there are {names}.")
+    return next(iter(links))
 
 
 _made: WeakKeyDictionary[Guest, list[Plan]] = WeakKeyDictionary()

@@ -47,6 +47,7 @@ def render(
         withheld=withheld,
         next_step=story.next_step(grade, [c for checks in withheld.values() for c in checks]),
         unseen=story.unseen(grade),
+        reported=story.reported(grade),
         same_as=first,
         waits=story.waiting(grade),
         files=story.files(grade),

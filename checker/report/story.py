@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
+from checker.words import sanitizer
 
 WORDS: dict[Status, str] = {
     "pass": "passed",
@@ -173,6 +174,14 @@ _SEEN_WITH = {
     "FAILSLAB": "what happens when memory runs out",
 }
 """What a kernel tells on, by the option that it takes."""
+
+
+def reported(grade: Grade) -> str:
+    """Return the title over the findings: who has reported them."""
+    kinds = {finding.kind for finding in grade.findings}
+    if kinds.isdisjoint(sanitizer.KINDS):
+        return "What the kernel reported"
+    return f"What {'kernel and ' if kinds - sanitizer.KINDS else ''}sanitizers reported"
 
 
 def unseen(grade: Grade) -> str:

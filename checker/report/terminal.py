@@ -300,7 +300,7 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     if not found:
         return
     yield Text()
-    yield Text("What the kernel reported", "bold")
+    yield Text(story.reported(grade), "bold")
     shown = list(found.values()) if verbose else list(found.values())[:FINDINGS]
     for same in shown:
         first = same[0]

@@ -518,6 +518,10 @@ def _only_leaks(report: Report) -> bool:
     return report.what.startswith("detected memory leaks")
 
 
+KINDS = frozenset(row.kind for row in (*_ADDRESS, _LEAKS, *_BEHAVIOUR))
+"""The kinds of what sanitizers report; none of them is one of the kernel's."""
+
+
 def _kind(report: Report) -> tuple[Row, re.Match[str] | None]:
     if report.head.re is _LEAK:
         return _LEAKS, None

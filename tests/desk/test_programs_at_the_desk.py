@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checker.desk import editor, lint
+from checker.desk import console, editor, lint
 from checker.engine import build, grading, submission
 from checker.model import Lab
 from vm.kernel import Kernel
@@ -27,13 +27,36 @@ def test_lint_tells_of_programs(fixture_lab: Lab, stock_kernel: Kernel, tmp_path
     assert any("unused" in remark.text for remark in said)
 
 
+def test_lint_asks_no_program_for_what_the_kernel_has_alone(
+    fixture_lab: Lab, stock_kernel: Kernel, tmp_path: Path
+) -> None:
+    """Not for u32, which modules are asked for; other style is told of both."""
+    shutil.copytree(fixture_lab.solution, tmp_path / "student")
+    for name in ("user/greet.c", "kernel/toll.c"):
+        source = tmp_path / "student" / name
+        source.write_text(source.read_text() + "\nstatic uint32_t seen;\nstatic int f( int i);\n")
+    given = submission.read(fixture_lab, tmp_path / "student")
+    said = {
+        (r.file, word)
+        for r in lint.remarks(fixture_lab, given, stock_kernel)
+        if r.tool == "checkpatch"
+        for word in ("u32", "space prohibited")
+        if word in r.text
+    }
+    assert said == {
+        ("user/greet.c", "space prohibited"),
+        ("kernel/toll.c", "space prohibited"),
+        ("kernel/toll.c", "u32"),
+    }
+
+
 def test_an_editor_knows_how_programs_are_compiled(
     fixture_lab: Lab, stock_kernel: Kernel, tmp_path: Path
 ) -> None:
     """Each source has an entry, with the folder of the lab's headers."""
     found = editor.compile_commands(fixture_lab, stock_kernel, tmp_path)
     commands = {Path(str(c["file"])).name: c["arguments"] for c in found}
-    assert commands.keys() == {"greet.c", "ring.c", "toll.c"}
+    assert commands.keys() == {"greet.c", "ring.c", "toll.c", "gate.c", "ask.c"}
     assert {"-Wall", "-Iuser"} <= set(commands["greet.c"])
     assert "-Iuser" not in commands["ring.c"]
 
@@ -45,7 +68,8 @@ def test_a_guest_with_a_person_has_programs_and_their_libraries(
     given = submission.read(fixture_lab, fixture_lab.solution)
     made = build.build(fixture_lab, given, stock_kernel, jobs=1)
     files = grading.built_files(fixture_lab, made)
-    assert {name for name, file in files.items() if file.executable} == {"user/greet", "user/ring"}
+    programs = {"user/greet", "user/ring", "user/ask"}
+    assert {name for name, file in files.items() if file.executable} == programs
     assert "kernel/toll.ko" in files
     assert "lib/libc.so.6" in grading.program_libraries(fixture_lab, stock_kernel)
 
@@ -53,3 +77,12 @@ def test_a_guest_with_a_person_has_programs_and_their_libraries(
 def test_a_lab_without_programs_has_no_libraries(lab: Lab, stock_kernel: Kernel) -> None:
     """Its guests, and their templates, are as they were."""
     assert grading.program_libraries(lab, stock_kernel) == {}
+
+
+def test_what_is_built_and_how_a_program_is_started_is_said(fixture_lab: Lab, lab: Lab) -> None:
+    """A lab of modules alone is told of modules alone."""
+    assert build.doing(fixture_lab.builds) == "building the modules and programs"
+    assert build.doing([fixture_lab.target("greet")]) == "building the programs"
+    assert build.doing(lab.builds) == "building the modules"
+    assert console.by_path(fixture_lab).endswith("as user/greet is")
+    assert console.by_path(lab) == ""

@@ -60,6 +60,13 @@ def test_the_same_sources_make_the_same_program(compiled: Compile, tmp_path: Pat
     assert compiled() == first
 
 
+def test_an_empty_region_is_no_warning(compiled: Compile) -> None:
+    """What a skeleton does not use yet, of what a function is given, is not told of."""
+    made = compiled("int main(", "static int later(int fd) { return 0; }\n\nint main(")
+    assert "later" in made.warnings
+    assert "unused parameter" not in made.warnings
+
+
 def test_warnings_are_told_once(compiled: Compile) -> None:
     """A warning of -Wall names the student's line, and the second compiler says it not again."""
     made = compiled("size_t room = 0;", "size_t room = 0; int unused;")

@@ -277,6 +277,13 @@ def test_a_user_may_do_less_than_root(guest: Guest) -> None:
     assert errors == {1: errno.EPERM, 2: 0}
 
 
+def test_a_unit_that_no_module_has_made_has_a_next_step() -> None:
+    """What fails for another reason has none."""
+    assert "netlink_kernel_create()" in netlink.Failed("open", errno.EPROTONOSUPPORT).hint
+    assert netlink.Failed("open", errno.EMFILE).hint == ""
+    assert netlink.Failed("send", errno.EPROTONOSUPPORT).hint == ""
+
+
 @pytest.mark.vm
 def test_a_unit_that_is_not_there_is_told(guest: Guest) -> None:
     """By the step that failed, and its errno."""

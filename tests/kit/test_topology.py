@@ -138,6 +138,14 @@ def test_a_standing_topology_is_the_one_that_lab_toml_names() -> None:
     assert len(topology.of(recorder("many-addresses")).here.addresses) == 4
 
 
+def test_one_link_of_several_is_asked_for_by_its_name() -> None:
+    """The error names those that there are, of a topology and of a host."""
+    net = topology.of(recorder("router"))
+    for of_two in (net, net.here):
+        with pytest.raises(ValueError, match=r"there are links\['left'\], links\['right'\]\."):
+            of_two.link  # noqa: B018
+
+
 # --- in a guest ------------------------------------------------------------------------
 
 

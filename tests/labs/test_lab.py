@@ -132,6 +132,13 @@ def test_a_wrong_lab_is_told_of_by_file_and_key(
     assert [w for w in words if w not in text] == []
 
 
+def test_a_source_that_the_solution_lacks_is_told_of(folder: Path) -> None:
+    """Before anything is built, or a skeleton without it is handed out."""
+    change(folder, 'sources = ["filter.c"]', 'sources = ["filter.c", "fliter.c"]')
+    with pytest.raises(LabError, match=r"solution/\S+/fliter\.c, which is not there"):
+        labs.load("networking", folder)
+
+
 def test_two_modules_of_one_name_are_refused(folder: Path) -> None:
     """The second of them could never be meant."""
     change(folder, 'name = "udp_sock"', 'name = "tcp_sock"')

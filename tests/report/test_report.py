@@ -14,7 +14,7 @@ from rich.console import Console
 from support import ROOT
 
 from checker.classroom.export import junit
-from checker.model import NEEDS_A_KERNEL, CheckResult, Grade, Reused
+from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Grade, Reused
 from checker.report import html, story, terminal
 from checker.report.templates import code
 from checker.report.text import clean, fold, plain, points, unchanged
@@ -491,6 +491,22 @@ def test_page_tells_everything(name: str) -> None:
     assert all(part in said for part in (str(made.seed), made.lab, made.checker, made.image))
     assert grade.kernel.release in said
     assert story.next_step(grade).replace("`", "") in said
+
+
+@pytest.mark.parametrize(
+    ("kinds", "title"),
+    [
+        (["oops"], "What the kernel reported"),
+        (["leak"], "What sanitizers reported"),
+        (["leak", "oops"], "What kernel and sanitizers reported"),
+    ],
+)
+def test_findings_are_called_after_who_reported_them(kinds: list[str], title: str) -> None:
+    """On the terminal and on the page, a leak of a program is not the kernel's word."""
+    findings = tuple(Finding(kind=kind, summary="It is wrong.") for kind in kinds)
+    grade = load("crash").model_copy(update={"findings": findings})
+    assert title in report(grade)
+    assert title in Page(html.render(grade)).said
 
 
 def test_page_shows_a_shared_reason_once() -> None:

@@ -9,7 +9,7 @@ import pytest
 from support import ROOT
 
 from checker.model import Names
-from checker.words import sanitizer
+from checker.words import kernel_kinds, sanitizer
 
 DATA = ROOT / "tests/data/sanitizer"
 NAMES = Names(["user/demo.c"])
@@ -141,3 +141,9 @@ def test_a_line_of_nobodys_is_no_place() -> None:
     assert finding.location == ""
     assert finding.summary == "The program reads memory of memory that was freed."
     assert "the line that did it" in finding.hint
+
+
+def test_no_kind_is_also_the_kernels() -> None:
+    """Who has reported a finding is known by its kind."""
+    assert {kind for kind, _ in SAYS.values()} <= sanitizer.KINDS
+    assert sanitizer.KINDS.isdisjoint({row.kind for row in kernel_kinds.KINDS})

@@ -17,6 +17,7 @@ from checker.report.story import (
     WORDS,
     next_step,
     reasons,
+    reported,
     score,
     stops,
     tally,
@@ -66,7 +67,7 @@ def _entry(entry: Entry, hidden: Hidden) -> Iterator[str]:
         yield from _reason(grade, group)
     findings = dict.fromkeys((f.kind, f.summary, f.location) for f in grade.findings)
     if findings:
-        yield "### What the kernel reported"
+        yield f"### {reported(grade)}"
         yield "\n".join(
             f"- {_code(kind)} {_inline(summary)} {_code(place)}".rstrip()
             for kind, summary, place in findings
