@@ -17,8 +17,8 @@ bench: setup-dev ## time a check, as ratios to a bare QEMU boot; ARGS='--steady 
 bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
 	@.venv/bin/python -m tools.bench_class $(ARGS)
 
-new: setup ## LAB=name: a lab from nothing, which works as it is
-	@$(if $(LAB),$(KNETLAB) new '$(LAB)',echo "Say how it is called: make new LAB=name" >&2; exit 2)
+new: setup ## LAB=name: a lab from nothing, which works as it is; KIND=program for one of user programs
+	@$(if $(LAB),$(KNETLAB) new '$(LAB)' $(if $(KIND),--kind $(KIND)),echo "Say how it is called: make new LAB=name" >&2; exit 2)
 
 dist: setup ## make the archive that students get; COURSE=course.toml leaves out what that hides
 	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)') \

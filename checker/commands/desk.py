@@ -108,8 +108,11 @@ def _list(arguments: argparse.Namespace) -> int:
 def _labs(_: argparse.Namespace) -> int:
     from checker import lab
     from checker.desk import overview
+    from checker.errors import InputError
 
-    overview.catalogue(lab.in_order(), Console(highlight=False))
+    if not (there := lab.in_order()):
+        raise InputError(f"There is no lab in {lab.LABS}: `knetlab new LAB` makes one.")
+    overview.catalogue(there, Console(highlight=False))
     return DONE
 
 

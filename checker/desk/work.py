@@ -28,6 +28,8 @@ def lab(name: str | None, folder: Path | None = None) -> Lab:
     names the labs.
     """
     names = labs.names()
+    if not names:
+        raise InputError(f"There is no lab in {labs.LABS}: `knetlab new LAB` makes one.")
     if name or len(names) == 1:
         return labs.load(name or names[0])
     last = last_edited(labs.in_order(), folder)

@@ -57,6 +57,23 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     assert "0 of 10 points" in knetlab(tmp_path, "list").stdout
 
 
+def test_make_passes_the_kind_on() -> None:
+    """Without KIND= it is the command that chooses."""
+    for given, wanted in ([], "new 'wall'"), (["KIND=program"], "new 'wall' --kind program"):
+        argv = ["make", "-n", "new", "LAB=wall", *given]
+        done = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True)
+        assert done.stdout.rstrip().endswith(f"knetlab {wanted}")
+
+
+@pytest.mark.parametrize("command", ["labs", "list", "check", "hint"])
+def test_where_there_is_no_lab_new_is_named(tmp_path: Path, command: str) -> None:
+    """A folder that was named and has nothing in it yet is no error of knetlab's."""
+    done = knetlab(tmp_path, command)
+    assert (done.returncode, done.stdout) == (2, "")
+    there = tmp_path / "labs"
+    assert done.stderr == f"knetlab: There is no lab in {there}: `knetlab new LAB` makes one.\n"
+
+
 @pytest.mark.parametrize(
     "name", ["", "Firewall", "1st", "../firewall", "a/b", "a b", "-x", "x" * 41, "common"]
 )
