@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -91,18 +91,61 @@ def require_solution(lab: Lab, command: str) -> None:
 
 
 def _check(lab: Lab, path: Path) -> None:
+    _prove_paths(lab, path)
     _prove_builds(lab, path)
     _prove_exercises(lab, path)
     _prove_guest(lab.guest, path)
     own = [lab.given / name for target in lab.builds for name in target.headers]
     own += [lab.given / module.folder / "Kbuild" for module in lab.modules]
-    own += [lab.given / name for name in lab.scripts]
+    own += [lab.given / name for name in (*lab.scripts, *lab.sources)]
     own += [lab.program_source(program) for program in lab.programs]
     if lab.solution.is_dir():
         own += [lab.solution / name for target in lab.builds for name in target.files]
     for file in own:
         if not file.is_file():
             raise LabError(f"{path} speaks of {file}, which is not there.")
+
+
+_PATH = re.compile(r"(?=.{1,100}\Z)\w[\w.+-]*(?:/\w[\w.+-]*)*", re.ASCII)
+_GUESTS_OWN = ("checks", "lib")
+"""Folders below /lab that no build may have: the checks' programs, and vm/libraries.py."""
+
+
+def _prove_paths(lab: Lab, path: Path) -> None:
+    """Prove that what is named lies below the lab, or the guest's /lab, and has the right end."""
+    named: list[tuple[str, str, tuple[str, ...]]] = []
+    for index, target in enumerate(lab.builds):
+        key = f"builds.{index}"
+        ends: tuple[str, ...] = (".c",) if target.kind == "program" else (".c", ".h", ".S")
+        named.append((f"{key}.folder", target.folder, ()))
+        named += [(f"{key}.sources", name, ends) for name in target.sources]
+        named += [(f"{key}.headers", name, (".h",)) for name in target.headers]
+        if target.folder.partition("/")[0] in _GUESTS_OWN:
+            raise LabError(f"{path}: {key}.folder is {target.folder!r}, which is knetlab's own.")
+    named += [("scripts", name, ()) for name in lab.scripts]
+    for index, program in enumerate(lab.programs):
+        if program.path.partition("/")[0] == "lib" or program.path in _GUESTS_OWN:
+            raise LabError(f"{path}: programs.{index}.path is {program.path!r}, knetlab's own.")
+        named.append((f"programs.{index}.path", program.path, ()))
+        named.append((f"programs.{index}.source", program.source, (".c",)))
+    for key, name, ends in named:
+        if not _PATH.fullmatch(name):
+            raise LabError(
+                f"{path}: {key} has {name!r}: a path is relative, without `..`, and of letters, "
+                "digits, and _ . + - alone."
+            )
+        if ends and not name.endswith(ends):
+            raise LabError(f"{path}: {key} has {name!r}, which does not end in {_or(ends)}.")
+    files = [name for target in lab.builds for name in target.files]
+    if twice := _twice(files):
+        raise LabError(f"{path}: builds.sources has {twice} twice: a file is of one build.")
+    given = [*(t.file for t in lab.builds), *(p.path for p in lab.programs), *lab.scripts]
+    if twice := _twice(given):
+        raise LabError(f"{path}: two files of the guest have the path {twice}.")
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _prove_builds(lab: Lab, path: Path) -> None:
@@ -116,6 +159,12 @@ def _prove_builds(lab: Lab, path: Path) -> None:
             raise LabError(
                 f"{path}: builds.{index}.libraries is for programs, and {target.name} is a module."
             )
+        for name in target.libraries:
+            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+                raise LabError(
+                    f"{path}: builds.{index}.libraries has {name!r}: a library is named as behind "
+                    "-l, pthread for -lpthread."
+                )
 
 
 def _prove_exercises(lab: Lab, path: Path) -> None:
@@ -134,6 +183,15 @@ def _prove_exercises(lab: Lab, path: Path) -> None:
             raise LabError(
                 f"{path}: exercises.{index}.builds has {len(modules)} modules, "
                 f"{' and '.join(modules)}; an exercise has one at most, besides programs."
+            )
+        if exercise.health + exercise.hidden > exercise.points:
+            raise LabError(
+                f"{path}: exercises.{index}.points is {exercise.points:g}, and health "
+                f"({exercise.health:g}) and hidden ({exercise.hidden:g}) are more than that."
+            )
+        if exercise.capability and len(modules) == len(exercise.builds):
+            raise LabError(
+                f"{path}: exercises.{index}.capability is for programs, and it has none of them."
             )
     numbers = [e.number for e in lab.exercises]
     if len(set(numbers)) != len(numbers):

@@ -79,20 +79,24 @@ class Program(Record):
 class Exercise(Record):
     """One exercise: a number, the builds it is about, and what it is worth."""
 
-    number: int = Field(ge=1)
-    title: str
+    number: int = Field(ge=1, strict=True)
+    title: str = Field(min_length=1)
     builds: tuple[str, ...] = Field(
         min_length=1, description="names of builds: one module at most, and programs"
     )
-    points: float = Field(gt=0, allow_inf_nan=False)
+    points: float = Field(gt=0, allow_inf_nan=False, strict=True)
     health: float = Field(
         default=0,
         ge=0,
+        allow_inf_nan=False,
+        strict=True,
         description="how many of them are for a kernel, and sanitizers, with nothing to report",
     )
     hidden: float = Field(
         default=0,
         ge=0,
+        allow_inf_nan=False,
+        strict=True,
         description="how many are for checks that this copy does not have",
     )
     capability: Literal["", "net_admin", "net_bind_service", "net_raw"] = Field(
@@ -114,7 +118,7 @@ class Lab(Record):
     title: str
     format: Literal[2]
     order: int | None = Field(
-        default=None, ge=1, description="its place in the course: 1 is the first lab"
+        default=None, ge=1, strict=True, description="its place in the course: 1 is the first lab"
     )
     guest: GuestNeeds = GuestNeeds()
     builds: tuple[Target, ...] = Field(min_length=1)

@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 from checker.engine import program_build
-from checker.kit.program import SANITIZERS
 from checker.model import Target
+from checker.words import sanitizer
 from vm import debian, libraries, toolchain
 from vm.sandbox import Sandbox
 
@@ -50,7 +50,7 @@ def _record(tools: toolchain.Toolchain, root: Path) -> None:
         system=tools.system,
         writable={root: "/build"},
         read_only={root / "lab/lib": "/lab/lib"},
-        env={name: value.replace("/run/reports/", "/build/") for name, value in SANITIZERS.items()},
+        env={"ASAN_OPTIONS": sanitizer.OPTIONS.replace("/run/reports/", "/build/")},
         cwd="/build",
     )
     for path in (root, *root.rglob("*")):

@@ -28,6 +28,10 @@ class NoPackage(VMError):
         self.package = package
 
 
+class NoLibrary(VMError):
+    """A library that somebody's programs ask for is not in the system that compiles them."""
+
+
 class NoMirror(VMError):
     """Packages are needed, and nobody knows where from; the text says what to do."""
 

@@ -227,7 +227,10 @@ class Guest:
         guest = cls(machine)
         guest.hello()
         if payload:
-            guest.unpack(payload)
+            try:
+                guest.unpack(payload)
+            except GuestError as error:
+                raise GuestUnready(f"The guest does not take its files: {error}.") from error
         return guest
 
     def hello(self) -> None:
@@ -244,18 +247,20 @@ class Guest:
             raise GuestUnready(f"The guest did not come up: {error}.\n{tail}") from error
 
     def unpack(self, files: Mapping[str, PayloadFile]) -> None:
-        """Put *files* below /lab; VMError when they are too many, GuestUnready when it dies."""
+        """Put *files* below /lab; VMError when they are too many, GuestError when it dies.
+
+        A submission's code may run in it already, and is then what ends it.
+        """
         packed = archive(files)
         if len(packed) > MAX_FRAME:
             raise VMError(f"The guest's files are {len(packed)} bytes; it takes {MAX_FRAME}.")
+        if self.dead:
+            raise self.dead
         self.machine.cont()  # so that it reads: they are more than the socket holds
-        try:
-            self.machine.agent.settimeout(BOOT_WALL_SECONDS)
-            self._send_whole("payload", 0, packed)
-            self.machine.agent.settimeout(None)
-            self._ask("done", 0, BOOT_WALL_SECONDS, boots=True)
-        except GuestError as error:
-            raise GuestUnready(f"The guest does not take its files: {error}.") from error
+        self.machine.agent.settimeout(BOOT_WALL_SECONDS)
+        self._send_whole("payload", 0, packed)
+        self.machine.agent.settimeout(None)
+        self._ask("done", 0, BOOT_WALL_SECONDS, boots=True)
         self.files |= files.keys()
 
     def load_modules(self) -> None:
@@ -281,9 +286,8 @@ class Guest:
             )
         except TimeoutError as error:
             seconds = self.machine.agent.gettimeout()
-            raise GuestTimeout(
-                f"it did not read them within {seconds:.0f} s of this host"
-            ) from error
+            self.dead = GuestTimeout(f"it did not read them within {seconds:.0f} s of this host")
+            raise self.dead from error
         except OSError as error:
             raise self._crashed() from error
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vm.elf import needed
-from vm.errors import VMError
+from vm.errors import NoLibrary, VMError
 from vm.image import PayloadFile
 from vm.toolchain import Toolchain
 
@@ -34,7 +34,7 @@ def link_flags() -> tuple[str, ...]:
 def files(tools: Toolchain, names: Iterable[str] = ()) -> dict[str, PayloadFile]:
     """Return the files, by their paths below /lab, for programs linked with *names* (-lNAME).
 
-    Raises VMError when one is not in the system of *tools*.
+    Raises NoLibrary when one of *names* is not in the system of *tools*, VMError for others.
     """
     system = tools.system or Path("/")
     found = {LOADER: _find(system, LOADER)}
@@ -61,7 +61,7 @@ def _of(system: Path, name: str) -> str:
     for folder in _FOLDERS:
         if there := [path.name for path in (system / folder).glob(f"lib{name}.so.*")]:
             return min(there, key=len)
-    raise VMError(
+    raise NoLibrary(
         f"The library {name} of a lab's programs is not in {system}: install its -dev package, or "
         "leave it out of `libraries` in lab.toml."
     )

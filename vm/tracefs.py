@@ -22,6 +22,7 @@ BUFFER_KB = 256
 GROUP = "knetlab"
 """The system that probes' events belong to."""
 
+_PRINTK = "options/trace_printk"
 _NO_KEY = "(____ptrval____)"
 _TRIES = 5
 _SECONDS = 60.0
@@ -247,6 +248,7 @@ class Trace:
             f"cd {FOLDER}",
             f"echo {BUFFER_KB} > buffer_size_kb",
             "echo 0 > options/overwrite",
+            f"[ ! -e {_PRINTK} ] || echo 0 > {_PRINTK}",  # a module's words may look like events
             *(f"echo '{probe.definition}' >> kprobe_events" for probe in probes),
         ]
         folders = {name: f"events/{name.replace(':', '/')}" for name in (*events, *made)}
@@ -291,6 +293,7 @@ class Trace:
             *(f"[ ! -e {path} ] || echo 0 > {path}" for path in filters),
             "echo > kprobe_events",
             "echo 1 > options/overwrite",
+            f"[ ! -e {_PRINTK} ] || echo 1 > {_PRINTK}",
             "echo > trace",
         ]
         _shell(self.guest, script)

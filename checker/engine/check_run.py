@@ -9,7 +9,7 @@ such a guest goes, the check is tried again in a new one.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import time
 import traceback
 from collections.abc import Sequence
@@ -25,6 +25,8 @@ from checker.engine.way import Packet
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status, Way
 from checker.words import kernel_log, sanitizer
 from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
+
+_logger = logging.getLogger("knetlab")
 
 MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
@@ -138,7 +140,10 @@ class CheckRun:
         """Return what sanitizers said; of which program by its lines, else of the first one."""
         programs = [t for t in self.testbed.lab.targets(self.spec.exercise) if t.kind == "program"]
         told = []
-        for finding in sanitizer.findings(reports, self.testbed.names):
+        found = sanitizer.findings(reports, self.testbed.names)
+        if not found and (removed := sanitizer.removed(reports)):
+            found = [removed]
+        for finding in found:
             path = self.testbed.names.path(finding.location.partition(":")[0])
             whose = next((t for t in programs if path in t.files), programs[0])
             told.append(finding.model_copy(update={"check": self.spec.id, "build": whose.name}))
@@ -170,8 +175,12 @@ class CheckRun:
         if recording is None or not packets:
             return
         name = self.session.name if isinstance(self.session, Module) else ""
-        with contextlib.suppress(VMError):
+        try:
             self.way = recording.way(packets, name)
+        except VMError:
+            pass
+        except Exception as error:  # whatever the module wrote there is no reason for a verdict
+            _logger.info(f"{self.spec.id}: the way of its packet cannot be told: {error!r}")
 
     # -- what is told -----------------------------------------------------------------
 

@@ -132,13 +132,18 @@ def problem(lab: Lab, target: Target, submission: Submission) -> tuple[str, str]
     for f in files:
         if found := evasion.find(f.content or b"", target.kind):
             line, word = found
-            watcher = "the kernel" if target.kind == "module" else "AddressSanitizer"
-            return (
-                f"{f.path}:{line} has {word}, which keeps {watcher} from watching your code.",
-                f"Take {word} out of {f.path}: what {watcher} then says of your code is a fault "
-                "in it, and the checks tell where.",
-            )
+            return evades(f"{f.path}:{line}", word, f.path, target)
     return "", ""
+
+
+def evades(where: str, word: str, source: str, target: Target) -> tuple[str, str]:
+    """Return why *word* is refused, and what to do: it is to be taken out of *source*."""
+    watcher = "the kernel" if target.kind == "module" else "AddressSanitizer"
+    return (
+        f"{where} has {word}, which keeps {watcher} from watching your code.",
+        f"Take {word} out of {source}: what {watcher} then says of your code is a fault "
+        "in it, and the checks tell where.",
+    )
 
 
 def speaks_of(output: str, target: Target) -> bool:

@@ -31,7 +31,7 @@ from checker.model import (
     Submission,
 )
 from vm import cache, image, libraries, sandbox, snapshot, witness
-from vm.errors import VMError
+from vm.errors import NoLibrary, VMError
 from vm.guest import Guest
 from vm.image import PayloadFile
 from vm.kernel import Kernel
@@ -235,10 +235,16 @@ def machine(lab: Lab, kernel: Kernel, accel: Accel = "tcg") -> Config:
 
 
 def program_libraries(lab: Lab, kernel: Kernel) -> dict[str, PayloadFile]:
-    """Return what the students' programs are linked with; nothing where a lab has none."""
+    """Return what the students' programs are linked with; nothing where a lab has none.
+
+    Raises LabError for a library that is not there.
+    """
     programs = [target for target in lab.builds if target.kind == "program"]
     names = {name for target in programs for name in target.libraries}
-    return libraries.files(kernel.tools, sorted(names)) if programs else {}
+    try:
+        return libraries.files(kernel.tools, sorted(names)) if programs else {}
+    except NoLibrary as error:
+        raise LabError(f"{lab.root / 'lab.toml'}: builds.libraries: {error}") from error
 
 
 def guest_files(lab: Lab, *, for_person: bool) -> dict[str, PayloadFile]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from checker.engine import compiler
 from checker.engine.compiler import INSIDE, LIMITS, SHORTER, Ran
 from checker.model import Lab, ProgramBuild, Submission, Target
-from checker.words import advice
+from checker.words import advice, evasion, sanitizer
 from vm import libraries
 from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
@@ -46,19 +46,51 @@ SANITIZED = (
     # AddressSanitizer knows the size of every object, and says more than object-size does
     *("-O0", "-w", "-fsanitize=address,undefined", "-fno-sanitize=object-size"),
     *("-static-libasan", "-static-libubsan"),
+    # macros that put such an attribute together are no way round evasion.py
+    *(f"-D{name}(...)=" for name in ("no_sanitize", "__no_sanitize__")),
+    *(
+        f"-D{begin}no_{what}{begin}="
+        for begin in ("", "__")
+        for what in ("sanitize_address", "sanitize_undefined", "address_safety_analysis")
+    ),
 )
 """What gcc takes for a program with sanitizers."""
 
 _START = "knetlab_start.c"
 _START_TEXT = """\
-/* knetlab_start.c - what a program prints leaves it line by line, as on a terminal. */
+/*
+ * knetlab_start.c - what a program prints leaves it line by line, as on a terminal; what its
+ * sanitizers say goes where the guest looks for it, whatever environment the program has.
+ */
 #include <stdio.h>
 
 static void __attribute__((constructor)) line_by_line(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 }
-"""
+
+#ifdef __SANITIZE_ADDRESS__
+#define OPTIONS "@OPTIONS@"
+const char *__asan_default_options(void);
+const char *__lsan_default_options(void);
+const char *__ubsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return OPTIONS;
+}
+
+const char *__lsan_default_options(void)
+{
+	return OPTIONS;
+}
+
+const char *__ubsan_default_options(void)
+{
+	return OPTIONS;
+}
+#endif
+""".replace("@OPTIONS@", sanitizer.OPTIONS)
 
 _BETWEEN = "knetlab: with sanitizers"
 """What is printed between the two compilers' words."""
@@ -149,5 +181,8 @@ def _judge(lab: Lab, target: Target, ran: Ran, files: Sequence[Path]) -> Program
                 name=target.name, plain=None, message=large, output=output, hint=SHORTER
             )
     plain, sanitized = (file.read_bytes() for file in files)
+    if word := evasion.in_program(plain):
+        message, hint = compiler.evades("The program", word, "the source", target)
+        return ProgramBuild(name=target.name, plain=None, message=message, hint=hint)
     said = output if compiler.speaks_of(output, target) else ""
     return ProgramBuild(name=target.name, plain=plain, sanitized=sanitized, warnings=said)

@@ -55,14 +55,6 @@ MAX_WORDS = 100
 _SHOWN = 12
 """Lines of its output that a report shows."""
 
-_REPORTS = (
-    "log_path=/run/reports/report:exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:"
-    "strict_string_checks=1:allocator_may_return_null=1:quarantine_size_mb=8:"
-    "malloc_context_size=8:print_legend=0:color=never:report_objects=0"
-)
-SANITIZERS = {f"{name}_OPTIONS": _REPORTS for name in ("ASAN", "UBSAN", "LSAN")}
-"""What a program with sanitizers has in its environment."""
-
 _BY_SIGNAL = {
     signals.SIGSEGV: "it follows a pointer that leads nowhere",
     signals.SIGBUS: "it follows a pointer to where nothing is",
@@ -128,11 +120,10 @@ class Program:
         if watch and self.sanitized:
             pytest.skip("a program with sanitizers makes system calls of its own")
         words = [str(argument) for argument in arguments]
-        variables = {**(env or {}), **(SANITIZERS if self.sanitized else {})}
         how = ("" if self.sanitized else "l") + ("w" if watch else "") or "-"
         argv = [
             *("/sbin/tool", "program", how, str(self._capability)),
-            *(f"{name}={value}" for name, value in variables.items()),
+            *(f"{name}={value}" for name, value in (env or {}).items()),
             *(self.session.put(self.file), *words),
         ]
         if len(argv) > MAX_WORDS:

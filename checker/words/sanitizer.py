@@ -1,6 +1,6 @@
 """Pure: what AddressSanitizer, LeakSanitizer and UBSan say of a program. Text in, findings out.
 
-A report is written by the student's own process (log_path of checker/kit/program.py), so it may
+A report is written by the student's own process (log_path of OPTIONS), so it may
 be forged; that costs the forger alone, as it can only be one more finding. One mistake is told
 once: what UBSan says of a line stands for the signal or the AddressSanitizer report that
 follows from it, and of what leaks the first block stands for those that only it leads to.
@@ -14,6 +14,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from checker.model import Finding, Names
+
+OPTIONS = (
+    "log_path=/run/reports/report:exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:"
+    "strict_string_checks=1:allocator_may_return_null=1:quarantine_size_mb=8:"
+    "malloc_context_size=8:print_legend=0:color=never:report_objects=0"
+)
+"""What is built into a program for its sanitizers; an environment would be lost by execve()."""
+
+_TOUCHED = "==> touched <=="
+"""How what the guest tells of reports ends, where files were made or removed among them."""
 
 LINES = 24
 """Lines of a report that are kept."""
@@ -497,11 +507,26 @@ def findings(text: str, names: Names) -> list[Finding]:
     return list(found.values())
 
 
+def removed(text: str) -> Finding | None:
+    """Return what is told where files were among the reports, and none of a sanitizer's is left."""
+    lines = text.rstrip().splitlines()
+    if lines[-1:] != [_TOUCHED] or any(re.match(r"==\d+==", line) for line in lines):
+        return None
+    return Finding(
+        kind="report-removed",
+        summary="The program has made or removed files in /run/reports, where sanitizers report, "
+        "and no report is left there.",
+        hint="Take out what touches /run/reports: what is reported there is a fault in your code.",
+    )
+
+
 def _reports(text: str, names: Names) -> Iterator[Report]:
     """Cut *text* into reports."""
     now: Report | None = None
     for raw in text.split("\n"):
         line = _INSIDE.sub("", raw[:_WIDTH]).rstrip()
+        if re.match(r"==> \w+ <==$", line):
+            continue
         head = _HEAD.match(line) or _UNDEFINED.match(line) or _LEAK.match(line)
         if head:
             if now and not _only_leaks(now):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from checker.engine import build, compiler, program_build, submission
+from checker.engine import build, compiler, grading, program_build, submission
+from checker.errors import LabError
 from checker.model import Build, Lab, ProgramBuild
 from vm import libraries
 from vm.elf import needed
@@ -104,7 +105,8 @@ def test_a_program_that_does_not_compile_is_told_why(
 
 def test_a_program_that_compiles_without_sanitizers_alone_is_not_built(compiled: Compile) -> None:
     """What hinders AddressSanitizer would switch it off; the student is told so."""
-    hidden = "#if !__OPTIMIZE__\n#error only optimized\n#endif\n"
+    pasted = "#define J(a, b) a##b\n#if !J(__OPTI, MIZE__)\n"
+    hidden = f"{pasted}#error only optimized\n#endif\n"
     made = compiled("#include <signal.h>", hidden + "#include <signal.h>")
     assert not made.built
     assert "with AddressSanitizer, though it does without" in made.message
@@ -174,3 +176,13 @@ def test_a_library_that_is_not_there_is_named(stock_kernel: Kernel) -> None:
         VMError, match=r"The library nosuch of a lab's programs is not in .*install"
     ):
         libraries.files(stock_kernel.tools, ["nosuch"])
+
+
+def test_a_library_that_is_not_there_is_an_error_of_lab_toml(
+    fixture_lab: Lab, stock_kernel: Kernel
+) -> None:
+    """It is told with file and key before anything is built."""
+    first = fixture_lab.builds[0].model_copy(update={"libraries": ("nosuch",)})
+    lab = fixture_lab.model_copy(update={"builds": (first, *fixture_lab.builds[1:])})
+    with pytest.raises(LabError, match=r"lab.toml: builds.libraries: The library nosuch"):
+        grading.machine(lab, stock_kernel)

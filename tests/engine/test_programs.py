@@ -15,10 +15,11 @@ from support import ROOT
 from checker.engine import collector, grade, grading, submission
 from checker.engine.check_run import CheckRun
 from checker.engine.testbed import Late, Unmet
+from checker.engine.way import Packet
 from checker.kit import program
 from checker.model import Exercise, Finding, Grade, Lab, Names
 from checker.words import next_step
-from vm.errors import GuestTimeout
+from vm.errors import GuestTimeout, VMError
 from vm.kernel import Kernel
 
 Graded = Callable[..., Grade]
@@ -77,6 +78,40 @@ def test_a_packet_between_two_hosts_has_its_way_told(stock_kernel: Kernel, grade
 
 
 @pytest.mark.vm
+def test_a_module_forges_no_trace(stock_kernel: Kernel, graded: Graded) -> None:
+    """It frees a packet as one that is used up, and prints the line of one that was dropped."""
+    lie = """{
+		trace_printk("x\\n  nc-7      [000] .....     9.000000: kfree_skb: "
+				"skbaddr=00000000deadbeef protocol=2048 "
+				"location=00000000deadbeef reason: NETFILTER_DROP\\n");
+		consume_skb(skb);
+		return NF_STOLEN;
+	}"""
+    grade = graded(stock_kernel, ("gate/gate.c", "return NF_DROP;", lie))
+    assert grade.status == "graded"
+    assert list(told(grade)) == ["3.drops", "3.asks"]
+
+
+@pytest.mark.vm
+def test_a_module_that_ends_the_guest_before_the_program_is_there_is_no_grader_error(
+    stock_kernel: Kernel, graded: Graded
+) -> None:
+    """The guest goes while it is given the program: the module's doing, and exercise 2 alone's."""
+    panic = """static void late(struct timer_list *t) { panic("late"); }
+static DEFINE_TIMER(timer, late);
+
+static int __init toll_init(void)
+{
+	mod_timer(&timer, jiffies + 1);
+"""
+    begins = "static int __init toll_init(void)\n{\n"
+    grade = graded(stock_kernel, ("kernel/toll.c", begins, panic))
+    assert grade.status == "graded"
+    assert [e.score == e.max_score for e in grade.exercises] == [True, False, True]
+    assert grade.exercises[1].checks[0].status == "crash"
+
+
+@pytest.mark.vm
 def test_what_sanitizers_say_costs_health_alone(stock_kernel: Kernel, graded: Graded) -> None:
     """Checks pass by the plain program; each finding names program, line and the check."""
     spoilt = "	free(name);\n	name = malloc(4);\n	name[told + 4] = 1;\n	free(name);\n"
@@ -96,6 +131,54 @@ def test_what_sanitizers_say_costs_health_alone(stock_kernel: Kernel, graded: Gr
         "main() writes 1 byte behind the end of the memory of 4 bytes" in told(grade)["1.healthy"]
     )
     assert "greet.c:34" in grade.exercises[0].checks[-1].hint
+
+
+HIDES = {
+    "heap-overflow": """	char *const none[] = { NULL };
+	char *volatile p;
+
+	if (getenv("HOME"))	/* again, with no options in the environment */
+		execve("/proc/self/exe", argv, none);
+	p = malloc(8);
+	p[8] = 1;
+	free(p);
+""",
+    "report-removed": """	pid_t work = fork();
+	char path[64], *volatile p;
+	int status;
+
+	if (work > 0) {
+		waitpid(work, &status, 0);
+		snprintf(path, sizeof(path), "/run/reports/report.%d", work);
+		unlink(path);
+		_exit(WEXITSTATUS(status));
+	}
+	p = malloc(8);
+	p[8] = 1;
+	free(p);
+""",
+}
+"""Ways to keep a sanitizer's report from the grader, by the kind of what is found all the same."""
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("kind", HIDES)
+def test_a_report_cannot_be_hidden(
+    kind: str, fixture_lab: Lab, stock_kernel: Kernel, tmp_path: Path
+) -> None:
+    """Neither by another environment nor by removing it."""
+    shutil.copytree(fixture_lab.solution, tmp_path / "student")
+    source = tmp_path / "student/user/greet.c"
+    begins = "	sigaction(SIGTERM, &term, NULL);\n"
+    text = source.read_text().replace(begins, f"{HIDES[kind]}{begins}")
+    source.write_text(
+        text.replace("#include <stdio.h>", "#include <stdio.h>\n#include <sys/wait.h>")
+    )
+    given = submission.read(fixture_lab, tmp_path / "student")
+    options = grading.Options(exercises=frozenset({1}), seed=1, jobs=1, select="greets")
+    grade = grading.grade_submission(fixture_lab, given, stock_kernel, options)
+    assert grade.exercises[0].checks[0].status == "pass"
+    assert [(f.kind, f.build) for f in grade.findings] == [(kind, "greet")]
 
 
 @pytest.mark.vm
@@ -155,6 +238,30 @@ def test_a_report_without_a_line_is_of_the_first_program(fixture_lab: Lab) -> No
     reports = "==1==ERROR: AddressSanitizer: attempting double-free on 0x1\n    #0 0x1 in f x.c:1"
     assert [f.build for f in run._of_programs(reports)] == ["ring"]
     assert run._of_programs("") == []
+
+
+def test_what_allocates_too_much_has_removed_no_report(fixture_lab: Lab) -> None:
+    """AddressSanitizer warns of that in a report of its own, and nobody has done anything wrong."""
+    run = CheckRun(SimpleNamespace(id="1.greets", exercise=fixture_lab.exercise(1)), None)  # type: ignore[arg-type]
+    run.testbed = SimpleNamespace(lab=fixture_lab, names=Names())  # type: ignore[assignment]
+    warning = "==> 0 <==\n==7==WARNING: AddressSanitizer failed to allocate 0x7 bytes\n"
+    assert run._of_programs(f"{warning}==> touched <==\n") == []
+    assert run._of_programs("") == []
+    (found,) = run._of_programs("==> 0 <==\nnothing\n==> touched <==\n")
+    assert (found.kind, found.check, found.build) == ("report-removed", "1.greets", "greet")
+
+
+@pytest.mark.parametrize("error", [KeyError("source"), ValueError("no address"), VMError("no")])
+def test_a_trace_that_cannot_be_read_has_no_way(error: Exception, fixture_lab: Lab) -> None:
+    """Whatever a module wrote there: the check's result stands, and the next one is tried."""
+
+    def way(*_: object) -> None:
+        raise error
+
+    run = CheckRun(SimpleNamespace(id="1.x"), SimpleNamespace(recording=SimpleNamespace(way=way)))  # type: ignore[arg-type]
+    run.errors["call"] = Unmet("Nothing came.", packets=[Packet("udp")])
+    run.find_way()
+    assert run.way is None
 
 
 def test_a_finding_keeps_its_own_next_step() -> None:

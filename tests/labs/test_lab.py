@@ -113,6 +113,28 @@ WRONG = [
     ('folder = "5-udp-sock"', 'folder = "6"', ["6/Kbuild", "not there"]),
     ('"5-udp-sock/test-5.sh"', '"5-udp-sock/test-6.sh"', ["test-6.sh", "not there"]),
     ('"checks/probe.c"', '"checks/prob.c"', ["checks/prob.c", "not there"]),
+    ('folder = "5-udp-sock"', 'folder = "../5-udp-sock"', ["builds.2.folder", "'../5-udp-sock'"]),
+    ('folder = "5-udp-sock"', 'folder = "/etc"', ["builds.2.folder", "'/etc'", "relative"]),
+    ('folder = "5-udp-sock"', 'folder = "5-udp-sock/"', ["builds.2.folder", "'5-udp-sock/'"]),
+    ('folder = "5-udp-sock"', 'folder = "$(id) x"', ["builds.2.folder", "'$(id) x'"]),
+    ('folder = "5-udp-sock"', 'folder = "checks/x"', ["builds.2.folder", "knetlab's own"]),
+    ('["udp_sock.c"]', '["../5-udp-sock/udp_sock.c"]', ["builds.2.sources", "without `..`"]),
+    ('["udp_sock.c"]', '["-ludp_sock.c"]', ["builds.2.sources", "'-ludp_sock.c'"]),
+    ('["udp_sock.c"]', '["udp_sock.o"]', ["builds.2.sources", "does not end in .c, .h or .S"]),
+    ('["udp_sock.c"]', '["none.c"]', ["5-udp-sock/none.c", "not there"]),
+    ('["udp_sock.c"]', '["udp_sock.c", "udp_sock.c"]', ["builds.sources", "twice"]),
+    ('"1-2-netfilter/include/filter.h"', '"../lab.toml"', ["builds.0.headers", "'../lab.toml'"]),
+    ('"1-2-netfilter/include/filter.h"', '"5-udp-sock/Kbuild"', ["builds.0.headers", "end in .h"]),
+    ('"5-udp-sock/test-5.sh"', '"/etc/passwd"', ["scripts", "'/etc/passwd'"]),
+    ('path = "checks/probe"', 'path = "../probe"', ["programs.1.path", "'../probe'"]),
+    ('path = "checks/probe"', 'path = "5-udp-sock/udp_sock.ko"', ["two files", "udp_sock.ko"]),
+    ('path = "checks/probe"', 'path = "lib/libc.so.6"', ["programs.1.path", "knetlab's own"]),
+    ('"checks/probe.c"', '"../probe.c"', ["programs.1.source", "'../probe.c'"]),
+    ("points = 20", "points = true", ["exercises.0.points"]),
+    ("points = 20", "points = 20\nhidden = inf", ["exercises.0.hidden"]),
+    ("points = 20", "points = 20\nhidden = 20", ["exercises.0.points", "more than that"]),
+    ("points = 20", 'points = 20\ncapability = "net_raw"', ["exercises.0.capability", "none"]),
+    ("points = 20", 'points = 20\ncapability = "root"', ["exercises.0.capability", "net_raw"]),
     ("[[exercises]]", "[[exercises", ["not TOML", "line"]),
     ('title = "Networking', 'title = "x"\ntitle = "Networking', ["not TOML", "line"]),
 ]
@@ -172,3 +194,15 @@ def test_a_lab_in_another_encoding_is_told_of_by_file(folder: Path) -> None:
         f.write(b"# gr\xfc\xdfe\n")
     with pytest.raises(LabError, match=r"lab\.toml"):
         labs.load("networking", folder)
+
+
+def test_a_library_is_named_as_behind_its_option(folder: Path, fixture_lab: Lab) -> None:
+    """An option of the linker's, a path or two words are none, and nothing of it is built."""
+    shutil.copytree(fixture_lab.root, folder / "fixture")
+    path = folder / "fixture/lab.toml"
+    for name in ("-Wl,x", "../x", "a b", ""):
+        text = (fixture_lab.root / "lab.toml").read_text()
+        kind = 'kind = "program"'
+        path.write_text(text.replace(kind, f'{kind}\nlibraries = ["{name}"]', 1))
+        with pytest.raises(LabError, match=r"lab.toml: builds.0.libraries has .*behind -l"):
+            labs.load("fixture", folder)

@@ -10,6 +10,8 @@ from checker.words import evasion
 @pytest.mark.parametrize(
     ("source", "found"),
     [
+        ("a\\\nb; lock\\\ndep_off();\n", (2, "lockdep_off")),
+        ("/\\\n/ lockdep_off();\nlockdep_off();\n", (3, "lockdep_off")),
         ("int a;\n\tkasan_disable_current();\n", (2, "kasan_disable_current")),
         ("\tlockdep_off();", (1, "lockdep_off")),
         ("current->kasan_depth++;", (1, "kasan_depth")),
@@ -48,6 +50,10 @@ def test_words_are_found_in_code(source: str, found: tuple[int, str] | None) -> 
         ('dlsym(NULL, "__lsan_disable")', (1, "__lsan_disable")),
         ('asm("call __asan_init");', (1, "__asan_init")),
         ('puts("//"); __ubsan_on_report();', (1, "__ubsan_on_report")),
+        ('__attribute__((no_\\\nsanitize("address")))', (1, "no_sanitize")),
+        ("#ifdef __OPTIMIZE__", (1, "__OPTIMIZE__")),
+        ("ASAN_UNPOISON_MEMORY_REGION(p, 9);", (1, "ASAN_UNPOISON_MEMORY_REGION")),
+        ("\n# include <sanitizer/asan_interface.h>", (2, "sanitizer/asan_interface")),
         # no code, or a module's
         ("// __lsan_disable\n/* ASAN_OPTIONS */", None),
         ("lockdep_off();", None),
@@ -61,7 +67,16 @@ def test_words_of_sanitizers_are_found_in_programs(
     assert evasion.find(source.encode(), "program") == found
 
 
-@pytest.mark.parametrize("source", [b"/* ", b'"\\', b"'\\", b"# ", b"#\n"])
+def test_names_are_found_in_what_was_built() -> None:
+    """Where the preprocessor or the compiler has put them together."""
+    assert evasion.in_program(b"\0\1__asan_unpoison_memory_region\0") == (
+        "__asan_unpoison_memory_region"
+    )
+    assert evasion.in_program(b"ASAN_OPTIONS=") == "ASAN_OPTIONS"
+    assert evasion.in_program(b"sanitize __asan_\0") == ""
+
+
+@pytest.mark.parametrize("source", [b"/* ", b'"\\', b"'\\", b"# ", b"#\n", b"\\\n"])
 def test_what_never_ends_is_read_once(source: bytes) -> None:
     """A megabyte of tokens without an end takes no longer than any other; it took minutes."""
     assert evasion.find(source * (1_000_000 // len(source))) is None

@@ -30,6 +30,7 @@ int run_program(char **argv);
 
 /* End all that is nobody's, and print what is left of it. */
 int sweep(void);
+void untouch_reports(void);
 
 /* Print what a process has open. */
 int print_open(const char *pid);
