@@ -292,8 +292,11 @@ def test_a_check_earns_nothing_where_that_of_another_exercise_fails(
     lab = two_exercises(tmp_path, "2.other")
     (file,) = (tmp_path / "checks").glob("check_2_*.py")
     file.write_text(f"{file.read_text()}    assert False, 'no'\n")
-    kernel: Any = SimpleNamespace(name="stock", release="6.1", features=frozenset())
-    machine = SimpleNamespace(kernel=kernel, image=SimpleNamespace(key=""))
+    keyed = SimpleNamespace(key="")
+    kernel: Any = SimpleNamespace(
+        name="stock", release="6.1", features=frozenset(), key="", tools=keyed
+    )
+    machine = SimpleNamespace(kernel=kernel, image=keyed, accel="tcg", files={})
     monkeypatch.setattr(grading, "machine", lambda *_: machine)
     monkeypatch.setattr(snapshot, "template", lambda _: None)
     monkeypatch.setattr(build, "build", lambda *_, **__: Build(targets=(READY,)))
