@@ -20,8 +20,12 @@ from checker.model import (
 from checker.words import next_step
 from checker.words.kernel_kinds import KINDS
 
-FIRST = Exercise(number=1, title="T", builds=("filter",), points=9, health=2, hint="Fill in TODO 1.")
-SECOND = Exercise(number=2, title="T", builds=("tcp_sock",), points=9, health=2, hint="Fill in TODO 2.")
+FIRST = Exercise(
+    number=1, title="T", builds=("filter",), points=9, health=2, hint="Fill in TODO 1."
+)
+SECOND = Exercise(
+    number=2, title="T", builds=("tcp_sock",), points=9, health=2, hint="Fill in TODO 2."
+)
 
 
 def _check(name: str, status: Status, message: str = "", hint: str = "") -> CheckResult:
