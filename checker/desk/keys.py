@@ -33,8 +33,9 @@ def cbreak() -> Iterator[int | None]:
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def go_on(_: int, __: FrameType | None) -> None:
-        # in the background, after `bg`, the terminal is another's
-        if os.tcgetpgrp(fd) == os.getpgrp():
+        # after `bg` this stops the process again (SIGTTOU) until `fg`: it needs the terminal, and
+        # a shell sends no SIGCONT to what runs already
+        with contextlib.suppress(termios.error):  # nobody is there to say fg
             tty.setcbreak(fd, termios.TCSANOW)
 
     handlers = {signal.SIGTSTP: stop, signal.SIGCONT: go_on}
