@@ -149,6 +149,7 @@ static int is_stop(int sig)
 static void follow(pid_t pid)
 {
 	static unsigned long counts[MOST_CALLS];
+	unsigned int arch = 0;
 	int begun = 0, status;
 	pid_t tid;
 
@@ -162,8 +163,12 @@ static void follow(pid_t pid)
 		if (sig == (SIGTRAP | 0x80)) {
 			info.op = PTRACE_SYSCALL_INFO_NONE;
 			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
-			if (begun && info.op == PTRACE_SYSCALL_INFO_ENTRY &&
-			    info.entry.nr < MOST_CALLS)
+			if (info.op == PTRACE_SYSCALL_INFO_ENTRY && !begun)
+				arch = info.arch;
+			else if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.arch != arch)
+				kill(tid, SIGSYS);	/* its numbers are another table's */
+			else if (info.op == PTRACE_SYSCALL_INFO_ENTRY &&
+				 info.entry.nr < MOST_CALLS)
 				counts[info.entry.nr]++;
 		} else if (event == PTRACE_EVENT_EXEC) {
 			begun = 1;
