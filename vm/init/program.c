@@ -12,7 +12,7 @@
  *
  *     tool sweep
  *
- * ends all processes of nobody's, removes nobody's files from /tmp and /run/reports, and
+ * ends all processes of nobody's, removes its files from /tmp and /run/reports and its keys, and
  * prints a line for each thing of nobody's that is left.
  *
  *     tool reports
@@ -32,6 +32,7 @@
 #include <ftw.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -385,6 +386,17 @@ void untouch_reports(void)
 		fail(REPORTS);
 }
 
+/* Empty the keyrings that a user keeps when all of its processes have ended. */
+static void clear_keys(void)
+{
+	long own = syscall(SYS_keyctl, KEYCTL_GET_PERSISTENT, -1, KEY_SPEC_PROCESS_KEYRING);
+
+	if (own >= 0)
+		syscall(SYS_keyctl, KEYCTL_CLEAR, own);
+	syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING);
+	syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_USER_SESSION_KEYRING);
+}
+
 int sweep(void)
 {
 	int status, left = 1;
@@ -394,6 +406,7 @@ int sweep(void)
 		if (setresuid(NOBODY, NOBODY, NOBODY))
 			_exit(1);
 		kill(-1, SIGKILL);
+		clear_keys();
 		_exit(0);
 	}
 	if (killer < 0 || waitpid(killer, &status, 0) != killer || status)
