@@ -70,3 +70,7 @@ class GuestFlooded(GuestError):
 
 class GuestTimeout(GuestError):
     """The guest hangs, or did not answer within the backstop."""
+
+
+class GuestSpins(GuestTimeout):
+    """A program in the guest loops without end, so slowly that its deadline does not come."""

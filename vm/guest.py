@@ -24,6 +24,7 @@ from vm.errors import (
     GuestError,
     GuestFlooded,
     GuestLost,
+    GuestSpins,
     GuestTimeout,
     GuestUnready,
     VMError,
@@ -150,7 +151,7 @@ class Process:
         self.guest._send("stdin", self.id, data)
 
     def more(self, seconds: float, seen: int) -> tuple[int, float]:
-        """Let the guest run until this process has printed other than *seen* bytes, or ends.
+        """Let the guest run until this process has printed more than *seen* bytes, or ends.
 
         Or until *seconds* of the guest are over. Return how many bytes it has printed by then,
         on both of its outputs, and how many seconds that took.
@@ -329,7 +330,7 @@ class Guest:
                 yield frame
             left = until - clock.spent()
             if left <= 0:
-                raise self._hung()
+                raise self._hung(pulse)
             ready, _, _ = select.select(files, [], [], min(LOOK_SECONDS, left))
             if ready and pulse:
                 pulse.moved()
@@ -344,7 +345,7 @@ class Guest:
             elif "SUSPEND" in self.machine.events:
                 raise self._crashed("the guest put itself to sleep")
             elif not ready and pulse and pulse.stopped():
-                raise self._hung()
+                raise self._hung(pulse)
 
     def _fill(self) -> int:
         """Wait for bytes from the guest and return how many came; GuestCrashed at its end."""
@@ -380,8 +381,11 @@ class Guest:
         length = int(head[3])
         return length if length <= MAX_FRAME else None
 
-    def _hung(self) -> GuestError:
-        """Ask by NMI where the guest's processor is, then give the guest up."""
+    def _hung(self, pulse: Pulse | None) -> GuestError:
+        """Ask by NMI where the guest's processor is, unless in a program; give the guest up."""
+        if pulse and pulse.in_program:
+            self.dead = GuestSpins("a program in the guest computes without end")
+            return self.dead
         with contextlib.suppress(VMError):
             self.machine.execute("inject-nmi")
             self.machine.wait_end(10)

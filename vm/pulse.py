@@ -40,7 +40,8 @@ class Sample:
     """A guest's processor at one moment: what it has cost, how far it is, where it stands.
 
     *guest_seconds* are those that it has executed, without those that it skipped when it was
-    idle. It is *idle* when it waits for an interrupt, and would take it.
+    idle. It is *idle* when it waits for an interrupt, and would take it; *program*: it runs one
+    of the guest's, and not the kernel.
     """
 
     cpu_seconds: float
@@ -48,10 +49,13 @@ class Sample:
     interrupts: bool
     registers: tuple[str, ...]
     idle: bool = False
+    program: bool = False
 
 
-def read_registers(text: str) -> tuple[bool, tuple[str, ...], bool]:
+def read_registers(text: str) -> tuple[bool, tuple[str, ...], bool, bool]:
     """Read QEMU's ``info registers``: whether interrupts are on, the general registers, idle.
+
+    And whether the processor runs a program, and not the kernel.
 
     The instruction pointer is none of them: it moves in a loop, too. VMError if it is no such text.
     """
@@ -60,7 +64,7 @@ def read_registers(text: str) -> tuple[bool, tuple[str, ...], bool]:
         raise VMError(f"QEMU's info registers has no registers: {text[:200]!r}")
     interrupts = bool(int(found.pop("RFL"), 16) & 0x200)
     del found["RIP"]
-    return interrupts, tuple(found.values()), interrupts and "HLT=1" in text
+    return interrupts, tuple(found.values()), interrupts and "HLT=1" in text, "CPL=3" in text
 
 
 def hangs(samples: Sequence[Sample]) -> bool:
@@ -118,6 +122,11 @@ class Pulse:
         self._asleep = 0
         self._cpu: float | None = None  # asked for when nothing comes
         self._printed = self._machine.console_bytes
+
+    @property
+    def in_program(self) -> bool:
+        """Whether it is a program in which the guest was found last, not its kernel."""
+        return bool(self._samples) and self._samples[-1].program
 
     def stopped(self) -> bool:
         """Tell whether the guest hangs; to be called again and again while nothing comes."""

@@ -24,7 +24,14 @@ from checker.engine.testbed import TAINTS, Late, Module, Session, Testbed, Unmet
 from checker.engine.way import Packet
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status, Way
 from checker.words import kernel_log, sanitizer
-from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestTimeout, VMError
+from vm.errors import (
+    GuestCrashed,
+    GuestError,
+    GuestFlooded,
+    GuestSpins,
+    GuestTimeout,
+    VMError,
+)
 
 _logger = logging.getLogger("knetlab")
 
@@ -282,6 +289,8 @@ class CheckRun:
 def _fatal(error: GuestError, found: list[Finding], what: str) -> str:
     """Return the sentence for a guest that was lost, after what the kernel said last."""
     told = _told(error, found)
+    if isinstance(error, GuestSpins):
+        return "A program computes without end, and waits for nothing."
     if isinstance(error, GuestTimeout):
         where = f" at {told.location}" if told and told.location else ""
         return f"The kernel hangs and answers nothing any more{where}."

@@ -38,6 +38,10 @@ WITHIN = 5.0
 
 _MOMENT = 0.05
 
+_EAGER = 500
+"""Times that what a program printed is looked at as it comes; then each moment. One that prints
+byte by byte without end would cost minutes."""
+
 SLOWER = 5
 """So many times that long has a program with sanitizers."""
 
@@ -141,7 +145,7 @@ class Running:
         self.command = command
         self._program = program
         self._guest = program.session.guest
-        self._seen = 0
+        self._seen = self._looks = 0
         self._read = 0
         self._noted: str | None = None
 
@@ -308,7 +312,11 @@ class Running:
         while True:
             if (hit := found()) is not None or self.process.result or left <= 0:
                 return hit
-            self._seen, took = self.process.more(left, self._seen)
+            self._looks += 1
+            if self._looks <= _EAGER:
+                self._seen, took = self.process.more(left, self._seen)
+            else:
+                self._seen, took = self.process.more(min(left, _MOMENT), MAX_OUTPUT)
             left -= took
             if self._seen > MAX_OUTPUT:
                 self._unmet(f"`{self.command}` prints without end.", "some lines")

@@ -27,10 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from checker.engine.testbed import Late
+from checker.engine.testbed import Late, Unmet
 from checker.engine.way import Packet
-from vm import cache, image
-from vm.errors import VMError
+from vm import cache, image, snapshot
+from vm.errors import GuestError, VMError
 from vm.guest import Guest, Process
 from vm.image import PayloadFile
 from vm.tracefs import Probe, Record, Trace
@@ -52,10 +52,22 @@ def events(
     """Trace events of the guest's kernel during a block; one block at a time in a guest.
 
     *names* are SYSTEM:EVENT, all with the same *filters*; *probes* make events of their own
-    (Probe). Raises VMError where the kernel does not have them. At the end *records* has what
-    came first, *lost* how many events had no room any more.
+    (Probe). Raises VMError where the kernel does not have them, Unmet where the module keeps
+    it from that. At the end *records* has what came first, *lost* how many events had no room
+    any more.
     """
-    trace = Trace.start(guest, names, filters, probes)
+    try:
+        trace = Trace.start(guest, names, filters, probes)
+    except GuestError:
+        raise
+    except VMError as error:
+        with snapshot.guest(guest.machine.config, {}) as fresh:  # else its own error is raised
+            Trace.start(fresh, names, filters, probes)
+        raise Unmet(
+            "The module keeps the kernel from being traced.",
+            expected=f"{', '.join(names)} can be switched on, as without the module",
+            actual=str(error),
+        ) from error
     try:
         yield trace
         trace.read()

@@ -93,6 +93,51 @@ def test_a_module_forges_no_trace(stock_kernel: Kernel, graded: Graded) -> None:
 
 
 @pytest.mark.vm
+def test_a_module_that_keeps_the_kernel_from_tracing_is_no_grader_error(
+    stock_kernel: Kernel, graded: Graded
+) -> None:
+    """Its check fails: in a guest without it the same events can be traced."""
+    refuse = """#include <linux/kprobes.h>
+
+static int refuse(struct kprobe *p, struct pt_regs *regs)
+{
+	regs->ax = -EPERM;
+	regs->ip = *(unsigned long *)regs->sp;
+	regs->sp += 8;
+	return 1;
+}
+
+static void after(struct kprobe *p, struct pt_regs *regs, unsigned long flags)
+{
+}
+
+static struct kprobe probe = {
+	.symbol_name	= "tracing_check_open_get_tr",
+	.pre_handler	= refuse,
+	.post_handler	= after,	/* else it is a jump, and no place to go on from */
+};
+
+static int __init gate_init(void)
+{
+	int no_probe = register_kprobe(&probe);
+"""
+    begins = "static int __init gate_init(void)\n{\n"
+    ends = "static void __exit gate_exit(void)\n{\n"
+    grade = graded(
+        stock_kernel,
+        ("gate/gate.c", begins, refuse),
+        (
+            "gate/gate.c",
+            "	gate_sock = netlink",
+            "	if (no_probe)\n		return no_probe;\n\n	gate_sock = netlink",
+        ),
+        ("gate/gate.c", ends, f"{ends}	unregister_kprobe(&probe);\n"),
+    )
+    assert grade.status == "graded", grade.message
+    assert "keeps the kernel from being traced" in told(grade)["3.drops"]
+
+
+@pytest.mark.vm
 def test_a_module_that_ends_the_guest_before_the_program_is_there_is_no_grader_error(
     stock_kernel: Kernel, graded: Graded
 ) -> None:

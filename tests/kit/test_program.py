@@ -214,6 +214,29 @@ def test_a_watched_program_has_no_child_that_it_did_not_make(actor: Program) -> 
     actor.start("crash", watch=True).dies(signal.SIGSEGV)
 
 
+def test_calls_by_another_table_are_not_miscounted(actor: Program) -> None:
+    """A program that is watched makes none by int 0x80: its numbers would be other calls'."""
+    actor.start("foreign").expect("done").exits()
+    actor.start("foreign", watch=True).dies(signal.SIGSYS)
+
+
+def test_one_that_prints_byte_by_byte_is_not_looked_at_for_each(
+    actor: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some hundred looks there is one a moment: it cost minutes."""
+    running = actor.start("bits")
+    more, looks = running.process.more, []
+
+    def count(seconds: float, seen: int) -> tuple[int, float]:
+        looks.append(seconds)
+        return more(seconds, seen)
+
+    monkeypatch.setattr(running.process, "more", count)
+    with pytest.raises(Late):
+        running.expect("never", within=5)
+    assert 500 < len(looks) < 700
+
+
 def test_one_that_was_not_watched_has_no_counts(actor: Program) -> None:
     """That is the check's mistake, and said so."""
     running = actor.start("nothing").exits()

@@ -9,12 +9,21 @@ import contextlib
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from vm import guest as guests
-from vm.errors import GuestCrashed, GuestError, GuestFlooded, GuestLost, GuestTimeout, VMError
+from vm.errors import (
+    GuestCrashed,
+    GuestError,
+    GuestFlooded,
+    GuestLost,
+    GuestSpins,
+    GuestTimeout,
+    VMError,
+)
 from vm.guest import Guest, LogRecord, parse_kmsg
 from vm.pulse import Sample
 
@@ -510,6 +519,20 @@ def test_a_guest_that_hangs_is_not_waited_for(
         guest.run(["x"], deadline=10.0)
     assert spinning.now < 20
     assert spinning.calls == ["cont", "inject-nmi"]
+
+
+@pytest.mark.parametrize("spinning", [1.0], indirect=True)
+def test_a_program_that_loops_is_not_called_the_kernels_hang(
+    spinning: Spinning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may turn on pause, as the kernel's spin locks do; the kernel is not asked then."""
+    sample = Sample(0.0, 0.0, True, ("same",), program=True)
+    monkeypatch.setattr(spinning, "sample", lambda: replace(sample, cpu_seconds=spinning.now))
+    guest = Guest(spinning)  # type: ignore[arg-type]
+    with pytest.raises(GuestSpins, match="a program in the guest"):
+        guest.run(["x"], deadline=10.0)
+    assert spinning.now < 20
+    assert spinning.calls == ["cont"]
 
 
 def test_a_guest_that_hangs_in_one_of_many_steps_is_given_up_soon(

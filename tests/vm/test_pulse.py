@@ -111,7 +111,9 @@ def test_what_was_before_the_loop_does_not_count() -> None:
 
 def test_registers_are_read_as_qemu_prints_them() -> None:
     """All general registers but the instruction pointer, and the flag for interrupts."""
-    interrupts, registers, idle = read_registers(REGISTERS)
+    interrupts, registers, idle, program = read_registers(REGISTERS)
+    assert not program
+    assert read_registers(REGISTERS.replace("CPL=0", "CPL=3"))[3]
     assert interrupts
     assert not idle
     assert len(registers) == 16

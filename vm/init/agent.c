@@ -13,7 +13,7 @@
  *                        flags: w wait for it, i keep its stdin open
  *                 stdin  bytes (none: end of file)
  *                 wait   let the guest sleep until process ID ends
- *                 more   "MS SENT": or, for at most so long, until it has printed other than
+ *                 more   "MS SENT": or, for at most so long, until it has printed more than
  *                        SENT bytes
  *                 kill   "SIGNAL", to all of its process group
  *                 signal "SIGNAL", to it alone
@@ -428,7 +428,7 @@ static void tend(void)
 		drain(p, &p->out, "out");
 		drain(p, &p->err, "err");
 		feed(p);
-		if (p->more && !p->exited && (p->sent != p->seen || now >= p->more))
+		if (p->more && !p->exited && (p->sent > p->seen || now >= p->more))
 			answer_more(p);
 		if (p->exited && p->killed)
 			finish(p, "timeout", 0);

@@ -12,7 +12,7 @@
  *
  *     tool sweep
  *
- * ends all processes of nobody's, removes nobody's files from /tmp and /run/reports, and
+ * ends all processes of nobody's, removes its files from /tmp and /run/reports and its keys, and
  * prints a line for each thing of nobody's that is left.
  *
  *     tool reports
@@ -32,6 +32,7 @@
 #include <ftw.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -149,6 +150,7 @@ static int is_stop(int sig)
 static void follow(pid_t pid)
 {
 	static unsigned long counts[MOST_CALLS];
+	unsigned int arch = 0;
 	int begun = 0, status;
 	pid_t tid;
 
@@ -162,8 +164,12 @@ static void follow(pid_t pid)
 		if (sig == (SIGTRAP | 0x80)) {
 			info.op = PTRACE_SYSCALL_INFO_NONE;
 			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
-			if (begun && info.op == PTRACE_SYSCALL_INFO_ENTRY &&
-			    info.entry.nr < MOST_CALLS)
+			if (info.op == PTRACE_SYSCALL_INFO_ENTRY && !begun)
+				arch = info.arch;
+			else if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.arch != arch)
+				kill(tid, SIGSYS);	/* its numbers are another table's */
+			else if (info.op == PTRACE_SYSCALL_INFO_ENTRY &&
+				 info.entry.nr < MOST_CALLS)
 				counts[info.entry.nr]++;
 		} else if (event == PTRACE_EVENT_EXEC) {
 			begun = 1;
@@ -380,6 +386,17 @@ void untouch_reports(void)
 		fail(REPORTS);
 }
 
+/* Empty the keyrings that a user keeps when all of its processes have ended. */
+static void clear_keys(void)
+{
+	long own = syscall(SYS_keyctl, KEYCTL_GET_PERSISTENT, -1, KEY_SPEC_PROCESS_KEYRING);
+
+	if (own >= 0)
+		syscall(SYS_keyctl, KEYCTL_CLEAR, own);
+	syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING);
+	syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_USER_SESSION_KEYRING);
+}
+
 int sweep(void)
 {
 	int status, left = 1;
@@ -389,6 +406,7 @@ int sweep(void)
 		if (setresuid(NOBODY, NOBODY, NOBODY))
 			_exit(1);
 		kill(-1, SIGKILL);
+		clear_keys();
 		_exit(0);
 	}
 	if (killer < 0 || waitpid(killer, &status, 0) != killer || status)
