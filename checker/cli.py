@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="knetlab",
-        description="Kernel modules and programs that students write: built, tried in a guest, graded.",
+        description="Students' kernel modules and programs: built, tried in a guest, graded.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
