@@ -36,7 +36,7 @@ from checker.report.text import one_line, plain, unchanged
 STOP_SECONDS = 20
 """What a run has to put its guest away in when it is stopped; then it is killed."""
 
-KEYS = "h hint, n next exercise, r run again, v every check, l full log, q quit"
+KEYS = "h hint, n next, r again, v checks, l full log, q quit"
 
 
 @dataclass(frozen=True)
