@@ -234,7 +234,7 @@ def test_one_that_prints_byte_by_byte_is_not_looked_at_for_each(
     monkeypatch.setattr(running.process, "more", count)
     with pytest.raises(Late):
         running.expect("never", within=5)
-    assert 500 < len(looks) < 700
+    assert 500 < len(looks) < 2000  # of 100,000 bytes; how many exactly is the host's pace
 
 
 def test_one_that_was_not_watched_has_no_counts(actor: Program) -> None:
