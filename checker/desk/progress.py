@@ -108,7 +108,7 @@ def set_hints(lab: Lab, folder: Path, number: int, shown: int) -> None:
 
 def fingerprint(lab: Lab, exercise: Exercise, given: Submission) -> str:
     """Return a hash of the sources that *exercise* is about."""
-    names = {name for target in lab.targets(exercise) for name in target.files}
+    names = lab.files(exercise)
     return cache.digest(*(file.content or b"" for file in given.files if file.path in names))
 
 

@@ -324,7 +324,7 @@ class _Watch:
         touched = [
             exercise
             for exercise in self.lab.exercises
-            if any(not names.isdisjoint(t.files) for t in self.lab.targets(exercise))
+            if not names.isdisjoint(self.lab.files(exercise))
         ]
         if not touched:
             return
