@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,10 @@ from checker.model import Lab
 from vm import image, kernel
 from vm.kernel import Kernel
 from vm.machine import Config
+
+# below `make test` a make that a test starts would take itself for a part of that one
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(name, None)
 
 # started within a run it would have that run's TMPDIR, and the run's reaper would end it
 resource_tracker.ensure_running()
