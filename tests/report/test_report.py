@@ -199,6 +199,42 @@ def test_terminal_full_marks() -> None:
     assert not re.search("failed|Next|What to do", text)
 
 
+def with_remark(name: str, remark: str) -> Grade:
+    """Return the sample grade with *remark* at the first two checks of its first exercise."""
+    grade = load(name)
+    first, *others = grade.exercises
+    checks = tuple(
+        check.model_copy(update={"remarks": (remark,)}) if n < 2 else check
+        for n, check in enumerate(first.checks)
+    )
+    first = first.model_copy(update={"checks": checks})
+    return grade.model_copy(update={"exercises": (first, *others)})
+
+
+def test_a_remark_is_told_on_terminal_and_page() -> None:
+    """Once on the terminal, with the checks that make it, and on the page at each of them."""
+    grade = with_remark("full", "Use `WRITE_ONCE()` here.")
+    first, second = (check.id for check in grade.exercises[0].checks[:2])
+    said = report(grade, width=120)
+    assert story.REMARKS in said
+    assert said.count("Use `WRITE_ONCE()` here.") == 1
+    assert f"Use `WRITE_ONCE()` here. ({first}, {second})" in said
+    assert "nothing left to do" in said
+    page = words(Page(html.render(grade)).said)
+    assert page.count("Better: Use WRITE_ONCE() here. This costs no points.") == 2
+    out = io.StringIO()
+    terminal.first_failure(grade, Console(file=out, width=120, _environ={}))
+    assert "Use `WRITE_ONCE()` here." in out.getvalue()
+
+
+def test_a_remark_names_no_hidden_check() -> None:
+    """A remark of a hidden check, or about one, is not shown."""
+    grade = with_remark("full", "See 2.address-set.")
+    assert story.remarks(story.shown(grade, {"2.address-set"})) == {}
+    first = grade.exercises[0].checks[0].id
+    assert first not in str(story.remarks(story.shown(grade, {first})))
+
+
 def test_full_marks_on_a_kernel_that_cannot_try_all_say_so() -> None:
     """What waits for the debug kernel is named beside full marks, and nothing is called done."""
     grade = load("full")
