@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
-from checker.words import sanitizer
+from checker.words import errors, sanitizer
 
 WORDS: dict[Status, str] = {
     "pass": "passed",
@@ -293,6 +293,8 @@ def where(grade: Grade, check: CheckResult) -> str:
     for finding in grade.findings:
         if finding.check == check.id and finding.location:
             return one_line(finding.location)
-    error = re.search(r"^([^\s:]+:\d+):(?:\d+:)? (?:fatal )?error:", check.log, re.MULTILINE)
+    if errors.first(check.log):  # the next step and this name the same line
+        told = re.search(r"(?<![\w/.+-])[\w./+-]+\.[ch]:\d+", check.hint)
+        return told[0] if told else errors.first(check.log)
     said = re.search(r"(?<![\w/])[\w.+-]+\.c:\d+", check.message)
-    return error[1] if error else said[0] if said else ""
+    return said[0] if said else ""

@@ -368,6 +368,19 @@ def test_terminal_folds_a_flood() -> None:
     assert "(repeated 40 times)" in words(report("crash"))
 
 
+def test_what_to_do_first_names_no_line_of_the_kernels_headers() -> None:
+    """Where gcc stops in a header, the place is the student's line that leads there."""
+    log = (
+        "In function 'check_copy_size',\n    inlined from 'my_ioctl' at kernel/filter.c:138:7:\n"
+        "./include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'"
+    )
+    grade = load("compile-error")
+    check = grade.exercises[0].checks[0].model_copy(update={"log": log, "hint": "Fix it."})
+    assert story.where(grade, check) == "kernel/filter.c:138"
+    check = check.model_copy(update={"hint": "Fix kernel/filter.c:90 first, then check again."})
+    assert story.where(grade, check) == "kernel/filter.c:90"
+
+
 def test_next_step_goes_to_the_first_mistake() -> None:
     """The next step is about the first failure, with the kernel's place when it named one."""
     assert "in exercise 1" in story.next_step(load("crash"))
