@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from checker import lab as labs
 from checker.errors import LabError
@@ -203,6 +205,17 @@ def test_well_known_mistakes_get_a_sentence(lab: Lab, sentence: str, said: str) 
 def test_other_messages_get_none(lab: Lab, said: str) -> None:
     """No advice is given on what is not known, as on what #if 0 leaves out."""
     assert advice.advise(lab, said) == ""
+
+
+COMPILED = json.loads((ROOT / "tests/data/compiler/linux-6.1.json").read_text())
+"""What gcc 12 and modpost of Linux 6.1 said of a mistake made on purpose, and what we say."""
+
+
+@pytest.mark.parametrize("made", COMPILED, ids=[made["mistake"] for made in COMPILED])
+def test_a_mistake_that_was_made_is_told_in_its_own_words(lab: Lab, made: dict[str, str]) -> None:
+    """An interface of before, a function of programs, a header that is missing, a slip in C."""
+    assert advice.advise(lab, made["said"]).startswith(made["says"])
+    assert advice.advise(lab, curly(made["said"])).startswith(made["says"])
 
 
 def test_advice_is_of_one_error(lab: Lab) -> None:
