@@ -364,6 +364,11 @@ class CheckResult(Record):
     actual: str = Field(default="", description="what was instead")
     log: str = Field(default="", description="the kernel's lines around the failure, trimmed")
     hint: str = Field(default="", description="the next step; empty only where it passed")
+    remarks: tuple[str, ...] = Field(
+        default=(),
+        description="of a check that passed: what works, and would be better otherwise; they "
+        "cost no points",
+    )
     way: Way | None = Field(
         default=None,
         description="of the packet that a check which failed is about, if it names one",

@@ -18,7 +18,6 @@ from pathlib import Path
 from checker.engine import compiler, module_cache, pool, program_build
 from checker.engine.compiler import INSIDE, LIMITS, SHORTER, nothing
 from checker.model import Build, Lab, ModuleBuild, ProgramBuild, Submission, Target
-from checker.words import advice
 from checker.words.remarks import parse
 from vm import kbuild
 from vm.errors import MissingTool, NoSpace, VMError
@@ -150,7 +149,7 @@ def _compile(
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
         lay_out(lab, modules, sources, root)
-        return _make(root, lab, modules, kernel, meanwhile)
+        return _make(root, lab, modules, sources, kernel, meanwhile)
 
 
 def lay_out(lab: Lab, modules: Sequence[Target], sources: dict[str, bytes], root: Path) -> None:
@@ -180,8 +179,13 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
     return box
 
 
-def _make(
-    root: Path, lab: Lab, modules: Sequence[Target], kernel: Kernel, meanwhile: Callable[[], None]
+def _make(  # noqa: PLR0917
+    root: Path,
+    lab: Lab,
+    modules: Sequence[Target],
+    sources: dict[str, bytes],
+    kernel: Kernel,
+    meanwhile: Callable[[], None],
 ) -> list[ModuleBuild]:
     box = sandbox(root, kernel)
     commands = [shlex.join(kernel.make(INSIDE, len(modules)))]
@@ -192,12 +196,14 @@ def _make(
     ]
     ran = compiler.run(box, root, commands, meanwhile)
     output = ran.output
-    message = compiler.late() if ran.late else advice.advise(lab, output) or _WORDS
     made = []
     for module in modules:
         files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]
         if ran.failed or not all(f.is_file() and not f.is_symlink() for f in files):
-            hint = SHORTER if ran.late else compiler.next_step(output, [module.folder])
+            message, hint = compiler.late(), SHORTER
+            if not ran.late:
+                says, hint = compiler.failure(lab, module, output, sources)
+                message = says or _WORDS
             made.append(
                 ModuleBuild(name=module.name, ko=None, message=message, output=output, hint=hint)
             )

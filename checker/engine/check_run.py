@@ -265,6 +265,7 @@ class CheckRun:
             actual=actual,
             log=log,
             hint=hint,
+            remarks=tuple(session.remarks) if session and status == "pass" else (),
         )
 
     @property

@@ -20,7 +20,7 @@ from pathlib import Path
 from checker.engine import compiler
 from checker.engine.compiler import INSIDE, LIMITS, SHORTER, Ran
 from checker.model import Lab, ProgramBuild, Submission, Target
-from checker.words import advice, evasion, sanitizer
+from checker.words import evasion, sanitizer
 from vm import libraries
 from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
@@ -157,14 +157,16 @@ def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel
             shlex.join(command(target, SANITIZED, "sanitized")),
         ]
         ran = compiler.run(box, root, commands)
-        return _judge(lab, target, ran, [root / "plain", root / "sanitized"])
+        return _judge(lab, target, sources, ran, [root / "plain", root / "sanitized"])
 
 
-def _judge(lab: Lab, target: Target, ran: Ran, files: Sequence[Path]) -> ProgramBuild:
+def _judge(
+    lab: Lab, target: Target, sources: dict[str, bytes], ran: Ran, files: Sequence[Path]
+) -> ProgramBuild:
     first, between, second = ran.output.partition(_BETWEEN)
     output = (second if between and ran.failed else first).strip()
     if ran.failed or not all(f.is_file() and not f.is_symlink() for f in files):
-        said = advice.advise(lab, output, "program")
+        said, step = compiler.failure(lab, target, output, sources)
         with_them = " with AddressSanitizer, though it does without" if between else ""
         words = f"The program does not compile{with_them}; the compiler's words are below."
         return ProgramBuild(
@@ -172,7 +174,7 @@ def _judge(lab: Lab, target: Target, ran: Ran, files: Sequence[Path]) -> Program
             plain=None,
             message=compiler.late() if ran.late else said or words,
             output=output,
-            hint=SHORTER if ran.late else compiler.next_step(output, [target.folder]),
+            hint=SHORTER if ran.late else step,
         )
     for file, most in zip(files, (MAX_PROGRAM, MAX_SANITIZED), strict=True):
         if (size := file.stat().st_size) > most:

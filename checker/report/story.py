@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
-from checker.words import sanitizer
+from checker.words import errors, sanitizer
 
 WORDS: dict[Status, str] = {
     "pass": "passed",
@@ -151,7 +151,10 @@ def shown(grade: Grade, hidden: Collection[str]) -> Grade:
             message = re.sub(_whole(other.id), "a check that is not shown", message)
             if re.search(_whole(other.id), hint):
                 hint = ""  # what must be mended first cannot be said
-        return check.model_copy(update={"message": message, "hint": hint})
+        remarks = tuple(
+            r for r in check.remarks if not any(re.search(_whole(o.id), r) for o in secret)
+        )
+        return check.model_copy(update={"message": message, "hint": hint, "remarks": remarks})
 
     exercises = tuple(
         exercise.model_copy(
@@ -165,6 +168,19 @@ def shown(grade: Grade, hidden: Collection[str]) -> Grade:
     return grade.model_copy(
         update={"exercises": exercises, "findings": findings, "message": message}
     )
+
+
+REMARKS = "What works, and would be better otherwise (it costs no points)"
+"""The title over remarks()."""
+
+
+def remarks(grade: Grade) -> dict[str, list[str]]:
+    """Return each remark of a check that passed, once, with the ids of the checks that make it."""
+    found: dict[str, list[str]] = {}
+    for check in checks(grade):
+        for remark in check.remarks:
+            found.setdefault(one_line(remark), []).append(check.id)
+    return found
 
 
 _SEEN_WITH = {
@@ -277,6 +293,8 @@ def where(grade: Grade, check: CheckResult) -> str:
     for finding in grade.findings:
         if finding.check == check.id and finding.location:
             return one_line(finding.location)
-    error = re.search(r"^([^\s:]+:\d+):(?:\d+:)? (?:fatal )?error:", check.log, re.MULTILINE)
+    if errors.first(check.log):  # the next step and this name the same line
+        told = re.search(r"(?<![\w/.+-])[\w./+-]+\.[ch]:\d+", check.hint)
+        return told[0] if told else errors.first(check.log)
     said = re.search(r"(?<![\w/])[\w.+-]+\.c:\d+", check.message)
-    return error[1] if error else said[0] if said else ""
+    return said[0] if said else ""

@@ -80,6 +80,7 @@ def _first_failure(grade: Grade) -> Iterator[RenderableType]:
             yield _indented(told.failure(own[0], exercise), 2)
             yield from (_indented(_headline(group[0]), 2) for group in own[1:])
             return
+    yield from _remarks(grade)
     yield Text(story.next_step(grade))
 
 
@@ -113,6 +114,7 @@ def _report(
     for exercise in grade.exercises:
         yield from told.exercise(exercise)
     yield from _findings(grade, verbose)
+    yield from _remarks(grade)
     yield Text()
     yield Text(story.next_step(grade, then=then), "bold")
 
@@ -314,6 +316,17 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
             yield _indented(Text(fold(first.report)), 4)
     if len(shown) < len(found):
         yield _indented(Text(f"and {len(found) - len(shown)} more"), 2)
+
+
+def _remarks(grade: Grade) -> Iterator[RenderableType]:
+    found = story.remarks(grade)
+    if not found:
+        return
+    yield Text()
+    yield Text(story.REMARKS, "bold")
+    for remark, ids in found.items():
+        line = Text.assemble(remark, (f" ({', '.join(map(one_line, ids))})", "dim"))
+        yield _indented(line, 2)
 
 
 def _fields(fields: dict[str, Text]) -> Table:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from checker.engine import build, check_run, collector, grading, plugin, submission
-from checker.engine.testbed import Testbed
+from checker.engine.testbed import Session, Testbed, Traces
 from checker.errors import LabError
 from checker.model import (
     Build,
@@ -236,6 +236,49 @@ def test_a_check_without_the_module_fails_where_that_does_not_compile(tmp_path: 
     (result,) = ran(a_lab(tmp_path, text), made=failed).results
     assert (result.status, result.message) == ("fail", "It does not compile.")
     assert (result.points, result.log) == (0, "m.c:1: no")
+
+
+# --- remarks ---------------------------------------------------------------------------
+
+REMARKS = '''
+import pytest
+
+@pytest.mark.points(2)
+def check_first(session):
+    """The first."""
+    session.remark("It works, and is long.")
+    session.remark("It works, and is long.")
+    session.remark("")
+
+@pytest.mark.points(3)
+def check_second(session):
+    """The second."""
+    session.remark("It works, and is long.")
+    assert False, "it fails"
+'''
+
+
+def test_a_remark_is_told_of_a_check_that_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs no point, is there once, and goes where the check fails."""
+    guest: Any = SimpleNamespace(
+        records=[],
+        dead=None,
+        files={},
+        lost_log=False,
+        machine=SimpleNamespace(console=str),
+        sync=lambda: None,
+        end_processes=lambda: None,
+    )
+    before = Traces(0, frozenset(), frozenset(), frozenset())
+    monkeypatch.setattr(Testbed, "session", lambda _: Session(guest, before, {}))
+    monkeypatch.setattr(Session, "tidy", lambda _: before)
+    monkeypatch.setattr(Session, "sweep", lambda _: ("", ""))
+    first, second = run(a_lab(tmp_path, REMARKS))
+    assert (first.status, first.points) == ("pass", 2)
+    assert first.remarks == ("It works, and is long.",)
+    assert (second.status, second.remarks) == ("fail", ())
 
 
 # --- checks that are after one of another exercise -------------------------------------
