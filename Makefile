@@ -20,7 +20,7 @@ export KNETLAB_KIT := $(shell realpath -m '$(KIT)')
 endif
 
 .DEFAULT_GOAL := check
-.PHONY: check watch hint reset list labs pcap console skels kernel doctor lint editor help setup
+.PHONY: check watch hint reset list labs pcap console source skels kernel doctor lint editor help setup
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -52,6 +52,9 @@ skels: setup ## write what students start from; STEP=2 has exercise 1 solved, FO
 console: setup ## a shell in a guest with your modules; GDB=1 lets gdb in, AT_FAILURE=1 where a check failed
 	@$(KNETLAB) console $(LAB) $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(GDB),--gdb) \
 		$(if $(AT_FAILURE),--at-failure $(filter-out 1,$(AT_FAILURE))) $(ARGS)
+
+source: setup ## NAME=kernel_bind: how the guest's kernel defines it; NAME=net/socket.c: where that file is
+	@$(KNETLAB) source $(if $(NAME),'$(NAME)')
 
 kernel: setup ## fetch the guest's kernel into the cache; NAME=debug builds the one that sees more
 	@[ "$(NAME)" != debug ] || tools/setup.sh kernel

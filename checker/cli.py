@@ -185,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
     _release_option(pack)
     pack.set_defaults(run=_kit)
 
-    desk_commands.add(commands, _number, _kernel_options)
+    desk_commands.add(commands, _number, _kernel_options, _release_option, lambda: _announce(_note))
     class_commands.add(
         commands, _number, _release_option, lambda release: _build_debug(release, update=False)
     )

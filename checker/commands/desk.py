@@ -1,12 +1,14 @@
-"""The commands of a student's desk: hint, reset, list, labs, watch, pcap. They call and print.
+"""The commands of a student's desk: hint, reset, list, labs, watch, pcap, source.
 
-All work on the lab that is being worked on unless one is named (checker/desk/work.py), in
-skels/LAB or the folder that --submission names.
+They call and print. All but labs and source work on the lab that is being worked on unless one
+is named (checker/desk/work.py), in skels/LAB or the folder that --submission names.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +27,13 @@ def add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     number: Callable[[str], int],
     kernel_options: Callable[[argparse.ArgumentParser], None],
+    release_option: Callable[[argparse.ArgumentParser], None],
+    announce: Callable[[], None],
 ) -> None:
-    """Add the parsers; *number* reads a number from 1 on, *kernel_options* adds check's."""
+    """Add the parsers; *number* reads a number from 1 on, the other two add options of check's.
+
+    *announce* lets what takes long be told.
+    """
     listed = commands.add_parser(
         "list",
         help="list the exercises, or several labs, their points and what you reached",
@@ -62,6 +69,19 @@ def add(
     pcap = _command(commands, "pcap", "show the packets of the last run, and keep their captures")
     _exercise(pcap, number, "default: all of the last run")
     pcap.set_defaults(run=_pcap)
+
+    source = commands.add_parser(
+        "source", help="show where the kernel's own source defines a function, struct or macro"
+    )
+    source.add_argument(
+        "name",
+        nargs="?",
+        default="",
+        metavar="NAME",
+        help="such as kernel_bind, or a file such as net/socket.c; default: print the folder",
+    )
+    release_option(source)
+    source.set_defaults(run=functools.partial(_announced, announce, _source))
 
 
 def _command(
@@ -163,6 +183,41 @@ def _pcap(arguments: argparse.Namespace) -> int:
 
     the_lab, folder = _at_hand(arguments)
     packets.show(the_lab, folder, arguments.exercise, Console(highlight=False))
+    return DONE
+
+
+def _announced(
+    announce: Callable[[], None],
+    run: Callable[[argparse.Namespace], int],
+    arguments: argparse.Namespace,
+) -> int:
+    announce()
+    return run(arguments)
+
+
+def _source(arguments: argparse.Namespace) -> int:
+    from checker.desk import kernel_source
+    from checker.errors import InputError
+    from vm import kernel as kernels
+    from vm import source as source_files
+
+    version, folder = kernels.source(arguments.release)
+    name: str = arguments.name
+    if not name:
+        print(f"{folder}: the source of Linux {version}. `make source NAME=kernel_bind` shows one.")
+    elif re.search(r"[/.]", name):
+        path = folder / name
+        if not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
+            kept = ", ".join((*source_files.FOLDERS, *source_files.ALONE))
+            raise InputError(f"There is no {name} here. These folders are kept: {kept}.")
+        print(path)
+    elif found := kernel_source.find(folder, name):
+        print(f"Linux {version}, in {folder}\n\n{kernel_source.shown(found)}")
+    else:
+        raise InputError(
+            f"Linux {version} defines no {name} in {folder}. Check how it is written; "
+            "upper and lower case differ."
+        )
     return DONE
 
 
