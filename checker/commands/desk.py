@@ -36,38 +36,44 @@ def add(
     """
     listed = commands.add_parser(
         "list",
-        help="list the exercises, or several labs, their points and what you reached",
+        help="list the exercises (or the labs, if there are several) with your points",
     )
-    listed.add_argument("lab", nargs="?", metavar="LAB", help="default: all labs, if several")
+    listed.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: all labs, if there are several"
+    )
     listed.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     listed.set_defaults(run=_list)
 
-    there = commands.add_parser("labs", help="list the labs there are, in a course's order")
+    there = commands.add_parser("labs", help="list all labs in the order of the course")
     there.set_defaults(run=_labs)
 
     hint = _command(commands, "hint", "show the next hint for an exercise")
-    _exercise(hint, number, "default: the first that is not full")
-    hint.add_argument("--restart", action="store_true", help="begin with the first hint again")
+    _exercise(hint, number, "default: the first one without full marks")
+    hint.add_argument("--restart", action="store_true", help="begin again with the first hint")
     hint.set_defaults(run=_hint)
 
-    reset = _command(commands, "reset", "put an exercise back to the skeleton's, with a backup")
+    reset = _command(
+        commands, "reset", "restore an exercise to what you were given, and keep a backup"
+    )
     reset.add_argument(
         "--exercise",
         type=number,
         action="append",
         required=True,
         metavar="N",
-        help="may be given again",
+        help="may be repeated",
     )
     reset.set_defaults(run=_reset)
 
-    watch = _command(commands, "watch", "at each save, build and check what you are working on")
-    _exercise(watch, number, "begin with this one; default: the first that is not full")
+    watch = _command(commands, "watch", "build and check each time you save a file")
+    _exercise(watch, number, "begin with this one; default: the first one without full marks")
     kernel_options(watch)
     watch.set_defaults(run=_watch)
 
-    pcap = _command(commands, "pcap", "show the packets of the last run, and keep their captures")
-    _exercise(pcap, number, "default: all of the last run")
+    pcap = _command(
+        commands, "pcap", "show the packets of the last run, and save the capture files"
+    )
+    _exercise(pcap, number, "default: all exercises of the last run")
     pcap.set_defaults(run=_pcap)
 
     source = commands.add_parser(
@@ -89,7 +95,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=about)
     command.add_argument(
-        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+        "lab", nargs="?", metavar="LAB", help="default: the lab that you edited last"
     )
     command.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     return command
