@@ -578,15 +578,15 @@ def test_a_student_without_files_is_told_what_writes_them(command: str, tmp_path
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("ex=1", "make knows no ex: write EX=1"),
-        ("Ex=1", "make knows no Ex: write EX=1"),
-        ("EXERCISE=1", "make knows no EXERCISE: write EX=1"),
-        ("exercises=1", "make knows no exercises: write EX=1"),
-        ("lab=foo", "make knows no lab: write LAB=foo"),
-        ("Submission=a b", "make knows no Submission: write SUBMISSION=a b"),
-        ("fresh=1", "make knows no fresh: write FRESH=1"),
-        ("EX=one", "EX=one is no number of an exercise: write EX=2"),
-        ("EX=1,2", "EX=1,2 is no number of an exercise: write EX=2 or EX='1 2'"),
+        ("ex=1", "make does not know ex. Write EX=1"),
+        ("Ex=1", "make does not know Ex. Write EX=1"),
+        ("EXERCISE=1", "make does not know EXERCISE. Write EX=1"),
+        ("exercises=1", "make does not know exercises. Write EX=1"),
+        ("lab=foo", "make does not know lab. Write LAB=foo"),
+        ("Submission=a b", "make does not know Submission. Write SUBMISSION=a b"),
+        ("fresh=1", "make does not know fresh. Write FRESH=1"),
+        ("EX=one", "EX=one is not the number of an exercise. Write EX=2"),
+        ("EX=1,2", "EX=1,2 is not the number of an exercise. Write EX=2 or EX='1 2'"),
     ],
 )
 def test_make_refuses_what_would_grade_everything(given: str, said: str) -> None:

@@ -10,8 +10,10 @@ import pytest
 from support import ROOT, SOURCES
 
 from checker import lab as labs
+from checker.engine import collector
 from checker.errors import InputError, LabError
 from checker.model import Lab
+from vm.kernel import Kernel
 
 
 @pytest.fixture
@@ -61,6 +63,24 @@ def test_the_readme_has_the_labs_in_their_order() -> None:
     readme = (ROOT / "README.md").read_text()
     rows = re.findall(r"^\| (\d+)\. \[(\w+)\]\(labs/\2/", readme, re.MULTILINE)
     assert rows == [(str(lab.order), lab.name) for lab in there]
+
+
+def test_the_readme_shows_what_the_solution_earns(lab: Lab, stock_kernel: Kernel) -> None:
+    """Its table has the points and the number of checks that the lab has, health included."""
+    readme = (ROOT / "README.md").read_text()
+    shown = re.findall(r"^ (\d)   (.*?) +(\d+) of (\d+)   (\d+) passed$", readme, re.MULTILINE)
+    specs = collector.specs(lab)
+    wanted = []
+    for exercise in lab.exercises:
+        checks = sum(spec.exercise.number == exercise.number for spec in specs) + 1
+        points = f"{exercise.points:g}"
+        wanted.append((str(exercise.number), exercise.title, points, points, str(checks)))
+    assert shown == wanted
+    needing = [spec for spec in specs if set(spec.needs) - stock_kernel.features]
+    (told,) = re.findall(r"There (\w+) checks are not tried, and you can\s+reach (\d+)", readme)
+    numbers = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    left = lab.max_score - sum(spec.points for spec in needing)
+    assert told == (numbers[len(needing)], f"{left:g}")
 
 
 def test_a_copy_loads(folder: Path) -> None:
