@@ -154,14 +154,16 @@ def parser() -> argparse.ArgumentParser:
     )
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     shell.add_argument(
-        "--gdb", action="store_true", help="let gdb at the guest, and print the line that starts it"
+        "--gdb",
+        action="store_true",
+        help="let gdb at the guest, its modules and programs, and print the line that starts it",
     )
     shell.add_argument(
         "--at-failure",
         nargs="?",
         const="",
         metavar="CHECK",
-        help="the guest as it was when the check that failed last stopped, or the one named here",
+        help="the guest as it was when the first check of the report failed, or the one named here",
     )
     _kernel_options(shell)
     shell.set_defaults(run=_console)

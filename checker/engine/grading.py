@@ -50,7 +50,7 @@ class Options:
     """How to grade: which exercises (none: all), with which seed, on what.
 
     *jobs* exercises are checked at a time, each in a process of its own unless
-    it is 1. *reuse* takes modules that were built of the same sources before.
+    it is 1. *reuse* takes what was built of the same sources before.
     *ways*: a check that failed is run again for the way of its packet (checker/engine/way.py).
     *select* is a pytest -k expression; *keep* a folder for each guest's console
     and capture. *earlier* are results that may stand for a run of the same things, by exercise;
