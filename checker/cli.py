@@ -172,14 +172,16 @@ def parser() -> argparse.ArgumentParser:
     )
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     shell.add_argument(
-        "--gdb", action="store_true", help="print a command that connects gdb to the guest"
+        "--gdb",
+        action="store_true",
+        help="print the command that connects gdb to the guest, its modules and programs",
     )
     shell.add_argument(
         "--at-failure",
         nargs="?",
         const="",
         metavar="CHECK",
-        help="the guest in the state in which the last failed check stopped, or the check CHECK",
+        help="the guest in the state in which the first check of the report failed, or CHECK",
     )
     _kernel_options(shell)
     shell.set_defaults(run=_console)
@@ -611,6 +613,7 @@ def _console(arguments: argparse.Namespace) -> int:
 def _skeleton(arguments: argparse.Namespace) -> int:
     from checker import lab
     from checker.desk.work import SKELS
+    from checker.report.text import count
     from checker.workshop import skeleton
 
     the_lab = lab.load(arguments.lab)
@@ -619,9 +622,8 @@ def _skeleton(arguments: argparse.Namespace) -> int:
     report = skeleton.write(files, target, force=arguments.force)
     for old, new in report.backups:
         print(f"kept your {old} as {new}")
-    print(
-        f"{target}: {len(report.written)} files written, {len(report.unchanged)} left as they are"
-    )
+    written, left = count(len(report.written), "file"), len(report.unchanged)
+    print(f"{target}: {written} written, {left} left as {'it is' if left == 1 else 'they are'}")
     return FULL
 
 
@@ -643,9 +645,28 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return FULL if fit else BAD_INPUT
 
 
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; a number that stands where no number goes is told how to write."""
+    top = parser()
+    arguments, more = top.parse_known_args(argv)
+    lab = getattr(arguments, "lab", None)
+    words = [lab, *more] if isinstance(lab, str) else more
+    number = next((word for word in words if word.isdigit()), "")
+    if number and hasattr(arguments, "exercise"):
+        from checker import lab as labs
+
+        command = ["knetlab", arguments.command]
+        command += [lab] if isinstance(lab, str) and lab != number else []
+        if number not in labs.names():
+            top.error(f"to name exercise {number}, write: {' '.join(command)} --exercise {number}")
+    if more:
+        top.error(f"unrecognized arguments: {' '.join(more)}")
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status; errors are one sentence on stderr."""
-    arguments = parser().parse_args(argv)
+    arguments = _parsed(argv)
     try:
         with reaper.run():
             if path := os.environ.get("KNETLAB_KIT"):

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from checker.engine import compiler, module_cache, pool, program_build
+from checker.engine import build_cache, compiler, pool, program_build
 from checker.engine.compiler import INSIDE, LIMITS, SHORTER, nothing
 from checker.model import Build, Lab, ModuleBuild, ProgramBuild, Submission, Target
 from checker.words.remarks import parse
@@ -50,27 +50,34 @@ def build(
     jobs: int = 2,
     only: frozenset[str] = frozenset(),
     reuse: bool = False,
+    debug: bool = False,
     meanwhile: Callable[[], None] = nothing,
 ) -> Build:
     """Build what *submission* makes, modules against *kernel*; never raises for a student's code.
 
-    *only* names the builds; empty: all. With *reuse* a module that was built of the same
-    sources before is taken from the cache. *meanwhile* is called while make runs.
+    *only* names the builds; empty: all. With *reuse* what was built of the same sources
+    before is taken from the cache; with *debug* programs are made for gdb. *meanwhile* is
+    called while make runs.
     """
     wanted = [target for target in lab.builds if not only or target.name in only]
     keys = {
-        target.name: module_cache.key(lab, target, compiler.sources([target], submission), kernel)
+        target.name: build_cache.key(
+            lab, target, compiler.sources([target], submission), kernel, debug=debug
+        )
         for target in wanted
-        if reuse and target.kind == "module" and not any(compiler.problem(lab, target, submission))
+        if reuse and not any(compiler.problem(lab, target, submission))
     }
-    found: dict[str, ModuleBuild | ProgramBuild] = {
-        name: kept for name, key in keys.items() if (kept := module_cache.find(name, key))
+    found = {
+        name: kept
+        for name, key in keys.items()
+        if (kept := build_cache.find(lab.target(name), key))
     }
     if new := [target for target in wanted if target.name not in found]:
-        for made in _build(lab, new, submission, kernel, jobs=jobs, meanwhile=meanwhile):
+        made_now = _build(lab, new, submission, kernel, jobs=jobs, debug=debug, meanwhile=meanwhile)
+        for made in made_now:
             found[made.name] = made
-            if isinstance(made, ModuleBuild) and made.name in keys:
-                module_cache.keep(made, keys[made.name])
+            if made.name in keys:
+                build_cache.keep(lab.target(made.name), made, keys[made.name])
     return Build(targets=tuple(found[target.name] for target in wanted))
 
 
@@ -87,6 +94,7 @@ def _build(
     kernel: Kernel,
     *,
     jobs: int,
+    debug: bool,
     meanwhile: Callable[[], None],
 ) -> list[ModuleBuild | ProgramBuild]:
     """Build modules by one make; where that fails each alone, as programs are, *jobs* at a time."""
@@ -101,7 +109,7 @@ def _build(
 
     def alone(target: Target) -> ModuleBuild | ProgramBuild:
         if target.kind == "program":
-            return program_build.build_program(lab, target, submission, kernel)
+            return program_build.build_program(lab, target, submission, kernel, debug=debug)
         return build_module(lab, target, submission, kernel)
 
     left = [target for target in wanted if target.name not in done]

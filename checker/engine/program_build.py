@@ -56,6 +56,9 @@ SANITIZED = (
 )
 """What gcc takes for a program with sanitizers."""
 
+_DEBUG = ("-O0", "-no-pie", "-DKNETLAB_DEBUG")
+_DEBUG_BASE, _DEBUG_STEP, _DEBUG_LOADED = 0x40000000, 0x1000000, 0xF00000
+
 _START = "knetlab_start.c"
 _START_TEXT = """\
 /*
@@ -68,6 +71,28 @@ static void __attribute__((constructor)) line_by_line(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 }
+
+#ifdef KNETLAB_DEBUG
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Where gdb is told that the program is there: its address is the linker's (debug_flags()). */
+__attribute__((noinline, section(".knetlab"))) static void knetlab_loaded(void)
+{
+	__asm__ volatile("");
+}
+
+/*
+ * gdb looks through the processor, which sees only pages that are there; and a step that meets
+ * one that is not ends in the kernel.
+ */
+static void __attribute__((constructor)) be_there(void)
+{
+	if (!geteuid())
+		mlockall(MCL_CURRENT | MCL_FUTURE);
+	knetlab_loaded();
+}
+#endif
 
 #ifdef __SANITIZE_ADDRESS__
 #define OPTIONS "@OPTIONS@"
@@ -96,14 +121,19 @@ _BETWEEN = "knetlab: with sanitizers"
 """What is printed between the two compilers' words."""
 
 
-def build_program(lab: Lab, target: Target, submission: Submission, kernel: Kernel) -> ProgramBuild:
-    """Build one program; what went wrong stands in the record."""
+def build_program(
+    lab: Lab, target: Target, submission: Submission, kernel: Kernel, *, debug: bool = False
+) -> ProgramBuild:
+    """Build one program; what went wrong stands in the record.
+
+    With *debug* the plain one is made for gdb.
+    """
     problem, hint = compiler.problem(lab, target, submission)
     if problem:
         return ProgramBuild(name=target.name, plain=None, message=problem, hint=hint)
     sources = compiler.sources([target], submission)
     try:
-        made = _compile(lab, target, sources, kernel)
+        made = _compile(lab, target, sources, kernel, debug_flags(lab, target) if debug else ())
         if made.plain is None and not compiler.speaks_of(made.output, target):
             # not a word on the student's files: does anything compile here?
             given = {name: (lab.given / name).read_bytes() for name in sources}
@@ -132,13 +162,41 @@ def command(target: Target, more: Sequence[str], output: str) -> list[str]:
     ]
 
 
+def debug_loaded(lab: Lab, target: Target) -> int:
+    """Return the address of what the program calls first, when it was made for gdb."""
+    return _DEBUG_BASE + _DEBUG_STEP * lab.builds.index(target) + _DEBUG_LOADED
+
+
+def debug_flags(lab: Lab, target: Target) -> list[str]:
+    """Return what gcc takes besides for gdb: no line is moved, and each program has its addresses.
+
+    gdb sees the guest's processor and not which process it works for; so no other program of the
+    guest may have the same addresses.
+    """
+    loaded = debug_loaded(lab, target)
+    base = loaded - _DEBUG_LOADED
+    return [*_DEBUG, f"-Wl,-Ttext-segment={base:#x},--section-start=.knetlab={loaded:#x}"]
+
+
+def recipe(lab: Lab, target: Target, *, debug: bool = False) -> list[str]:
+    """Return what stands for how *target* is compiled, but for its files and the compiler."""
+    plain = command(target, debug_flags(lab, target) if debug else (), "plain")
+    return [*plain, *SANITIZED, _START_TEXT]
+
+
 def write_start(root: Path) -> None:
     """Write what command() compiles with the student's files."""
     (root / _START).write_text(_START_TEXT)
 
 
-def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel) -> ProgramBuild:
-    """Compile *sources* with the lab's headers, in a scratch folder."""
+def _compile(
+    lab: Lab,
+    target: Target,
+    sources: dict[str, bytes],
+    kernel: Kernel,
+    plain: Sequence[str] = (),
+) -> ProgramBuild:
+    """Compile *sources* with the lab's headers, in a scratch folder; *plain* are more flags."""
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
         files = sources | {name: (lab.given / name).read_bytes() for name in target.headers}
@@ -152,7 +210,7 @@ def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel
             box.own(path)
         commands = [
             f"cd {INSIDE}",
-            shlex.join(command(target, (), "plain")),
+            shlex.join(command(target, plain, "plain")),
             f"echo {_BETWEEN}",
             shlex.join(command(target, SANITIZED, "sanitized")),
         ]

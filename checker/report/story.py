@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
 from checker.words import errors, sanitizer
+from checker.words.next_step import of_errors as next_step_of_errors
 
 WORDS: dict[Status, str] = {
     "pass": "passed",
@@ -244,12 +245,15 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = (), then: str = ""
     marks: a sentence.
     """
     again = "Run it again; if it fails again, tell your instructor."
+    errors = [check for check in checks(grade) if check.status == "error"]
+    if broken := grade.status == "error" and next_step_of_errors(errors):
+        return broken
     if grade.status == "error":
         return f"Nothing to mend for you: the grader itself failed. {again}"
     for exercise in grade.exercises:
         for check in mistakes(exercise)[:1]:
             return _mend(grade, exercise, check)
-    if any(check.status == "error" for check in checks(grade)):
+    if errors:
         return f"Nothing to mend for you: what went wrong is the grader's fault. {again}"
     if any(check.points < check.max_points for check in withheld):
         return "Nothing that is shown failed; what is missing are points of checks that are not."

@@ -121,7 +121,9 @@ def _report(
 
 def _grader_error(grade: Grade) -> Text:
     said = grade.message or "it did not say why"
-    return Text.assemble((story.WORDS["error"], STYLES["error"]), ": ", said)
+    more = "\n  " if "\n" in said else " "
+    told = said.replace("\n", "\n  ")
+    return Text.assemble((story.WORDS["error"], STYLES["error"]), f":{more}", told)
 
 
 def _made(grade: Grade) -> str:
@@ -306,12 +308,13 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     shown = list(found.values()) if verbose else list(found.values())[:FINDINGS]
     for same in shown:
         first = same[0]
-        where = f" at {one_line(first.location)}" if first.location else ""
+        # in front: the sentence may name another place, as where memory was allocated
+        where = f"{one_line(first.location)}: " if first.location else ""
         checks = ", ".join(one_line(finding.check) for finding in same if finding.check)
-        place = where + (f", during {checks}" if checks else "")
         summary = one_line(first.summary)
+        told = f"{summary.rstrip('.')}, during {checks}" if checks else summary
         line = Text.assemble((one_line(first.kind), "bold red"), ": ")
-        yield _indented(line.append(summary.rstrip(".") + place if place else summary), 2)
+        yield _indented(line.append(f"{where}{told}"), 2)
         if verbose and first.report:
             yield _indented(Text(fold(first.report)), 4)
     if len(shown) < len(found):

@@ -363,6 +363,26 @@ def test_terminal_crash() -> None:
     assert "lines left out" not in report("crash", verbose=True)
 
 
+def test_a_finding_begins_with_its_place() -> None:
+    """The sentence may end with another place, as where the memory was allocated."""
+    finding = Finding(
+        kind="leak",
+        summary="4 bytes are never freed that were allocated at ask.c:46.",
+        location="ask.c:38",
+        check="3.asks",
+    )
+    text = words(report(load("full").model_copy(update={"findings": (finding,)})))
+    assert "leak: ask.c:38: 4 bytes are never freed that were allocated at ask.c:46, during" in text
+    assert "ask.c:46 at" not in text
+
+
+def test_both_broken_checks_are_told() -> None:
+    """A line each, below the words for the grader's trouble."""
+    broken = load("grader-error").model_copy(update={"message": "1.a: no\n1.b: neither"})
+    text = report(broken)
+    assert "grader error (costs you nothing):\n  1.a: no\n  1.b: neither\n" in text
+
+
 def test_terminal_folds_a_flood() -> None:
     """A line the module logged over and over is shown once with its count."""
     assert "(repeated 40 times)" in words(report("crash"))
