@@ -25,6 +25,7 @@ from checker import lab
 from checker.classroom import RULES, batch, cluster, course, diff, intake, similar
 from checker.classroom.course import Course
 from checker.classroom.export import entries, github, sheet
+from checker.classroom.export.entries import Hidden
 from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.classroom.intake import Intake, roster
 from checker.classroom.store import FILE, Store, Trouble
@@ -250,13 +251,18 @@ def _exportable(arguments: argparse.Namespace) -> tuple[Options, list[Entry]]:
         the_lab, rules, found = lab.load(entry.attempt.grade.lab), Course(), [entry]
     else:
         the_lab, rules, found = _stored(arguments.folder)
-    seen = course.hidden(rules, datetime.now(UTC))
     options = Options(
-        hidden={check: when for check, when in rules.visible.items() if check in seen},
+        hidden=_hidden(rules),
         paths=github.paths(the_lab, arguments.submission),
         environment=os.environ,
     )
     return options, found
+
+
+def _hidden(rules: Course) -> Hidden:
+    """Return the checks that students must not see now, with when they may."""
+    seen = course.hidden(rules, datetime.now(UTC))
+    return {check: when for check, when in rules.visible.items() if check in seen}
 
 
 def _put_each(
@@ -290,8 +296,8 @@ def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
         raise InputError("--out says where the filled gradebook goes; --dry-run writes nothing.")
     name = str(arguments.into)
     text = sheet.decode(arguments.into.read_bytes(), name)
-    _, _, found = _stored(arguments.folder)
-    filled = format_.fill(found, text, arguments.column, name)
+    _, rules, found = _stored(arguments.folder)
+    filled = format_.fill(found, text, arguments.column, name, _hidden(rules))
     if not arguments.dry_run:  # first: who reads the lines may go away, as head does
         arguments.out.write_bytes(filled.text.encode("utf-8"))
     for line in filled.lines():

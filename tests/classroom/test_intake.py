@@ -17,7 +17,7 @@ from support import SOURCES, all_end
 
 from checker.classroom import intake
 from checker.classroom.intake import Handed, Intake, archive, lms
-from checker.classroom.intake.roster import Roster
+from checker.classroom.intake.roster import Roster, Said
 from checker.engine import submission
 from checker.errors import InputError
 from checker.model import Lab, Student
@@ -790,7 +790,10 @@ ROSTER = Roster(
         Student(key="zoe", name="Zoe"),
         Student(key="jg", name="Groß, Jörg"),
     ],
-    {"jg": datetime(2026, 11, 20, tzinfo=UTC), "zoe": datetime(2026, 11, 21, tzinfo=UTC)},
+    {
+        "jg": Said(datetime(2026, 11, 20, tzinfo=UTC)),
+        "zoe": Said(datetime(2026, 11, 21, tzinfo=UTC)),
+    },
 )
 
 
@@ -802,6 +805,26 @@ def test_a_roster_names_students(read: Read, tmp_path: Path) -> None:
     assert only(found, "jg").submitted == datetime(2026, 11, 20, tzinfo=UTC)
     assert found.students[2].id == "7"  # what the LMS knows beyond it
     assert "Eve is not in the roster." in found.notes
+
+
+def test_the_roster_of_moodle_times_its_download(read: Read, tmp_path: Path) -> None:
+    """A time without a zone is one of the course's; late and draft are told where they hold."""
+    roster = Roster(
+        [Student(key="ada", name="Ada Lovelace", id="12345"), Student(key="eve", id="8")],
+        {
+            "ada": Said(datetime(2026, 7, 1, 21, 30), late=True, note="A draft."),
+            "eve": Said(late=True),
+        },
+        ["A sentence on all."],
+    )
+    zone = timezone(timedelta(hours=2))
+    found = read(put(tmp_path / "download", moodle()), roster=roster, zone=zone)
+    ada, eve = only(found, "ada"), only(found, "eve")
+    assert ada.submitted == datetime(2026, 7, 1, 19, 30, tzinfo=UTC)
+    assert (ada.late, ada.notes[0]) == (True, "A draft.")
+    assert (eve.submitted, eve.late) == (None, True)
+    assert "A sentence on all." in found.notes
+    assert "Times without a time zone were read as those of UTC+02:00." in found.notes
 
 
 def test_two_of_a_name_are_not_merged_by_a_roster(read: Read, tmp_path: Path) -> None:

@@ -53,13 +53,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Gradebook:
-    """A format that is filled in: entries, the file's text, the column's name, the file's name.
+    """A format that is filled in: entries, the file's text, the column, the file's name, hidden.
 
     With *column* the column has to be named; otherwise it may be empty.
     """
 
     column: bool
-    fill: Callable[[Sequence[Entry], str, str, str], Filled]
+    fill: Callable[[Sequence[Entry], str, str, str, Hidden], Filled]
 
 
 Format = Document | Result | Gradebook
@@ -76,7 +76,7 @@ FORMATS: Mapping[str, Format] = {
     "junit": Document(_junit),
     "markdown": Document(lambda e, o: markdown.render(e, o.hidden)),
     "github": Document(lambda e, o: github.render(e, o.paths, o.hidden)),
-    "canvas": Gradebook(True, canvas.fill),
+    "canvas": Gradebook(True, lambda e, text, column, name, _: canvas.fill(e, text, column, name)),
     "moodle": Gradebook(False, moodle.fill),
     "gradescope": Result("results.json", lambda e, o: gradescope.render(e, o.hidden)),
     "prairielearn": Result("results.json", lambda e, o: prairielearn.render(e, o.hidden)),

@@ -234,18 +234,20 @@ def _assemble(
         )
         for label, bundle in handed
     ]
-    if any(bundle.submitted and not bundle.submitted.tzinfo for bundle in handed_in):
+    times = [b.submitted for b in handed_in]
+    times += [said.submitted for said in roster.said.values()] if roster else []
+    if any(when and not when.tzinfo for when in times):
         where = f"those of {zone}" if zone else "this computer's"
         notes.append(f"Times without a time zone were read as {where}.")
     attempts = _staged(lab, attempts, [bundle for _, bundle in handed], scratch, jobs)
-    attempts, more = _timed(attempts, roster)
+    attempts, more = _timed(attempts, roster, zone)
     order = {key: number for number, key in enumerate(students)}
     attempts.sort(key=lambda a: (order[a.student], *_age(a), a.label))
     return Intake(
         lab=lab.name,
         students=tuple(students.values()),
         attempts=tuple(attempts),
-        notes=(*seen.notes, *notes, *more),
+        notes=(*seen.notes, *(roster.notes if roster else ()), *notes, *more),
     )
 
 
@@ -324,8 +326,10 @@ def _with_zone(when: datetime | None, zone: tzinfo | None) -> datetime | None:
     return when.replace(tzinfo=zone) if zone else when.astimezone()
 
 
-def _timed(attempts: list[Handed], roster: Roster | None) -> tuple[list[Handed], list[str]]:
-    """Give *attempts* the times of the roster, which is the instructor's word."""
+def _timed(
+    attempts: list[Handed], roster: Roster | None, zone: tzinfo | None
+) -> tuple[list[Handed], list[str]]:
+    """Give *attempts* what the roster says of them: times above all, the instructor's word."""
     if not roster:
         return attempts, []
     of = defaultdict(list)
@@ -333,13 +337,18 @@ def _timed(attempts: list[Handed], roster: Roster | None) -> tuple[list[Handed],
         of[attempt.student].append(attempt)
     notes, timed = [], []
     for attempt in attempts:
-        when = roster.submitted.get(attempt.student)
-        if when and len(of[attempt.student]) == 1:
-            timed.append(attempt.model_copy(update={"submitted": when}))
+        said = roster.said.get(attempt.student)
+        if said and len(of[attempt.student]) == 1:
+            new = {
+                "submitted": _with_zone(said.submitted, zone) or attempt.submitted,
+                "late": said.late if attempt.late is None else attempt.late,
+                "notes": (*attempt.notes, said.note) if said.note else attempt.notes,
+            }
+            timed.append(attempt.model_copy(update=new))
         else:
             timed.append(attempt)
     for key, several in of.items():
-        if key in roster.submitted and len(several) > 1:
+        if key in roster.said and roster.said[key].submitted and len(several) > 1:
             notes.append(
                 f"{key} has {len(several)} attempts and one time in the roster, which was not used."
             )
