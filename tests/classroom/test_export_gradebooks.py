@@ -253,7 +253,7 @@ def test_two_rows_of_one_student_are_ambiguous() -> None:
     ("title", "why"),
     [
         ("SYN loger", r"no assignment 'SYN loger'; it has SYN logger \(12\)"),
-        ("Current Score", "the column Current Score is not an assignment's"),
+        ("Current Score", "the column Current Score is a total that Canvas works out itself"),
         ("Section", "the column Section is not an assignment's"),
         ("", "no assignment ''"),
     ],
@@ -262,6 +262,38 @@ def test_canvas_column_that_cannot_be_filled_is_refused(title: str, why: str) ->
     """A title that is wrong, worked out by Canvas, or a student's own is refused."""
     with pytest.raises(InputError, match=why):
         canvas.fill([ADA], book(row(ADA)), title, "grades.csv")
+
+
+@pytest.mark.parametrize(
+    "total", ["Final Grade", "Final Score", "Current Points", "Override Score"]
+)
+@pytest.mark.parametrize("wanted", ["{}: SYN logger", "{}: SYN logger (12)", "12"])
+def test_canvas_column_that_its_importer_drops_is_refused(total: str, wanted: str) -> None:
+    """An assignment called like a total is refused with that cause and what to do."""
+    head = HEAD.replace("SYN logger", f"{total}: SYN logger")
+    with pytest.raises(InputError) as caught:
+        canvas.fill([ADA], book(row(ADA), head=head), wanted.format(total), "grades.csv")
+    assert str(caught.value) == (
+        f"grades.csv: the column {total}: SYN logger (12) cannot be filled: Canvas takes each "
+        f"title that holds '{total}' for a total of its own, and leaves the column out of the import. "
+        "Give the assignment another name in Canvas and export the gradebook again."
+    )
+
+
+def test_canvas_title_with_half_of_a_totals_name_is_filled() -> None:
+    """Final Lab (124) is an assignment like others."""
+    head = HEAD.replace("SYN logger (12)", "Final Lab (124)")
+    filled = canvas.fill([ADA], book(row(ADA), head=head), "Final Lab")
+    assert column(filled.text, "Final Lab (124)")["Ada"] == "20"
+
+
+def test_canvas_rows_above_points_possible_are_not_students() -> None:
+    """What stands above that row stays byte for byte, even where it has a student's keys."""
+    policy = row(ADA, name="Manual Posting")
+    before = book(row(BOB)).replace(POLICY, policy)
+    filled = canvas.fill([ADA, BOB], before, "SYN logger")
+    assert [change.student for change in filled.changes] == ["Bob (bob)"]
+    assert policy in filled.text
 
 
 def test_canvas_title_that_two_have_is_refused() -> None:

@@ -520,6 +520,20 @@ def test_moodle_blind(lab: Lab, read: Read, tmp_path: Path, word: str) -> None:
     assert keys(found) == ["ada", "bob"]
 
 
+def test_canvas_numbers_what_is_handed_in_again(lab: Lab, read: Read, tmp_path: Path) -> None:
+    """Of udp_sock-1.c and udp_sock-2.c the higher is taken and the other named."""
+    names = {"filter.c": b"f", "tcp_sock.c": b"t", "udp_sock-1.c": b"one", "udp_sock-2.c": b"two"}
+    names["udp_sock-10.c"] = b"ten"
+    files = {f"lovelaceada_4711_{n}_{name}": text for n, (name, text) in enumerate(names.items())}
+    found = only(read(put(tmp_path / "c", files)))
+    assert content(lab, found)["5-udp-sock/udp_sock.c"] == b"ten"
+    assert found.missing == ()
+    (note,) = (note for note in found.notes if "not taken" in note)
+    assert (
+        note == "udp_sock-1.c and udp_sock-2.c was not taken: the higher number is the newer one."
+    )
+
+
 def test_a_file_cannot_change_its_owner(lab: Lab, read: Read, tmp_path: Path) -> None:
     """Whatever a student calls a file, the LMS's part of its name says whose it is."""
     evil = "x_7_assignsubmission_file_filter.c"
