@@ -275,8 +275,8 @@ def test_canvas_column_that_its_importer_drops_is_refused(total: str, wanted: st
         canvas.fill([ADA], book(row(ADA), head=head), wanted.format(total), "grades.csv")
     assert str(caught.value) == (
         f"grades.csv: the column {total}: SYN logger (12) cannot be filled: Canvas takes each "
-        f"title that holds '{total}' for a total of its own, and leaves the column out of the import. "
-        "Give the assignment another name in Canvas and export the gradebook again."
+        f"title that holds '{total}' for a total of its own, and leaves the column out of the "
+        "import. Give the assignment another name in Canvas and export the gradebook again."
     )
 
 

@@ -529,9 +529,8 @@ def test_canvas_numbers_what_is_handed_in_again(lab: Lab, read: Read, tmp_path: 
     assert content(lab, found)["5-udp-sock/udp_sock.c"] == b"ten"
     assert found.missing == ()
     (note,) = (note for note in found.notes if "not taken" in note)
-    assert (
-        note == "udp_sock-1.c and udp_sock-2.c was not taken: the higher number is the newer one."
-    )
+    said = "udp_sock-1.c and udp_sock-2.c were not taken: the highest number is the newest file."
+    assert note == said
 
 
 def test_a_file_cannot_change_its_owner(lab: Lab, read: Read, tmp_path: Path) -> None:
