@@ -13,7 +13,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,7 +27,15 @@ from checker.classroom import RULES, batch, cluster, course, diff, intake, simil
 from checker.classroom.course import Course
 from checker.classroom.export import entries, github, sheet
 from checker.classroom.export.entries import Hidden
-from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
+from checker.classroom.export.feedback import Page
+from checker.classroom.export.formats import (
+    FORMATS,
+    Document,
+    Feedback,
+    Gradebook,
+    Options,
+    Result,
+)
 from checker.classroom.intake import Intake, roster
 from checker.classroom.store import FILE, Store, Trouble
 from checker.commands.exits import FULL, GRADER_FAILED, PARTIAL
@@ -38,7 +47,7 @@ from checker.report import class_page, student_page
 from checker.report import diff as diff_report
 from checker.report import similar as similar_report
 from checker.report.progress import Progress
-from checker.report.text import plain
+from checker.report.text import count, plain
 from vm import debian, toolchain
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSpace, VMError
@@ -201,9 +210,20 @@ def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
     folder = store.folder / "report"
     shutil.rmtree(folder / "students", ignore_errors=True)
     (folder / "students").mkdir(parents=True)
+    links = {}
+    for page in _pages(store, rules, the_lab, finished):
+        key = page.entry.student.key
+        links[key] = f"students/{student_page.file_name(key)}"
+        (folder / links[key]).write_text(page.html, encoding="utf-8")
+    index = class_page.render(the_lab.title, finished, links, runs=store.tried())
+    (folder / "index.html").write_text(index, encoding="utf-8")
+    return finished
+
+
+def _pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry]) -> Iterator[Page]:
+    """Yield each student's page, without what must not be seen at their own deadline."""
     own = course.own_rules(rules, [entry.student for entry in finished])
     now = datetime.now(UTC)
-    links = {}
     for entry in finished:
         key = entry.student.key
         due = course.deadline(rules, own.get(key))
@@ -213,11 +233,7 @@ def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
             sources=store.sources(key, entry.attempt.label) if entry.attempt else {},
             hidden=course.hidden(rules, now, due),
         )
-        links[key] = f"students/{student_page.file_name(key)}"
-        (folder / links[key]).write_text(page, encoding="utf-8")
-    page = class_page.render(the_lab.title, finished, links, runs=store.tried())
-    (folder / "index.html").write_text(page, encoding="utf-8")
-    return finished
+        yield Page(entry, page)
 
 
 # --- export --------------------------------------------------------------------------
@@ -227,6 +243,8 @@ def _export(arguments: argparse.Namespace) -> int:
     format_ = FORMATS[arguments.format]
     if isinstance(format_, Gradebook):
         return _fill(arguments, format_)
+    if isinstance(format_, Feedback):
+        return _zip_pages(arguments, format_)
     if arguments.into or arguments.column or arguments.dry_run:
         raise InputError(
             f"--into, --column and --dry-run are for gradebooks, which {arguments.format} is not."
@@ -303,6 +321,41 @@ def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
     for line in filled.lines():
         _print(line)
     return FULL
+
+
+def _zip_pages(arguments: argparse.Namespace, format_: Feedback) -> int:
+    """Write a zip with the page of each student who handed something in."""
+    if arguments.column or arguments.dry_run:
+        raise InputError(f"--column and --dry-run are not for {arguments.format}: leave them out.")
+    if format_.download and arguments.into is None:
+        raise InputError(
+            f"{arguments.format} names the pages after the files of the download: --into says "
+            "which download."
+        )
+    if arguments.out is None:
+        raise InputError("--out says where the zip goes.")
+    names = _names(arguments.into) if format_.download else []
+    with Store(arguments.folder) as store:
+        the_lab = lab.load(store.lab)
+        rules = _rules(arguments.folder / RULES, the_lab)
+        handed_in = [entry for entry in _entries(store, rules, the_lab) if entry.attempt]
+        made = format_.render(list(_pages(store, rules, the_lab, handed_in)), names)
+    arguments.out.write_bytes(made.data)
+    _print(f"{count(made.pages, 'page')} in {arguments.out}.")
+    for left in made.left:
+        _print(f"{left.student}: left out, as {left.why}.")
+    return FULL
+
+
+def _names(download: Path) -> list[str]:
+    """Return the names of the files in an LMS's download, packed or unpacked."""
+    try:
+        if download.is_dir():
+            return [path.name for path in download.rglob("*") if path.is_file()]
+        with zipfile.ZipFile(download) as packed:
+            return packed.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{download} cannot be read as a download: {error}.") from error
 
 
 def _put(target: Path | None, text: str) -> None:

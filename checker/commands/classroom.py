@@ -84,7 +84,9 @@ def add(
         help="the grades' folder, or one grade that check --json wrote",
     )
     out.add_argument("--out", type=Path, metavar="PATH", help="a file, or a folder for many")
-    out.add_argument("--into", type=Path, metavar="CSV", help="the gradebook to be filled in")
+    out.add_argument(
+        "--into", type=Path, metavar="CSV", help="the gradebook to fill in, or a download"
+    )
     out.add_argument("--column", default="", metavar="NAME", help="the assignment in it")
     out.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
     out.add_argument(

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -138,6 +139,28 @@ def test_gradebook_is_filled_and_the_download_kept(
     assert ",100," in changed[0]
 
 
+def test_pages_go_back_in_a_zip(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who handed in has a page there, without hidden checks; who has none is named."""
+    (graded / "course.toml").write_text('[visible]\n"1.outgoing-syn" = "never"\n')
+    download, out = tmp_path / "submissions.zip", tmp_path / "feedback.zip"
+    with zipfile.ZipFile(download, "w") as packed:
+        packed.writestr("alice_100_7_filter.c", "")
+    for name in ("moodle-feedback", "canvas-feedback"):
+        options = ["--into", download] if name == "canvas-feedback" else []
+        assert knetlab("export", name, "--from", graded, "--out", out, *options) == 0
+        with zipfile.ZipFile(out) as made:
+            pages = {entry: made.read(entry).decode() for entry in made.namelist()}
+        (alice,) = (page for entry, page in pages.items() if "alice" in entry.lower())
+        assert "1.outgoing-syn" not in alice
+        assert "1.not-syn-ack" in alice
+        assert len(pages) == (2 if name == "moodle-feedback" else 1)
+        told = capsys.readouterr().out
+        assert "Dan (dan): left out, as" in told
+        assert "Eve" not in told
+
+
 def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Path) -> None:
     """`knetlab export moodle ... | head -1` fills the file in like any other."""
     book, filled = tmp_path / "book.csv", tmp_path / "filled.csv"
@@ -164,6 +187,12 @@ def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Pat
         (("export", "moodle", "--into", "x.csv"), "--out says where"),
         (("export", "csv", "--dry-run"), "for gradebooks, which csv is not"),
         (("export", "gradescope"), "--out says in which folder"),
+        (("export", "canvas-feedback", "--out", "y.csv"), "--into says which download"),
+        (("export", "moodle-feedback"), "--out says where the zip goes"),
+        (
+            ("export", "canvas-feedback", "--into", "no.zip", "--out", "y.csv"),
+            "no.zip cannot be read",
+        ),
     ],
 )
 def test_option_that_is_missing_is_named(

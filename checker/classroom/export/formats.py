@@ -10,6 +10,7 @@ from checker.classroom.export import (
     canvas,
     classroom50,
     document,
+    feedback,
     github,
     gradescope,
     junit,
@@ -19,6 +20,7 @@ from checker.classroom.export import (
     table,
 )
 from checker.classroom.export.entries import Hidden, for_students
+from checker.classroom.export.feedback import Page, Zipped
 from checker.classroom.export.gradebook import Filled
 from checker.model import Entry
 
@@ -62,7 +64,18 @@ class Gradebook:
     fill: Callable[[Sequence[Entry], str, str, str, Hidden], Filled]
 
 
-Format = Document | Result | Gradebook
+@dataclass(frozen=True)
+class Feedback:
+    """A format with each student's page in a zip: pages, and names of the LMS's download.
+
+    With *download* the download has to be at hand.
+    """
+
+    download: bool
+    render: Callable[[Sequence[Page], Sequence[str]], Zipped]
+
+
+Format = Document | Result | Gradebook | Feedback
 
 
 def _junit(entries: Sequence[Entry], options: Options) -> str:
@@ -78,6 +91,8 @@ FORMATS: Mapping[str, Format] = {
     "github": Document(lambda e, o: github.render(e, o.paths, o.hidden)),
     "canvas": Gradebook(True, lambda e, text, column, name, _: canvas.fill(e, text, column, name)),
     "moodle": Gradebook(False, moodle.fill),
+    "moodle-feedback": Feedback(False, feedback.moodle),
+    "canvas-feedback": Feedback(True, feedback.canvas),
     "gradescope": Result("results.json", lambda e, o: gradescope.render(e, o.hidden)),
     "prairielearn": Result("results.json", lambda e, o: prairielearn.render(e, o.hidden)),
     "autolab": Result("autoresult", lambda e, o: autolab.render(e)),
