@@ -77,6 +77,9 @@ class Rules(Record):
     late_days: Count = Field(default=0, description="the bank: late days that cost nothing")
     holidays: tuple[date, ...] = Field(default=(), description="no late days, in timezone")
     counts: Literal["last", "best", "last_on_time"] = "last"
+    group_work: bool = Field(
+        default=False, strict=True, description="what one of a group hands in is all members'"
+    )
     weights: dict[str, Points] = Field(default={}, description="exercise or check -> factor")
     visible: dict[str, Literal["never", "after_due_date"]] = Field(
         default={}, description="check -> when a student may see it; else always"

@@ -37,6 +37,7 @@ from checker.classroom.export.formats import (
     Result,
 )
 from checker.classroom.intake import Intake, roster
+from checker.classroom.intake.roster import Roster
 from checker.classroom.store import FILE, Store, Trouble
 from checker.commands.exits import FULL, GRADER_FAILED, PARTIAL
 from checker.engine import guests, submission
@@ -59,7 +60,12 @@ from vm.kernel import Kernel
 def _grade(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
     rules = _rules(arguments.course or arguments.out / RULES, the_lab, must=arguments.course)
-    known = roster.load(arguments.roster) if arguments.roster else None
+    known = _roster(arguments)
+    if rules.group_work and not (known and known.groups):
+        raise InputError(
+            f"{rules.path}: the key 'group_work' needs to know the groups: --groups CSV, or a "
+            "column group in the roster, says who is in which."
+        )
     if (arguments.executor == "dask") != bool(arguments.scheduler):
         raise InputError("--executor dask and --scheduler ADDRESS go together: give both.")
     for path in arguments.paths:
@@ -72,7 +78,15 @@ def _grade(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="knetlab-intake-"))
         zone = ZoneInfo(rules.timezone) if rules.timezone else None
-        found = intake.read(the_lab, arguments.paths, Path(scratch), known, zone=zone, jobs=jobs)
+        found = intake.read(
+            the_lab,
+            arguments.paths,
+            Path(scratch),
+            known,
+            zone=zone,
+            jobs=jobs,
+            group_work=rules.group_work,
+        )
         course.own_rules(rules, found.students, roster=known is not None)
         told.intake(found, console)
         if arguments.dry_run:
@@ -102,6 +116,14 @@ def _grade(arguments: argparse.Namespace) -> int:
     if troubles:
         return GRADER_FAILED
     return FULL if all(e.attempt is None or e.attempt.grade for e in finished) else PARTIAL
+
+
+def _roster(arguments: argparse.Namespace) -> Roster | None:
+    """Return who is in the class, and in which group, as far as files say so."""
+    if arguments.roster:
+        known = roster.load(arguments.roster)
+        return known.with_groups(arguments.groups) if arguments.groups else known
+    return roster.load_groups(arguments.groups) if arguments.groups else None
 
 
 def _fetch_compiler(release: str) -> None:

@@ -42,6 +42,7 @@ def add(
     )
     release_option(grade)
     grade.add_argument("--roster", type=Path, metavar="CSV", help="who is in the class")
+    grade.add_argument("--groups", type=Path, metavar="CSV", help="who is in which group")
     grade.add_argument(
         "--course", type=Path, metavar="TOML", help=f"the course's rules; kept as DIR/{RULES}"
     )

@@ -57,8 +57,14 @@ Read = Callable[..., Intake]
 def read(lab: Lab, tmp_path: Path) -> Read:
     """Take in what lies in the given PATHs."""
 
-    def take(*paths: Path, roster: Roster | None = None, zone: timezone | None = None) -> Intake:
-        return intake.read(lab, paths, tmp_path / "scratch", roster, zone=zone)
+    def take(
+        *paths: Path,
+        roster: Roster | None = None,
+        zone: timezone | None = None,
+        group_work: bool = False,
+    ) -> Intake:
+        scratch = tmp_path / "scratch"
+        return intake.read(lab, paths, scratch, roster, zone=zone, group_work=group_work)
 
     return take
 
@@ -862,6 +868,52 @@ def test_a_roster_joins_what_lms_tell_apart(read: Read, tmp_path: Path) -> None:
     assert len(found.of("ada")) == 4
     assert all(attempt.submitted is None for attempt in found.of("zoe"))
     assert any("zoe has 2 attempts and one time" in note for note in found.notes)
+
+
+# --- groups --------------------------------------------------------------------------
+
+GROUPS = Roster(
+    [
+        Student(key=key, name=key.title(), id=n)
+        for key, n in (("ada", "1"), ("bob", "2"), ("cy", "45"))
+    ],
+    {
+        "ada": Said(datetime(2026, 11, 20, tzinfo=UTC)),
+        "bob": Said(datetime(2026, 11, 21, tzinfo=UTC)),
+    },
+    groups={"Team 1": ["ada", "bob"], "Team 2": ["cy"]},
+)
+
+
+@pytest.mark.parametrize("folder", ["Team 1_45_assignsubmission_file_", "team 1"])
+def test_what_a_group_hands_in_is_each_members(
+    lab: Lab, read: Read, tmp_path: Path, folder: str
+) -> None:
+    """Moodle's folder of a group has the group's number, which may be a student's, too."""
+    path = put(tmp_path / "class", {f"{folder}/lab/{name}": text for name, text in work().items()})
+    other = "Cy_45_assignsubmission_file_" if "_" in folder else "cy"
+    put(path / other, work("cy"))
+    found = read(path, roster=GROUPS)
+    assert keys(found) == ["ada", "bob", "cy"]
+    for key, day in (("ada", 20), ("bob", 21)):
+        assert content(lab, only(found, key)) == work()
+        assert only(found, key).submitted == datetime(2026, 11, day, tzinfo=UTC)
+        assert only(found, key).notes == ()
+    assert content(lab, only(found, "cy")) == work("cy")
+    assert "1 submission is of a group: each member has the same one." in found.notes
+
+
+def test_what_one_hands_in_is_the_groups_where_the_course_says_so(
+    lab: Lab, read: Read, tmp_path: Path
+) -> None:
+    """With group_work a member's submission is an attempt of all; without, it is the member's."""
+    put(tmp_path / "class" / "ada", work("ada"))
+    put(tmp_path / "class" / "cy", work("cy"))
+    assert read(tmp_path / "class", roster=GROUPS).of("bob") == ()
+    found = read(tmp_path / "class", roster=GROUPS, group_work=True)
+    assert content(lab, only(found, "bob")) == work("ada")
+    assert content(lab, only(found, "ada")) == work("ada")
+    assert content(lab, only(found, "cy")) == work("cy")
 
 
 # --- the report ----------------------------------------------------------------------

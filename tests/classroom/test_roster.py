@@ -248,6 +248,38 @@ def test_times_that_a_spreadsheet_rewrote_are_not_guessed(tmp_path: Path) -> Non
     assert "of the times of submission 1 could not be read, such as '3/4/2026 12:05'" in note
 
 
+def test_groups(tmp_path: Path) -> None:
+    """A column group tells who is in which; a student may be in two."""
+    text = "name,key,group\nAda,ada,Team 1\nBob,bob,Team 1\nCy,cy,\nAda,ada,Team 2\n"
+    found = load(tmp_path, text)
+    assert found.groups == {"Team 1": ("ada", "bob"), "Team 2": ("ada",)}
+    assert found.group("team 1") == ("ada", "bob")
+    assert found.group("Team 3") == found.group("Ada") == found.group("") == ()
+
+
+def test_groups_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """Its rows are students of the roster, by whatever tells them; strangers are refused."""
+    whole = load(tmp_path, "name,id,login\nAda Lovelace,7,al\nBob Smith,8,bs\n")
+    groups = tmp_path / "groups.csv"
+    groups.write_text("group;login\nTeam 1;al\nTeam 1;bs\n")
+    assert whole.with_groups(groups).groups == {"Team 1": ("ada-lovelace-7", "bob-smith-8")}
+    groups.write_text("group,login\nTeam 1,zoe\n")
+    with pytest.raises(InputError, match=r"groups\.csv: zoe is not in the roster\. Mend one of"):
+        whole.with_groups(groups)
+    groups.write_text("login\nal\n")
+    with pytest.raises(InputError, match=r"groups\.csv has no groups"):
+        whole.with_groups(groups)
+
+
+def test_moodle_worksheet_of_group_submissions(tmp_path: Path) -> None:
+    """Moodle's column Group, in its languages, is the roster's."""
+    for status, group in (("Status", "Group"), ("Status", "Gruppe"), ("Statut", "Groupe")):
+        text = f"ID,Full name,{status},{group}\nParticipant 7,Ada,x,A\nParticipant 8,Bob,x,A\n"
+        text = text if group == "Group" else text.replace("Full name", "Vollständiger Name")
+        text = text if group != "Groupe" else text.replace("Vollständiger Name", "Nom complet")
+        assert load(tmp_path, text).groups == {"A": ("ada-7", "bob-8")}
+
+
 def test_nothing_in_a_roster_reaches_a_terminal(tmp_path: Path) -> None:
     """Control characters in a cell are replaced."""
     (found,) = students(tmp_path, "name,id\nAd\x1b[31ma\u202e,7\n")

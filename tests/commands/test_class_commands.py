@@ -314,6 +314,21 @@ def handed_in(tmp_path: Path) -> Path:
     return folder
 
 
+def test_groups_that_nobody_knows_are_asked_for(
+    handed_in: Path, knetlab: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """group_work without groups is an error that says how to name them; with a file it goes on."""
+    rules = handed_in.parent / "rules.toml"
+    rules.write_text("group_work = true\n")
+    groups = handed_in.parent / "groups.csv"
+    groups.write_text("group,key\nA,ada\nA,eve\nB,bob\nB,cy\nB,di\n")
+    options = ["--out", handed_in.parent / "out", "--course", rules, "--dry-run"]
+    assert knetlab("grade", "networking", handed_in, *options) == 2
+    assert "the key 'group_work' needs to know the groups: --groups" in capsys.readouterr().err
+    assert knetlab("grade", "networking", handed_in, *options, "--groups", groups) == 0
+    assert "each member has the same one" in capsys.readouterr().out
+
+
 def command(handed_in: Path, out: Path, *more: str) -> list[str]:
     """Return the command line that grades the class on the stock kernel."""
     arguments = ["grade", "networking", str(handed_in), "--out", str(out), "--kernel", "stock"]

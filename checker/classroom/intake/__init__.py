@@ -77,13 +77,15 @@ def read(
     *,
     zone: tzinfo | None = None,
     jobs: int = 2,
+    group_work: bool = False,
 ) -> Intake:
     """Find what was handed in for *lab* in *paths*, laid out in *scratch*/key/label.
 
-    *zone* is that of times which an LMS writes without one (Blackboard's); None: the
-    host's. At most *jobs* submissions are looked into at a time. One bad submission is
-    a problem of its attempt. Raises InputError when a PATH is none, holds nothing that
-    could be a submission, or *scratch* lies in it; then nothing is laid out.
+    What a group of the *roster* handed in is an attempt of each member; with *group_work* what
+    one member handed in is, too. *zone* is that of times which an LMS writes without one
+    (Blackboard's); None: the host's. At most *jobs* submissions are looked into at a time. One
+    bad submission is a problem of its attempt. Raises InputError when a PATH is none, holds
+    nothing that could be a submission, or *scratch* lies in it; then nothing is laid out.
 
     A PATH is one student's when the lab's files lie in it, when it is a checkout, and,
     where several are given, when it is an archive or has one folder with any of the
@@ -113,7 +115,7 @@ def read(
             raise InputError(
                 f"{names} has no submissions: there is no folder and no archive of a student."
             )
-        return _assemble(lab, seen, scratch, roster, zone=zone, jobs=jobs)
+        return _assemble(lab, seen, scratch, roster, zone=zone, jobs=jobs, together=group_work)
 
 
 def _check(paths: Sequence[Path], scratch: Path) -> None:
@@ -207,10 +209,20 @@ def _assemble(
     *,
     zone: tzinfo | None,
     jobs: int,
+    together: bool,
 ) -> Intake:
-    handed_in = _one_each(seen.bundles)
-    people = list(dict.fromkeys(bundle.person for bundle in handed_in))
-    known, notes = _known(handed_in, roster)
+    handed_in = list(_of_groups(_one_each(seen.bundles), roster))
+    alone = [bundle for bundle in handed_in if not bundle.member]
+    people = list(dict.fromkeys(bundle.person for bundle in alone))
+    known, notes = _known(alone, roster)
+    if roster and together:
+        handed_in += _shared(alone, known, roster)
+    if shared := len({bundle.source for bundle in handed_in if bundle.member}):
+        notes.append(
+            f"{shared} submissions are of groups: each member has the same one."
+            if shared > 1
+            else "1 submission is of a group: each member has the same one."
+        )
     keys = make_keys(
         [person for person in people if person not in known],
         taken=[student.key for student in roster.students] if roster else [],
@@ -224,7 +236,7 @@ def _assemble(
     handed = list(_labelled(handed_in, keys))
     attempts = [
         Handed(
-            student=keys[bundle.person],
+            student=bundle.member or keys[bundle.person],
             label=label,
             source=bundle.source,
             submitted=_with_zone(bundle.submitted, zone),
@@ -266,6 +278,32 @@ def _one_each(found: Iterable[Bundle]) -> list[Bundle]:
         if known is None or astuple(person).count("") < astuple(known).count(""):
             best[person.identity] = person
     return [replace(bundle, person=best[bundle.person.identity]) for bundle in found]
+
+
+def _of_groups(found: Iterable[Bundle], roster: Roster | None) -> Iterator[Bundle]:
+    """Yield *found*, with one for each member in place of what is called like a group."""
+    for bundle in found:
+        members = roster.group(bundle.person.name) if roster else ()
+        if members:
+            yield from (replace(bundle, member=key) for key in members)
+        else:
+            yield bundle
+
+
+def _shared(
+    found: Iterable[Bundle], known: Mapping[Person, Student], roster: Roster
+) -> Iterator[Bundle]:
+    """Yield what one of a group handed in for each other member."""
+    for bundle in found:
+        student = known.get(bundle.person)
+        others = {
+            key: None
+            for members in roster.groups.values()
+            if student and student.key in members
+            for key in members
+            if key != student.key
+        }
+        yield from (replace(bundle, member=key) for key in others)
 
 
 def _known(
@@ -313,10 +351,11 @@ def _labelled(found: Iterable[Bundle], keys: Mapping[Person, str]) -> Iterator[t
     for bundle in found:
         label = base = slug(bundle.label) or "attempt"
         number = 1
-        while (keys[bundle.person], label) in used:
+        key = bundle.member or keys[bundle.person]
+        while (key, label) in used:
             number += 1
             label = f"{base}-{number}"
-        used.add((keys[bundle.person], label))
+        used.add((key, label))
         yield label, bundle
 
 

@@ -67,6 +67,7 @@ _HEADERS = {
     "email": ("email", "e-mail", "email address", "e-mail address", "mail"),
     "key": ("key",),
     "submitted": ("submitted",),
+    "group": ("group", "team"),
 }
 """Column -> how it is called, in lower case: by us, and in the exports of Canvas (Student, ID,
 SIS User ID, SIS Login ID), Moodle (Full name, First name, Surname, Email address, ID number,
@@ -106,9 +107,14 @@ class Roster:
         students: Iterable[Student],
         said: Mapping[str, Said] | None = None,
         notes: Iterable[str] = (),
+        groups: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        """Take *students*, *said* (key -> what is known of their work), and sentences on all."""
+        """Take *students*, *said* (key -> what is known of their work), and sentences on all.
+
+        *groups* has the keys of each group's members.
+        """
         self.students = tuple(students)
+        self.groups = {name: tuple(keys) for name, keys in (groups or {}).items()}
         self.said = dict(said or {})
         self.notes = tuple(notes)
         self._by: dict[tuple[str, str], list[Student]] = {}
@@ -153,6 +159,43 @@ class Roster:
             return Match(found[0], certain=False)
         return Match(why_not=f"{person.shown} is not in the roster.")
 
+    def group(self, name: str) -> tuple[str, ...]:
+        """Return the keys of those in the group *name*; of none if a student is called so."""
+        wanted = _squeezed(name)
+        if not wanted or ("name", wanted) in self._by:
+            return ()
+        found = [keys for group, keys in self.groups.items() if _squeezed(group) == wanted]
+        return found[0] if len(found) == 1 else ()
+
+    def with_groups(self, path: Path) -> Roster:
+        """Return this roster with the groups of the CSV *path*, whose rows are students of it.
+
+        Raises InputError when the file has no groups, or somebody who is not in the roster.
+        """
+        other = load_groups(path)
+        keys: dict[str, str] = {}
+        for student in other.students:
+            person = Person(
+                name=student.name or student.key,
+                **{which: getattr(student, which) for which in ("id", "sis_id", "login", "email")},
+            )
+            match = self.match(person)
+            if match.student is None:
+                raise InputError(f"{path}: {match.why_not} Mend one of the two files.")
+            keys[student.key] = match.student.key
+        groups = {name: [keys[key] for key in members] for name, members in other.groups.items()}
+        return Roster(self.students, self.said, self.notes, groups)
+
+
+def load_groups(path: Path) -> Roster:
+    """Read the roster CSV *path*, which must have a column ``group``."""
+    roster = load(path)
+    if not roster.groups:
+        raise InputError(
+            f"{path} has no groups: it must have a column group, and one that tells who is who."
+        )
+    return roster
+
 
 def load(path: Path) -> Roster:
     """Read the roster CSV *path*: commas, semicolons or tabs; UTF-8, or as Excel saves.
@@ -168,6 +211,7 @@ def load(path: Path) -> Roster:
     table = _read(path)
     keys = make_keys([_person(row) for _, row in table.rows if not row["key"]])
     unread: list[str] = []
+    groups: dict[str, dict[str, None]] = {}
     for line, row in table.rows:
         key = row["key"] or keys[_person(row)]
         if not _KEY.fullmatch(key):
@@ -175,6 +219,8 @@ def load(path: Path) -> Roster:
                 f"{path}, line {line}: the key {key!r} cannot name a file; use letters, digits, "
                 "dots, dashes and underscores."
             )
+        if row["group"] not in ("", "-"):
+            groups.setdefault(row["group"], {})[key] = None
         of_work = _said(table, path, line, row, unread)
         student = Student(key=key, **{which: row[which] for which in ("name", *_IDS[1:])})
         identified = any(row[which] for which in _IDS)
@@ -194,7 +240,7 @@ def load(path: Path) -> Roster:
             said[key] = of_work
     if not students:
         raise InputError(f"{path} has no students: there is no row below the header.")
-    return Roster(students.values(), said, _notes(table, path, unread))
+    return Roster(students.values(), said, _notes(table, path, unread), groups)
 
 
 @dataclass(frozen=True)
@@ -225,8 +271,10 @@ def _read(path: Path) -> _Table:
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num + skip}: {error}.") from error
     language = moodle.language(header)
-    worksheet = moodle.is_worksheet(header, [cells for _, cells in body])
     columns = [_column(title) or (language.column(title) if language else "") for title in header]
+    worksheet = columns[:1] in ([""], ["id"]) and moodle.is_worksheet(
+        header, [cells for _, cells in body]
+    )
     if worksheet:
         columns[0] = "id"
         if not {"name", "first", "last"} & set(columns) and _are_names(body):
@@ -261,7 +309,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _row(columns: Sequence[str], cells: Sequence[str], *, worksheet: bool) -> dict[str, str]:
-    row = dict.fromkeys((*_HEADERS, "status", "group", *columns, ""), "")
+    row = dict.fromkeys((*_HEADERS, "status", *columns, ""), "")
     for column, cell in zip(columns, cells, strict=False):
         row[column] = row[column] or " ".join(cell.split())
     row["name"] = row["name"] or f"{row['first']} {row['last']}".strip()
