@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -86,6 +87,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             zone=zone,
             jobs=jobs,
             group_work=rules.group_work,
+            commits=functools.partial(course.commits, rules),
         )
         course.own_rules(rules, found.students, roster=known is not None)
         told.intake(found, console)
@@ -185,6 +187,7 @@ def _received(the_lab: Lab, found: Intake) -> list[batch.Received]:
             submitted=one.submitted,
             late=one.late,
             problem=problem,
+            commit=one.commit,
         )
         received.append(batch.Received(students[one.student], attempt, given))
     return received
@@ -199,7 +202,8 @@ def _rules(path: Path, the_lab: Lab, *, must: object = False) -> Course:
 
 
 def _entries(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
-    return course.settle(rules, the_lab, store.students(), store.attempts())
+    # all are known who will ever be: a name in the rules that is nobody's is a mistake
+    return course.settle(rules, the_lab, store.students(), store.attempts(), roster=True)
 
 
 def _stored(folder: Path) -> tuple[Lab, Course, list[Entry]]:

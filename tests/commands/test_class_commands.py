@@ -254,6 +254,19 @@ def test_hidden_check_is_not_on_a_students_page(knetlab: Run, graded: Path) -> N
     assert "1.outgoing-syn" in (graded / "report" / "index.html").read_text()
 
 
+def test_a_name_in_the_rules_that_is_nobodys_is_an_error(
+    knetlab: Run, graded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After grading all students are known: a name that fits none is told with the near ones."""
+    (graded / "course.toml").write_text("students.alcie.late_days = 2\n")
+    assert knetlab("report", "--from", graded) == 2
+    said = capsys.readouterr().err
+    assert (
+        "the key 'students.alcie' is wrong: there is no student 'alcie'; did you mean alice?"
+        in said
+    )
+
+
 def test_diff_names_whose_mark_changed(
     knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
