@@ -518,6 +518,7 @@ class Attempt(Record):
     grade: Grade | None = None
     problem: str = Field(default="", description="a sentence, when nothing could be graded")
     sources: str = Field(default="", description="a hash of the files; empty: not known")
+    commit: str = Field(default="", description="which commit it is, of a git checkout")
 
 
 class Mark(Record):
@@ -528,6 +529,9 @@ class Mark(Record):
     final: float
     max_score: float
     notes: tuple[str, ...] = Field(default=(), description="sentences: why it is not the raw score")
+    missing: bool = Field(
+        default=False, description="the rules' mark for who handed in nothing; a zero counts"
+    )
 
 
 class Entry(Record):

@@ -51,6 +51,7 @@ def add(
     grade.add_argument(
         "--roster", type=Path, metavar="CSV", help="the list of the students in the class"
     )
+    grade.add_argument("--groups", type=Path, metavar="CSV", help="which student is in which group")
     grade.add_argument(
         "--course",
         type=Path,
@@ -114,7 +115,9 @@ def add(
         metavar="PATH",
         help="the file to write, or a folder if there are several",
     )
-    out.add_argument("--into", type=Path, metavar="CSV", help="the gradebook to fill in")
+    out.add_argument(
+        "--into", type=Path, metavar="CSV", help="the gradebook to fill in, or a download"
+    )
     out.add_argument(
         "--column", default="", metavar="NAME", help="the name of the assignment in the gradebook"
     )
