@@ -207,17 +207,17 @@ def prove_lab(lab: Lab, made: str) -> None:
     takes a fifth of a second.
     """
     key = cache.digest(made, lab.model_dump_json())
-    if cache.find(_PROVED, key):
+    if cache.find(PROVED, key):
         return
     from checker.engine import collector  # it reads pytest
 
     collector.prove(lab)
     with contextlib.suppress(VMError):  # a cache that cannot be written to
-        cache.entry(_PROVED, key, lambda _: None)
-        cache.trim(_PROVED, 20)
+        cache.entry(PROVED, key, lambda _: None)
+        cache.trim(PROVED, 20)
 
 
-_PROVED = "proved-lab"
+PROVED = "proved-lab"
 
 
 def _prove_kvm(config: Config) -> None:

@@ -56,7 +56,7 @@ SANITIZED = (
 )
 """What gcc takes for a program with sanitizers."""
 
-_DEBUG = ("-O0", "-no-pie", "-DKNETLAB_DEBUG")
+_DEBUG = ("-O0", "-no-pie", "-Dknetlab_for_gdb")
 _DEBUG_BASE, _DEBUG_STEP, _DEBUG_LOADED = 0x40000000, 0x1000000, 0xF00000
 
 _START = "knetlab_start.c"
@@ -72,7 +72,7 @@ static void __attribute__((constructor)) line_by_line(void)
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 }
 
-#ifdef KNETLAB_DEBUG
+#ifdef knetlab_for_gdb
 #include <sys/mman.h>
 #include <unistd.h>
 
