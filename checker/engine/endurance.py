@@ -188,9 +188,13 @@ def error_paths(
             told = "; ".join(left) or f"{ended} and leaves behind: {', '.join(counted)}"
             raise Unmet(
                 f"{when} {told}.",
-                expected="init undoes what it did before it returns the error",
+                expected="exit undoes what init did"
+                if one.left
+                else "init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
-                hint=_give_back(leaks[one.number], "Where init fails", counted),
+                hint=_give_back(
+                    leaks[one.number], "In exit" if one.left else "Where init fails", counted
+                ),
             )
 
 

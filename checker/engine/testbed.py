@@ -8,7 +8,7 @@ import functools
 import os
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Self
@@ -16,6 +16,7 @@ from typing import NoReturn, Self
 from checker.engine.owner import owner
 from checker.engine.way import Packet, Recording
 from checker.model import Build, Exercise, Lab, ModuleBuild, Names, ProgramBuild
+from checker.words import kernel_log
 from checker.words.kernel_reports import is_noise
 from checker.words.symbols import Symbols
 from vm import snapshot
@@ -163,7 +164,7 @@ class Session:
     *files* are those of the submission's builds, by their paths below /lab. Each is put into
     the guest when its path is first asked for: a guest that goes before that has no code of
     the submission's in it. *before* is what the guest's kernel held when it was fresh.
-    *has_run*: whether a program of the student's was started.
+    *has_run*: whether a program of the student's was started. *whose*: see business_of().
     """
 
     def __init__(self, guest: Guest, before: Traces, files: Mapping[str, PayloadFile]) -> None:
@@ -171,6 +172,7 @@ class Session:
         self.before = before
         self.files = files
         self.has_run = False
+        self.whose = 0
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
 
@@ -244,6 +246,20 @@ class Session:
     def console(self) -> str:
         """Return what came on the serial console since the check began."""
         return self.guest.machine.console()[self._console_mark :]
+
+    @contextlib.contextmanager
+    def business_of(self, exercise: int) -> Iterator[None]:
+        """Do what another exercise is about: what the kernel reports then is that one's business.
+
+        Of a report that lies in a function of one exercise (lab.toml), that one pays in any
+        case. What was reported before the block is in another check of this exercise, too.
+        """
+        self.whose = exercise
+        yield
+        self.guest.sync()
+        names = Names({})
+        if not kernel_log.findings(self.console(), kernel_log.NO_MODULE, kernel_log.nowhere, names):
+            self.whose = 0
 
 
 _STACKS = "for process in /proc/[0-9]*; do echo; cat $process/stack; done"

@@ -46,7 +46,7 @@ def of(
     reported = [
         of_finding(finding)
         for finding in findings
-        if finding.check == check.id and finding.kind != "stuck-module"
+        if finding.check == check.id and finding.kind not in ("stuck-module", "lost-guest")
     ]
     if check.status == "timeout":  # what sleeps where it may not hangs later, and elsewhere
         for finding in findings:
@@ -261,6 +261,11 @@ _REPORTED = (
         "",
         "Look if module_exit() is there, if exit ends, and if the module keeps itself, with a "
         "reference or a thread.",
+    ),
+    (
+        "lost-guest",
+        "",
+        "Look at what exit does: the kernel works before rmmod, and not after it.",
     ),
     ("watch-off", "", "Take out what turns it off."),
     ("", "", "Look at {place}: the report's first line says what is wrong."),
