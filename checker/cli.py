@@ -143,6 +143,14 @@ def parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--jobs", type=_number, metavar="N", help="so many at a time; default: cores")
     own.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes")
+    own.add_argument(
+        "--points",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="show what each mutant earned, the least first; of FILE, written by --json, "
+        "nothing is run",
+    )
     own.add_argument("-v", "--verbose", action="store_true", help="show all outcomes")
     own.set_defaults(run=_selftest)
 
@@ -430,14 +438,23 @@ def _selftest(arguments: argparse.Namespace) -> int:
     from checker.engine import guests
     from checker.report import selftest as report
     from checker.report.progress import Progress
-    from checker.workshop import selftest
+    from checker.workshop import points, selftest
 
     if arguments.all_kernels:
         _alone(arguments, "--all-kernels", ("--release", "--kernel-image", "--kernel-build"))
     the_lab = lab.load(arguments.lab)
     lab.require_solution(the_lab, "knetlab selftest")
     _require_folder(arguments.json)
+    if arguments.points:
+        _alone(arguments, "--points FILE", ("--only", "--sample", "--auto", "--json"))
+        file = Path(arguments.points)
+        report.points(points.rows(points.read(file, the_lab), the_lab), Console(highlight=False))
+        return FULL
     if arguments.auto:
+        if arguments.points is not None:
+            raise InputError(
+                "--auto and --points do not go together: mutants of --auto have no reason to show."
+            )
         return _auto(arguments, the_lab)
     if arguments.sample:
         raise InputError("--sample N is for --auto: leave out the number, or add --auto.")
@@ -462,6 +479,8 @@ def _selftest(arguments: argparse.Namespace) -> int:
                 report.line(outcome), always=outcome.verdict in selftest.TROUBLES
             ),
         )
+    if arguments.points is not None:
+        report.points(points.rows(done, the_lab), Console(highlight=False))
     report.render(done, Console(highlight=False), verbose=arguments.verbose)
     if arguments.json:
         arguments.json.write_text(done.to_json(), encoding="utf-8")
