@@ -279,7 +279,7 @@ class Module(Session):
 
     *is_ours* tells of a line ("filter.c:41") whether it is in a function of the exercise
     that is checked, or of another one; None where it is in nobody's. *hung*: whether a guest
-    hung with the module in an earlier check.
+    hung with the module in an earlier check. *release* is that of the guest's kernel.
     """
 
     def __init__(
@@ -293,6 +293,7 @@ class Module(Session):
         symbols: Symbols | None = None,
         is_ours: Callable[[str], bool | None] = lambda _: None,
         hung: bool = False,
+        release: str = "",
     ) -> None:
         super().__init__(guest, before, files)
         self.name = name
@@ -301,6 +302,7 @@ class Module(Session):
         self.is_ours = is_ours
         self.loading: Process | None = None
         self.hung = hung
+        self.release = release
 
     @property
     def path(self) -> str:
@@ -466,6 +468,7 @@ class Testbed:
             symbols=self.symbols,
             is_ours=functools.partial(self._is_ours, module.name),
             hung=self.hung,
+            release=self.config.kernel.release,
         )
 
     def _files(self) -> dict[str, PayloadFile]:

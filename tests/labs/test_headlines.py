@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from support import ROOT
 
 from checker.engine import grading, submission
-from checker.model import Lab
+from checker.model import Grade, Lab
 from checker.workshop import mutants
 from vm.kernel import Kernel
 
@@ -186,41 +186,49 @@ def test_what_is_right_or_unknown_is_compared_as_it_should_be(own: Any, texts: l
 # --- in a guest ----------------------------------------------------------------------
 
 
+@pytest.fixture
+def graded(lab: Lab, stock_kernel: Kernel, tmp_path: Path) -> Callable[[str, str], Grade]:
+    """What grades a mutant of exercise 1 by some of its checks."""
+
+    def grade(name: str, checks: str) -> Grade:
+        (mutant,) = (m for m in mutants.load(lab.root / "mutants") if m.name == name)
+        mutants.apply(mutant, lab.solution, tmp_path / name)
+        given = submission.read(lab, tmp_path / name)
+        options = grading.Options(
+            exercises=frozenset({1}), ways=False, select=checks, seed=1, jobs=1
+        )
+        return grading.grade_submission(lab, given, stock_kernel, options)
+
+    return grade
+
+
 @pytest.mark.vm
 @pytest.mark.parametrize(
-    ("name", "checks", "told", "untrue"),
+    ("name", "checks", "words"),
     [
         (
             "1-drops-everything",
             "any_line or leaves_the_guest or traffic_passes",
-            ["no SYN left this host.", "What was sent over a connection did not arrive."],
-            "connected",
+            (["no SYN left this host.", "over a connection did not arrive."], "connected"),
         ),
         (
             "1-hook-registered-twice",
             "any_line or leaves_the_guest or outgoing_syn or several",
-            ["the log has 2 lines for it, not 1.", "and the log has 8 lines, not 4."],
-            "does not say so",
+            (["the log has 2 lines for it, not 1.", "has 8 lines, not 4."], "does not say"),
         ),
     ],
 )
 def test_headline_is_true_of_the_mistake(
     name: str,
     checks: str,
-    told: list[str],
-    untrue: str,
-    lab: Lab,
-    stock_kernel: Kernel,
-    tmp_path: Path,
+    words: tuple[list[str], str],
+    graded: Callable[[str, str], Grade],
 ) -> None:
     """Nobody connects through a hook that drops all, and a line that is there twice is there."""
-    (mutant,) = (m for m in mutants.load(lab.root / "mutants") if m.name == name)
-    mutants.apply(mutant, lab.solution, tmp_path / name)
-    options = grading.Options(exercises=frozenset({1}), ways=False, select=checks, seed=1, jobs=1)
-    given = submission.read(lab, tmp_path / name)
-    grade = grading.grade_submission(lab, given, stock_kernel, options)
+    told, untrue = words
+    grade = graded(name, checks)
     failed = [c.message for e in grade.exercises for c in e.checks if c.status == "fail"]
     assert len(failed) == len(told)
-    for message, words in zip(failed, told, strict=True):
-        assert words in message
-        assert untrue not in message.replace("tried to connect", "")
+    for message, part in zip(failed, told, strict=True):
+        assert part in message
+        assert untrue not in message
