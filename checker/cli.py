@@ -163,6 +163,14 @@ def parser() -> argparse.ArgumentParser:
         "--jobs", type=_number, metavar="N", help="run N in parallel; default: the number of cores"
     )
     own.add_argument("--json", type=Path, metavar="FILE", help="write all results as JSON")
+    own.add_argument(
+        "--points",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="show what each mutant earned, the lowest first; with a FILE that --json wrote, "
+        "show its results and run nothing",
+    )
     own.add_argument("-v", "--verbose", action="store_true", help="show all results")
     own.set_defaults(run=_selftest)
 
@@ -454,14 +462,23 @@ def _selftest(arguments: argparse.Namespace) -> int:
     from checker.engine import guests
     from checker.report import selftest as report
     from checker.report.progress import Progress
-    from checker.workshop import selftest
+    from checker.workshop import points, selftest
 
     if arguments.all_kernels:
         _alone(arguments, "--all-kernels", ("--release", "--kernel-image", "--kernel-build"))
     the_lab = lab.load(arguments.lab)
     lab.require_solution(the_lab, "knetlab selftest")
     _require_folder(arguments.json)
+    if arguments.points:
+        _alone(arguments, "--points FILE", ("--only", "--sample", "--auto", "--json"))
+        file = Path(arguments.points)
+        report.points(points.rows(points.read(file, the_lab), the_lab), Console(highlight=False))
+        return FULL
     if arguments.auto:
+        if arguments.points is not None:
+            raise InputError(
+                "--auto and --points do not go together: mutants of --auto have no reason to show."
+            )
         return _auto(arguments, the_lab)
     if arguments.sample:
         raise InputError("--sample N is for --auto: leave out the number, or add --auto.")
@@ -486,6 +503,8 @@ def _selftest(arguments: argparse.Namespace) -> int:
                 report.line(outcome), always=outcome.verdict in selftest.TROUBLES
             ),
         )
+    if arguments.points is not None:
+        report.points(points.rows(done, the_lab), Console(highlight=False))
     report.render(done, Console(highlight=False), verbose=arguments.verbose)
     if arguments.json:
         arguments.json.write_text(done.to_json(), encoding="utf-8")

@@ -48,5 +48,5 @@ def test_page_has_every_kind_of_finding() -> None:
     own = set(
         re.findall(r'Finding\(kind="([\w-]+)"', (ROOT / "checker/engine/check_run.py").read_text())
     )
-    assert own == {"stuck-module", "watch-off", "taint"}
+    assert own == {"stuck-module", "watch-off", "taint", "lost-guest"}
     assert told == {row.kind for row in kernel_kinds.KINDS if row.kind} | own

@@ -5,6 +5,9 @@ finding, and findings cost the points of the exercise's health (checker/engine/g
 
 What a guest does that has no code of the submission's yet is not its doing. Where
 such a guest goes, the check is tried again in a new one.
+
+A guest that goes when a check is over, as its module is removed, takes nothing from that check:
+what was seen before was seen. It is a finding, which costs the exercise's health.
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ MAX_CRASHES = 3
 GUESTS = 3
 """So many guests a check gets that go before they have its code; then it is an error."""
 
+_AT_THE_END = (
+    "The guest went when the {what} was removed after the check, and the log does not say why."
+)
 _STUCK = "It stays in the kernel, with all it holds, until the next boot."
 _WATCHES = {"locks": "lockdep", "probes": "kprobes"}
 """What vm/witness says is awake, as the kernel's documentation names it."""
@@ -128,6 +134,11 @@ class CheckRun:
         self.told = self._of_programs(reports)
         try:
             now = session.tidy()
+        except GuestError:
+            if session.has_code:
+                summary = _AT_THE_END.format(what=self._what)
+                self.own = [Finding(kind="lost-guest", summary=summary)]
+            raise
         except Unmet as stuck:
             self.own = [Finding(kind="stuck-module", summary=f"{stuck.message} {_STUCK}")]
             return
@@ -194,8 +205,18 @@ class CheckRun:
 
     @property
     def error(self) -> BaseException | None:
-        """What ended the check, the first of its phases; None when nothing did."""
-        return next(iter(self.errors.values()), None)
+        """What ended the check, the first of its phases; None when nothing did.
+
+        A guest that went at the check's end ended nothing: it is told as a finding.
+        """
+        return next((e for e in self.errors.values() if e is not self.at_the_end), None)
+
+    @property
+    def at_the_end(self) -> GuestError | None:
+        """How the guest went when the check was over, with the submission's code in it; or None."""
+        error = self.errors.get("teardown")
+        there = self.session is not None and self.session.has_code
+        return error if there and isinstance(error, GuestError) else None
 
     def reported(self) -> list[Finding]:
         """Return what the kernel reported during the check, or what was seen besides."""
@@ -221,6 +242,7 @@ class CheckRun:
             and self.session is not None
             and self.session.has_run
             and self.went_alone() is None
+            and self.at_the_end is None
             and not isinstance(self.error, Late | GuestError)
         )
 

@@ -32,6 +32,7 @@ class Earlier(Record):
     results: tuple[CheckResult, ...]
     findings: tuple[Finding, ...]
     after: dict[str, tuple[str, ...]]
+    whose: dict[str, int] = Field(default={}, description="see checker/engine/grade.py")
     warnings: tuple[str, ...] = Field(description="the compiler's, of the exercise's files")
 
     @property
@@ -42,7 +43,9 @@ class Earlier(Record):
     def checked(self, lab: Lab, exercise: Exercise) -> Checked:
         """Return it as what came of *exercise*."""
         title = healthy(lab, exercise)
-        return Checked(exercise, self.results, self.findings, self.after, title, self.run)
+        return Checked(
+            exercise, self.results, self.findings, self.after, title, self.run, self.whose
+        )
 
 
 def of(lab: Lab, checked: Checked, key: str, run: Reused, warnings: tuple[str, ...]) -> Earlier:
@@ -55,6 +58,7 @@ def of(lab: Lab, checked: Checked, key: str, run: Reused, warnings: tuple[str, .
         results=checked.results,
         findings=checked.findings,
         after=dict(checked.after),
+        whose=dict(checked.whose),
         warnings=warnings,
     )
 

@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from checker.engine.left import COUNTED, Leak, Stack, leaks_of, of_exercise, parse_objects
+from checker.engine.left import (
+    COUNTED,
+    Leak,
+    Stack,
+    leaks_of,
+    of_exercise,
+    parse_objects,
+    without_the_kernels,
+)
 from checker.engine.testbed import Late, Module, Unmet, errno_name
 from checker.words import kernel_log
 
@@ -159,7 +167,13 @@ def error_paths(
     struck = kernel_log.injected(module.console(), module.name)
     calls = {one.number: struck[one.number - 1] for one in done if one.number <= len(struck)}
     judged = [one for one in done if _counts(one, calls, only, leave)]
-    every = {one.number: leaks_of(module, one.stacks) for one in judged}
+    every = {
+        one.number: leaks_of(
+            module,
+            without_the_kernels(one.stacks, calls.get(one.number, ("", "", 0))[0], module.release),
+        )
+        for one in judged
+    }
     leaks = {number: of_exercise(module, found, ignore) for number, found in every.items()}
     others = {number for number, found in every.items() if leaks[number] != found}
     if any(leaks.values()):  # once may be a cache that filled itself
@@ -188,9 +202,13 @@ def error_paths(
             told = "; ".join(left) or f"{ended} and leaves behind: {', '.join(counted)}"
             raise Unmet(
                 f"{when} {told}.",
-                expected="init undoes what it did before it returns the error",
+                expected="exit undoes what init did"
+                if one.left
+                else "init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
-                hint=_give_back(leaks[one.number], "Where init fails", counted),
+                hint=_give_back(
+                    leaks[one.number], "In exit" if one.left else "Where init fails", counted
+                ),
             )
 
 

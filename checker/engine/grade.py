@@ -40,7 +40,8 @@ class Checked:
 
     *after* has, for each check that was tried, the ids of those that must have passed, and
     *title* the sentence of its check ``N.healthy``. *reused* says of which earlier run this
-    is; None: it was run now.
+    is; None: it was run now. *whose* names, for a check, the exercise whose business is what
+    the kernel reported during it, in code that no exercise has for itself.
     """
 
     exercise: Exercise
@@ -49,6 +50,7 @@ class Checked:
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     title: str = HEALTHY
     reused: Reused | None = None
+    whose: Mapping[str, int] = field(default_factory=dict)
 
 
 def hold_back(checked: Iterable[Checked]) -> list[Checked]:
@@ -107,7 +109,9 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
     It costs its points when the kernel reported something that is the
     exercise's. Where exercises share a build, that is what lies in one of its
     ``functions``, as *sources* (path -> text) tell, in whichever
-    exercise's checks it came; all else is where it came first. A mistake costs once.
+    exercise's checks it came. All else is where it came first, or whose business the check says
+    that it is (Session.business_of). A mistake costs once, and nothing where the exercise that
+    it belongs to is not checked.
     """
     checked = list(checked)
     exercises = [one.exercise for one in checked]
@@ -119,7 +123,9 @@ def judge(checked: Iterable[Checked], sources: Mapping[str, str] | None = None) 
             if key not in charged:
                 charged.add(key)
                 whose = owner(exercises, finding.build, finding.location, sources or {})
-                bills[whose or one.exercise.number].append(finding)
+                whose = whose or one.whose.get(finding.check) or one.exercise.number
+                if whose in bills:
+                    bills[whose].append(finding)
     return [
         replace(one, results=(*one.results, _healthy(one, bills[one.exercise.number])))
         if one.exercise.health

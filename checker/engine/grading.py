@@ -167,7 +167,14 @@ def _run(
             testbed.spoil()
         _prove_checks(lab, run)
         title = healthy(lab, exercise)
-        return Checked(exercise, tuple(run.results), tuple(run.findings), run.after, title)
+        return Checked(
+            exercise,
+            tuple(run.results),
+            tuple(run.findings),
+            run.after,
+            title,
+            whose=run.whose,
+        )
 
     alone = options.jobs == 1 or len(exercises) == 1
     on_result = options.on_result if alone else pool.tell

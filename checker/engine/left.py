@@ -6,10 +6,13 @@ the stack; the guest's own tables (COUNTED) tell of what is no memory.
 
 from __future__ import annotations
 
+import functools
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from checker.engine.testbed import Module
 from checker.words.symbols import Place
@@ -50,6 +53,8 @@ COUNTED = {
 """What is counted besides: its name, and the kernel's functions that make and end one."""
 
 
+_RECORDED = Path(__file__).with_name("kernel_leaks.toml")
+
 Stack = tuple[str, ...]
 """Functions, innermost first; the module's own code as .text+0x28."""
 
@@ -89,6 +94,36 @@ def leaks_of(module: Module, stacks: Iterable[Stack]) -> list[Leak]:
     lines = module.symbols.places(places) if module.symbols else [""] * len(places)
     found = Counter((line, called) for (called, _), line in zip(owners, lines, strict=True))
     return [Leak(line, called, n) for (line, called), n in found.items()]
+
+
+def without_the_kernels(stacks: Iterable[Stack], failed: str, release: str) -> list[Stack]:
+    """Return *stacks* without what a kernel of *release* loses by itself.
+
+    *failed* is the function that the module called, in which an allocation failed. What it
+    loses then, with no fault of its caller, is recorded in kernel_leaks.toml.
+    """
+    series = ".".join(release.split(".")[:2])
+    lost = {stack for called, stack, kernels in _lost() if called == failed and series in kernels}
+    return [stack for stack in stacks if inside(stack, failed) not in lost]
+
+
+def inside(stack: Stack, called: str) -> Stack:
+    """Return the functions of *stack* below *called*, or below the module's code, innermost first.
+
+    Those of them that the compiler has split off another one (NAME.part.0) have its name.
+    """
+    found = []
+    for name in stack:
+        if name == called or name.startswith("."):
+            break
+        found.append(name.partition(".")[0])
+    return tuple(found)
+
+
+@functools.cache
+def _lost() -> tuple[tuple[str, Stack, frozenset[str]], ...]:
+    rows = tomllib.loads(_RECORDED.read_text(encoding="utf-8"))["lost"]
+    return tuple((r["in"], tuple(r["stack"].split()), frozenset(r["kernels"])) for r in rows)
 
 
 def of_exercise(module: Module, leaks: list[Leak], ignore: str = "") -> list[Leak]:

@@ -46,7 +46,8 @@ _logger = logging.getLogger("knetlab")
 class Plugin(Collector):
     """One run of an exercise's checks; *results* and *findings* fill as it goes.
 
-    *after* fills with the checks that were tried, and the ids that each is ``after``. Of
+    *after* fills with the checks that were tried, and the ids that each is ``after``; *whose*
+    with those that have said which exercise's business is what the kernel reports in them. Of
     the exercise's checks those that *wanted* names are run, or all. *on_failure* is called with
     a check that has failed, or during which something was reported, and the sentence for it,
     before its guest is tidied up or thrown away; the terminal is its own meanwhile. With *ways*
@@ -75,6 +76,7 @@ class Plugin(Collector):
         self.results: list[CheckResult] = []
         self.findings: list[Finding] = []
         self.after: dict[str, tuple[str, ...]] = {}
+        self.whose: dict[str, int] = {}
         self.worth = 0.0
         self.fatal: VMError | None = None
         self._specs: dict[str, Spec] = {}
@@ -272,8 +274,12 @@ class Plugin(Collector):
         alone = run.went_alone() is not None
         if session and session.has_code:
             self.findings += [f for f in reported if f not in self.findings]
-        self.testbed.hung |= isinstance(run.error, GuestTimeout) and not alone
-        if session and session.guest.dead and not alone:
+        if session and session.whose:
+            self.whose[run.spec.id] = session.whose
+        hung = any(isinstance(e, GuestTimeout) for e in (run.error, run.at_the_end))
+        self.testbed.hung |= hung and not alone
+        # a crash at the end costs a guest and no time, and the next check may well pass
+        if session and session.guest.dead and not alone and (hung or not run.at_the_end):
             self._crashes += 1
         guest = session and session.guest
         if guest and (guest.dead or guest.lost_log or run.spoilt or reported):

@@ -8,7 +8,7 @@ import functools
 import os
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Self
@@ -16,6 +16,7 @@ from typing import NoReturn, Self
 from checker.engine.owner import owner
 from checker.engine.way import Packet, Recording
 from checker.model import Build, Exercise, Lab, ModuleBuild, Names, ProgramBuild
+from checker.words import kernel_log
 from checker.words.kernel_reports import is_noise
 from checker.words.symbols import Symbols
 from vm import snapshot
@@ -164,6 +165,7 @@ class Session:
     the guest when its path is first asked for: a guest that goes before that has no code of
     the submission's in it. *before* is what the guest's kernel held when it was fresh.
     *has_run*: whether a program of the student's was started. *remarks* are what remark() got.
+    *whose*: see business_of().
     """
 
     def __init__(self, guest: Guest, before: Traces, files: Mapping[str, PayloadFile]) -> None:
@@ -172,6 +174,7 @@ class Session:
         self.files = files
         self.has_run = False
         self.remarks: list[str] = []
+        self.whose = 0
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
 
@@ -255,6 +258,20 @@ class Session:
         """Return what came on the serial console since the check began."""
         return self.guest.machine.console()[self._console_mark :]
 
+    @contextlib.contextmanager
+    def business_of(self, exercise: int) -> Iterator[None]:
+        """Do what another exercise is about: what the kernel reports then is that one's business.
+
+        Of a report that lies in a function of one exercise (lab.toml), that one pays in any
+        case. What was reported before the block is in another check of this exercise, too.
+        """
+        self.whose = exercise
+        yield
+        self.guest.sync()
+        names = Names({})
+        if not kernel_log.findings(self.console(), kernel_log.NO_MODULE, kernel_log.nowhere, names):
+            self.whose = 0
+
 
 _STACKS = "for process in /proc/[0-9]*; do echo; cat $process/stack; done"
 """Prints the stacks of all processes in the guest, with a blank line before each."""
@@ -273,7 +290,7 @@ class Module(Session):
 
     *is_ours* tells of a line ("filter.c:41") whether it is in a function of the exercise
     that is checked, or of another one; None where it is in nobody's. *hung*: whether a guest
-    hung with the module in an earlier check.
+    hung with the module in an earlier check. *release* is that of the guest's kernel.
     """
 
     def __init__(
@@ -287,6 +304,7 @@ class Module(Session):
         symbols: Symbols | None = None,
         is_ours: Callable[[str], bool | None] = lambda _: None,
         hung: bool = False,
+        release: str = "",
     ) -> None:
         super().__init__(guest, before, files)
         self.name = name
@@ -295,6 +313,7 @@ class Module(Session):
         self.is_ours = is_ours
         self.loading: Process | None = None
         self.hung = hung
+        self.release = release
 
     @property
     def path(self) -> str:
@@ -460,6 +479,7 @@ class Testbed:
             symbols=self.symbols,
             is_ours=functools.partial(self._is_ours, module.name),
             hung=self.hung,
+            release=self.config.kernel.release,
         )
 
     def _files(self) -> dict[str, PayloadFile]:

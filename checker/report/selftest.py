@@ -1,4 +1,4 @@
-"""A selftest on the terminal: how far it is, what is in trouble, and how much is in order.
+"""A selftest on the terminal: how far it is, what is in trouble, what its mutants earned.
 
 Every string from outside is put into a ``Text``: a plain str would be read as rich markup.
 """
@@ -6,7 +6,7 @@ Every string from outside is put into a ``Text``: a plain str would be read as r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checker.report.text import count, plain
+from checker.workshop.points import Row
 from checker.workshop.selftest import TROUBLES, Disagreement, Kind, Outcome, Report
 
 GROUPS: dict[Kind, str] = {
@@ -60,6 +61,24 @@ def _table(outcomes: Iterable[Outcome]) -> Table:
             Text.assemble((outcome.verdict, style), what),
         )
     return table
+
+
+def points(rows: Sequence[Row], console: Console) -> None:
+    """Print what each mutant earned, the least first."""
+    several = len({row.kernel for row in rows}) > 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Earned", justify="right")
+    for name in [*(["Kernel"] if several else []), "Mutant, and its mistake"]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        one = len(row.parts) == 1
+        earned = "\n".join(
+            f"{'' if one else f'{part.exercise}: '}{part.earned:g} of {part.due:g}"
+            for part in row.parts
+        )
+        cells = [Text(earned), *([Text(row.kernel)] if several else [])]
+        table.add_row(*cells, Text.assemble(row.name, (f"\n{plain(row.why)}", "dim")))
+    console.print(table if rows else Text("There is no mutant whose points could be shown."))
 
 
 def _name(outcome: Outcome) -> str:

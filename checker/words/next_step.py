@@ -68,7 +68,9 @@ def _is_no_cause(check: CheckResult, finding: Finding) -> bool:
     may be fatal one day, change nothing of what the check has seen instead.
     """
     seen = check.status == "fail" and bool(check.expected or check.actual)
-    return finding.kind == "stuck-module" or (seen and finding.kind in _HARMLESS_SO_FAR)
+    return finding.kind in ("stuck-module", "lost-guest") or (
+        seen and finding.kind in _HARMLESS_SO_FAR
+    )
 
 
 _HARMLESS_SO_FAR = ("leak", "memory-leak", "reference-left", "lockdep")
@@ -291,6 +293,11 @@ _REPORTED = (
         "",
         "Look if module_exit() is there, if exit ends, and if the module keeps itself, with a "
         "reference or a thread.",
+    ),
+    (
+        "lost-guest",
+        "",
+        "Look at what exit does: the kernel works before rmmod, and not after it.",
     ),
     ("watch-off", "", "Take out what turns it off."),
     ("", "", "Look at {place}: the report's first line says what is wrong."),

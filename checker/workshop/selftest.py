@@ -189,7 +189,10 @@ def run(
     outcomes.sort(key=lambda o: (list(kernels).index(o.kernel), names.index(o.name)))
     return Report(
         lab=lab.name,
-        kernels=tuple(KernelInfo(name=n, release=k.release) for n, k in kernels.items()),
+        kernels=tuple(
+            KernelInfo(name=name, release=kernel.release, features=tuple(sorted(kernel.features)))
+            for name, kernel in kernels.items()
+        ),
         outcomes=tuple(outcomes),
         disagreements=tuple(disagreements(outcomes)),
         seconds=round(time.monotonic() - started, 3),

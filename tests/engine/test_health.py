@@ -194,3 +194,14 @@ def test_files_of_one_name_are_two() -> None:
     sources = {path: sources[other] for path, other in zip(sources, reversed(sources), strict=True)}
     assert owner([first, second], "filter", "kernel/main.c:10", sources) == 2
     assert owner([first, second], "filter", "main.c:10", sources) is None
+
+
+def test_what_is_in_nobodys_function_is_billed_to_whose_business_it_was() -> None:
+    """A check that does what another exercise is about says so, and that exercise pays."""
+    checked = [
+        Checked(EXERCISES[0], (result(1),), (finding("filter.c:9"),), whose={"1.first": 2}),
+        Checked(EXERCISES[1], (result(2),)),
+    ]
+    assert [healthy.status for healthy in health(*checked)] == ["pass", "fail"]
+    # nobody pays where the other exercise is not checked
+    assert [healthy.status for healthy in health(checked[0])] == ["pass"]

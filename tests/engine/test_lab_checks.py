@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from checker.engine import build, check_run, collector, grading, plugin, submission
+from checker.engine import testbed as testbeds
 from checker.engine.testbed import Session, Testbed, Traces
 from checker.errors import LabError
 from checker.model import (
@@ -485,6 +486,50 @@ def test_what_the_kernel_reports_without_the_module_is_no_finding(
     done = ran(a_lab(tmp_path, REPORTED.format(there=there)), config)
     assert [result.status for result in done.results] == ["pass"]
     assert [finding.kind for finding in done.findings] == kinds
+
+
+def test_guest_that_goes_at_the_end_ends_no_check(tmp_path: Path) -> None:
+    """What a check saw counts, though its guest goes when the module is removed afterwards."""
+    lab = a_lab(tmp_path, GOOD)
+    testbed = Testbed(lab, lab.exercises[0], Build(targets=(READY,)), NOBODY)
+    run = check_run.CheckRun(collector.specs(lab)[0], testbed)
+    session: Any = SimpleNamespace(has_code=True, guest=SimpleNamespace(dead=None))
+    run.session = session
+    run.errors = {"teardown": GuestCrashed("it went")}
+    assert run.error is None
+    assert run.at_the_end is run.errors["teardown"]
+    run.errors = {"call": GuestCrashed("it went"), "teardown": GuestCrashed("it is dead")}
+    assert run.error is run.errors["call"]
+    session.has_code = False
+    run.errors = {"teardown": GuestCrashed("it went")}
+    assert run.error is run.errors["teardown"]
+
+
+CRASHES_AT_THE_END = """
+import pytest
+
+@pytest.mark.points(1)
+@pytest.mark.parametrize("number", range(5))
+def check_x(module, guest, number):
+    "X."
+    assert module.path
+"""
+
+
+@pytest.mark.vm
+def test_crash_at_the_end_costs_no_check_and_is_a_finding(
+    tmp_path: Path, config: Config, guests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often: each check has a new guest, and none is left out for the crashes."""
+
+    def crash(module: testbeds.Module) -> None:
+        module.guest.run(["/bin/sh", "-c", "echo c >/proc/sysrq-trigger"])
+
+    monkeypatch.setattr(testbeds.Module, "tidy", crash)
+    done = ran(a_lab(tmp_path, CRASHES_AT_THE_END), config)
+    assert [result.status for result in done.results] == ["pass"] * 5
+    assert len(guests) == 5
+    assert {finding.kind for finding in done.findings} == {"panic"}
 
 
 CHANGING = """

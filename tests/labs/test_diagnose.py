@@ -40,6 +40,7 @@ def _connection(diagnose: ModuleType, *logged: str, log: str = "", arrived: bool
     [
         ("127.188.213.41:30308", "Put ntohs() around tcph->source"),
         ("127.188.213.41:1685454848", "Take ntohs() for the port"),
+        ("127.188.213.41:25718.", "Put a space behind the port"),
         ("127.188.213.41:28227", "the destination's, dest"),
         ("127.188.213.41:17262", "the destination's, dest"),  # and not converted
         ("127.10.127.132:25718", "the destination's, daddr"),

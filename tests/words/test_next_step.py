@@ -144,7 +144,8 @@ def test_what_passed_has_no_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", sorted({row.kind for row in KINDS if row.kind} | {"stuck-module", "watch-off"})
+    "kind",
+    sorted({row.kind for row in KINDS if row.kind} | {"stuck-module", "watch-off", "lost-guest"}),
 )
 def test_every_kind_of_report_has_a_step_of_its_own(kind: str) -> None:
     """No kind that the kernel's log is searched for falls through to the last row."""

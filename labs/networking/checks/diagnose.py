@@ -125,20 +125,26 @@ def _port(port: int, other: int, logged: str) -> str:
         )
     if logged in (str(port << 16), str((port << 16) - (1 << 32))):
         return "Take ntohs() for the port: it has 16 bits, and ntohl() moves them out of place."
+    if re.match(rf"{port}\D", logged):
+        return "Put a space behind the port, or end the line there: more is glued to it."
     if logged in (str(other), str(swapped(other))):
         return "Print ntohs(tcph->source): the port logged is the destination's, dest."
     return ""
 
 
-def more_lines(client: End, server: End, logged: Sequence[str]) -> str:
-    """Tell why a whole connection gave more than the line of *client*."""
-    if logged == [str(client), str(server)]:
+def more_lines(client: End | str, server: End | str, logged: Sequence[str]) -> str:
+    """Tell why a whole connection gave more than the line of *client*.
+
+    Both ends are as the module writes them.
+    """
+    ends = [str(client), str(server)]
+    if logged == ends:
         return ACK
-    return FLAGS if set(logged) <= {str(client), str(server)} and len(logged) > 1 else ""
+    return FLAGS if set(logged) <= set(ends) and len(logged) > 1 else ""
 
 
-def received(client: End, server: End, logged: Sequence[str]) -> str:
-    """Tell why a connection was logged that another host opened to this one."""
+def received(client: End | str, server: End | str, logged: Sequence[str]) -> str:
+    """Tell why a connection was logged that another host opened to this one; likewise."""
     if set(logged) == {str(server)}:
         return ACK
     if str(client) in logged:
@@ -208,6 +214,11 @@ def major_taken(error: str) -> str:
 DEVICE_FIRST = (
     "Register the device before the hook, or unregister the hook where register_chrdev() fails: "
     "init returns its error with nothing left."
+)
+
+NOT_YOURS = (
+    "Return at once where register_chrdev() fails: unregister_chrdev(42) then takes the number "
+    "from whoever has it."
 )
 
 # --- exercise 2: the ioctl and the address --------------------------------------------
@@ -350,6 +361,10 @@ RELEASE_ON_ERROR = (
 PEER_GONE = (
     "Look at what kernel_getpeername() returns: below 0 there is no address to print. Release "
     "new_sock then, and return the error."
+)
+SOCKET_LOST = (
+    "Leave new_sock to kernel_accept(), which makes the socket itself: one that was created "
+    "before is lost. With ops->accept create it with sock_create_lite(), once."
 )
 RELEASE_BOTH = (
     "Call sock_release(new_sock) in exit, before that of the listening socket: each is released "

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import diagnose
+import headlines
+import lines
 from diagnose import End, Traffic
+from lines import RIGHT, SYN_LINE, Style
 
 from checker.engine.testbed import Late, Module, Unmet, errno_name
 from checker.kit.trace import Packet
@@ -18,7 +21,6 @@ from vm.guest import Guest, Process
 NC = "/bin/nc"
 PROBE = "/lab/checks/probe"
 DEVICE = "/dev/filter"
-SYN_LINE = "TCP connection initiated from"
 PEER_LINE = "connection established to"
 
 LISTEN, TIME_WAIT = 0x0A, 0x06
@@ -85,10 +87,14 @@ def netcat(guest: Guest, route: Route, message: str) -> str:
     return guest.run(["/bin/sh", "-c", script], deadline=20).text.strip()
 
 
-def logged(module: Module, since: int | None = None) -> list[str]:
+def logged(module: Module, since: int | None = None, words: str = SYN_LINE) -> list[str]:
     """Return what the module logged as sources of connections: A.B.C.D:PORT each."""
-    lines = module.lines(SYN_LINE, since)
-    return [line.split(SYN_LINE, 1)[1].strip() for line in lines]
+    return lines.fields(module.lines(words, since), words)
+
+
+def peers(module: Module) -> list[str]:
+    """Return what the module logged as clients: A.B.C.D:PORT each."""
+    return lines.fields(module.lines(PEER_LINE), PEER_LINE)
 
 
 class Answer(NamedTuple):
@@ -113,10 +119,16 @@ def ioctl(guest: Guest, what: str, argument: str) -> Answer:
 
 @dataclass
 class Filter:
-    """The filter module, loaded. *needs_address*: it logs nothing before an address is set."""
+    """The filter module, loaded. *needs_address*: it logs nothing before an address is set.
+
+    *style* is how it writes the ends of a connection, right or wrong. *turns*: it takes an
+    address with its bytes turned round, as check_2 has seen.
+    """
 
     module: Module
     needs_address: bool = False
+    style: Style = RIGHT
+    turns: bool = False
 
     def set_address(self, address: str) -> int:
         """Send MY_IOCTL_FILTER_ADDRESS; return the errno, 0 if the module took it."""
@@ -127,39 +139,58 @@ class Filter:
         if self.needs_address:
             self.set_address(address)
 
+    def logged(self, since: int) -> list[str]:
+        """Return what it logged since the mark *since* as sources of connections, in its style."""
+        return logged(self.module, since, self.style.words)
+
+    def line(self, route: Route) -> str:
+        """Return what this module logs of the packet that opens a connection over *route*."""
+        return self.style.field(*route.ends)
+
+    def answer(self, route: Route) -> str:
+        """Return what it logs of the listener's answer, if it does."""
+        return self.style.field(*reversed(route.ends))
+
     def require_lines(
         self,
         expected: list[str],
-        message: str,
+        done: str,
         since: int,
         why: Callable[[list[str]], str],
         packet: Packet | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
         """Compare what was logged since the mark *since* with *expected*; Unmet if it differs.
 
-        *why* makes the hint of what was logged. *packet* is the one that it is about.
+        *done* is what the check did, the first half of the sentence that is told
+        (headlines.py). *why* makes the hint of what was logged. *packet* is the one that it
+        is about. *exact*: the exercise's own words are wanted, whatever the module's are.
         """
-        actual = logged(self.module, since)
+        words = SYN_LINE if exact else self.style.words
+        actual = logged(self.module, since, words)
         if actual != expected:
             # a record without its newline is held back until the kernel logs something else
             self.module.guest.run(["/bin/sh", "-c", "echo > /dev/kmsg"])
-            late = set(logged(self.module, since))
+            late = set(logged(self.module, since, words))
             hint = why(actual)
+            log = self.module.kernel_says()
+            message = headlines.lines(done, expected, actual, log)
             if not set(expected) <= set(actual) and set(expected) <= late:
-                message += r" The line comes late: does it end with \n?"
+                message = rf"{done}, and the line came late: it does not end with \n."
                 hint = r"End the line with \n: without it the kernel holds the line back."
             raise Unmet(
                 message,
-                expected=_as_lines(expected),
-                actual=_as_lines(actual),
-                log=self.module.kernel_says(),
+                expected=_as_lines(expected, words),
+                actual=_as_lines(actual, words),
+                log=log,
                 hint=hint,
                 packets=[packet] if packet else [],
             )
 
 
-def _as_lines(sources: list[str]) -> str:
-    shown = [f"{SYN_LINE} {source}" for source in sources[:8]]
+def _as_lines(sources: list[str], words: str) -> str:
+    shown = [f"{words} {source}" for source in sources[:8]]
     if len(sources) > 8:
         shown.append(f"… and {len(sources) - 8} lines more")
     return "\n".join(shown) or "no line"
@@ -254,22 +285,40 @@ class Server:
         failed = result is not None and result.how == "exited" and result.value
         return errno.errorcode.get(result.value, "") if result and failed else ""
 
-    def finish_load(self) -> None:
-        """Let a blocking accept go by connecting; Unmet when insmod does not end well."""
-        if self.insmod.result is None and self.socket:
-            target = [self.socket.address, str(self.socket.port)]
-            self.module.guest.run(["/sbin/tool", "meet", *target])
-        self.require_loaded()
+    def waits(self) -> bool:
+        """Tell whether init waits, as for a client, a guest second from now."""
+        if self.insmod.result is None:
+            self.module.guest.run(["/sbin/tool", "sleep", "1"])
+        return self.insmod.result is None
 
-    def require_loaded(self) -> None:
-        """Wait for insmod; Unmet when it does not end, or fails."""
+    def let_go(self) -> None:
+        """End the wait of an init that waits: by a client, or else by a signal.
+
+        What comes of the client is exercise 4's business, and is not judged here. Unmet where
+        insmod has failed without one.
+        """
+        if not self.waits():
+            self.require_loaded()
+            return
+        with self.module.business_of(4):
+            if self.socket:
+                target = [self.socket.address, str(self.socket.port)]
+                self.module.guest.run(["/sbin/tool", "meet", *target])
+            self.insmod.wait(5)  # kills it then
+
+    def require_loaded(self, done: str = "The module was loaded") -> None:
+        """Wait for insmod; Unmet when it does not end, or fails. *done* is what led to it."""
         result = self.insmod.wait(5)
         if not result.ok:
             late = result.how == "timeout"
             raise Unmet(
-                "insmod does not succeed after a client has connected."
+                f"{done}, and insmod still waits."
                 if late
-                else "The module cannot be loaded.",
+                else headlines.insmod(
+                    done,
+                    self.insmod_error,
+                    signal=result.value if result.how == "signalled" else 0,
+                ),
                 expected="insmod succeeds",
                 actual="it still waits" if late else f"it fails with {errno_name(result.value)}",
                 log=self.module.kernel_says(),
