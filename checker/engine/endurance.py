@@ -187,6 +187,7 @@ def error_paths(
         when = "When nothing fails,"
         if not one.left:
             when = f"When allocation {one.number} of init fails{_where(module, calls, one)},"
+        unloaded = not one.insmod  # then it is exit that left it
         left = [str(leak) for leak in leaks[one.number]]
         counted = [] if left or one.number in others else _more(before, one, ignore)
         ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
@@ -203,11 +204,11 @@ def error_paths(
             raise Unmet(
                 f"{when} {told}.",
                 expected="exit undoes what init did"
-                if one.left
+                if unloaded
                 else "init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
                 hint=_give_back(
-                    leaks[one.number], "In exit" if one.left else "Where init fails", counted
+                    leaks[one.number], "In exit" if unloaded else "Where init fails", counted
                 ),
             )
 

@@ -115,6 +115,31 @@ def of_finding(finding: Finding) -> str:
     return text.format(place=finding.location or "the line that did it")
 
 
+_WAITS = (
+    "Take the wait at {place} out: a hook, a timer, and who holds a spinlock, must not wait. What "
+    "has to wait can be done later, by a work_struct or a thread."
+)
+_SLEEPS = {
+    **dict.fromkeys(("msleep", "ssleep", "usleep_range", "schedule_timeout", "schedule"), _WAITS),
+    **dict.fromkeys(("msleep_interruptible", "wait_for_completion", "usleep_range_state"), _WAITS),
+    **dict.fromkeys(
+        ("mutex_lock", "mutex_lock_nested", "down", "down_read", "down_write"),
+        "Take a spinlock for the mutex at {place}: a mutex sleeps until it is free.",
+    ),
+    **dict.fromkeys(
+        (
+            "lock_sock_nested",
+            "kernel_sendmsg",
+            "kernel_recvmsg",
+            "sock_create_kern",
+            "sock_release",
+        ),
+        "Take the call on a socket at {place} out: it may sleep. A work_struct or a thread can do "
+        "it later.",
+    ),
+}
+"""A function that sleeps -> the next step where it was called by who must not."""
+
 _REPORTED = (
     ("oops", "%pI4", "Put an & before the address that is printed at {place}."),
     (
@@ -215,6 +240,11 @@ _REPORTED = (
         "",
         "Check on the debug kernel, which names the line: `make kernel NAME=debug` builds it.",
     ),
+    *(
+        (kind, f"calls {function}()", step)
+        for kind in ("atomic-sleep", "rcu")
+        for function, step in _SLEEPS.items()
+    ),
     (
         "atomic-sleep",
         "spinlock",
@@ -272,7 +302,8 @@ _REPORTED = (
     ("preempt", "", "Put get_cpu() before {place} and put_cpu() behind it."),
     ("stall", "", "Give the loop at {place} an end, or something to sleep on."),
     ("soft-lockup", "", "Give the loop at {place} an end, or something to sleep on."),
-    ("hang", "", "Give the loop at {place} an end, and the interrupts back."),
+    ("hang", "interrupts off", "Give the loop at {place} an end, and the interrupts back."),
+    ("hang", "", "Give the loop at {place} an end, or something to sleep on."),
     ("hung-task", "", "Look for what should wake {place}, and wait so that a signal ends it."),
     (
         "memory-leak",

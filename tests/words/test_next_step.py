@@ -172,6 +172,13 @@ def test_a_report_without_a_place() -> None:
         ("lockdep", "for ever; use spin_lock_bh() there.", "Take spin_lock_bh()"),
         ("lockdep", "they are taken the other way round", "one order"),
         ("rcu", "f() calls g(), which may sleep, between rcu_read_lock() and", "GFP_ATOMIC"),
+        (
+            "rcu",
+            "f() calls msleep(), which may sleep, between rcu_read_lock() and",
+            "Take the wait",
+        ),
+        ("atomic-sleep", "f() calls msleep(), which may sleep, in a softirq", "Take the wait at"),
+        ("atomic-sleep", "f() calls mutex_lock(), which may sleep, in", "Take a spinlock for the"),
         ("taint", "The module m has the license 'x'", "MODULE_LICENSE"),
     ],
 )

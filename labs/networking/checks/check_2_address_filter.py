@@ -241,6 +241,7 @@ def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
                 f"An address cannot be set, and a connection be made, {times} times in a row.",
                 expected=f"{times} times the ioctl returns 0 and the connection works",
                 actual=done.err.decode(errors="replace").strip() or "it does not come to an end",
+                hint=diagnose.in_a_row(done.err.decode(errors="replace")),
                 packets=route.packets(),
             )
 

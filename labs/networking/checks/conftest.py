@@ -132,5 +132,6 @@ def _hinted(item: pytest.Item) -> Iterator[None]:
         return (yield)
     except Unmet as unmet:
         exercise = int(item.path.stem.split("_")[1])
-        unmet.hint = unmet.hint or diagnose.said_by_tools(exercise, unmet.actual)
+        again = item.get_closest_marker("after") is not None
+        unmet.hint = unmet.hint or diagnose.said_by_tools(exercise, unmet.actual, again=again)
         raise
