@@ -80,6 +80,17 @@ def reload(
     every = leaks_of(module, done[-1].stacks)
     own = of_exercise(module, every, ignore)
     for one in done:
+        if interrupt and one.insmod == errno.EEXIST:
+            raise Unmet(
+                f"The module waited for a client and was interrupted; at time {one.number} it was "
+                "still loaded from the time before.",
+                expected="an interrupted insmod fails, and leaves no module",
+                actual=f"insmod fails with {errno_name(one.insmod)} at time {one.number}",
+                log=module.kernel_says(),
+                hint="Return from init the error of the call that was interrupted: init has "
+                "returned 0, so the module stays loaded. Is the error in another variable than "
+                "the one that is returned?",
+            )
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
             said = f"insmod fails with {errno_name(one.insmod)}"
@@ -226,7 +237,7 @@ def _each_time(  # noqa: PLR0917
     return Unmet(
         f"{what} {times} times, and each time something is left: {told}.",
         expected=expected,
-        actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
+        actual="\n".join([f"{k.times or k.count} times: {k}" for k in leaks] or left),
         hint=_give_back(leaks, where, left),
     )
 
@@ -236,8 +247,9 @@ def _give_back(leaks: list[Leak], where: str, left: Sequence[str] = ()) -> str:
     if place := next((leak.place for leak in leaks if leak.place), ""):
         return f"{where}, give back what {place} gets."
     ends = {end: None for name, _, end in COUNTED.values() if name in " ".join(left)}
-    by = f" by {' and '.join(ends)}" if ends else ""
-    return f"{where}, give back what init has got{by}."
+    if ends:
+        return f"{where}, call {' and '.join(ends)} for what is left: {', '.join(left)}."
+    return f"{where}, give back what init has got."
 
 
 @contextlib.contextmanager

@@ -290,7 +290,8 @@ class Module(Session):
 
     *is_ours* tells of a line ("filter.c:41") whether it is in a function of the exercise
     that is checked, or of another one; None where it is in nobody's. *hung*: whether a guest
-    hung with the module in an earlier check. *release* is that of the guest's kernel.
+    hung with the module in an earlier check. *release* is that of the guest's kernel. *sources*
+    are the student's files that it is made of, path -> text.
     """
 
     def __init__(
@@ -305,6 +306,7 @@ class Module(Session):
         is_ours: Callable[[str], bool | None] = lambda _: None,
         hung: bool = False,
         release: str = "",
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(guest, before, files)
         self.name = name
@@ -314,6 +316,7 @@ class Module(Session):
         self.loading: Process | None = None
         self.hung = hung
         self.release = release
+        self.sources = sources or {}
 
     @property
     def path(self) -> str:
@@ -480,6 +483,7 @@ class Testbed:
             is_ours=functools.partial(self._is_ours, module.name),
             hung=self.hung,
             release=self.config.kernel.release,
+            sources={path: self._sources.get(path, "") for path in module.files},
         )
 
     def _files(self) -> dict[str, PayloadFile]:

@@ -149,6 +149,13 @@ _REPORTED = (
     ),
     (
         "oops",
+        "exit() reads through a NULL pointer",
+        "Look at what sets the pointer at {place}: init returned 0 and did not set it. Either init "
+        "failed and did not return the error, or a variable declared again inside a function hides "
+        "the one outside.",
+    ),
+    (
+        "oops",
         "NULL",
         "Ask of the pointer at {place} who sets it, and when. If somebody does: a variable "
         "declared again inside a function hides the one outside.",

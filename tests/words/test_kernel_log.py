@@ -275,9 +275,9 @@ def test_a_hang_begins_with_where_it_is(name: str) -> None:
 
 def test_a_loop_with_interrupts_on_is_not_told_as_off() -> None:
     """Bit 9 of the flags says it; the next step then speaks of no interrupts either."""
-    text = console("hang-nmi").replace("EFLAGS: 00000046", "EFLAGS: 00000246", 1)
+    text = console("6.1/hang-nmi").replace("EFLAGS: 00000046", "EFLAGS: 00000246", 1)
     (on,) = kernel_log.findings(text, "demo")
-    (off,) = kernel_log.findings(console("hang-nmi"), "demo")
+    (off,) = kernel_log.findings(console("6.1/hang-nmi"), "demo")
     assert "wait_for_client() keeps the CPU to itself in a loop" in on.summary
     assert "interrupts" not in on.summary + next_step.of_finding(on)
     assert "with interrupts off" in off.summary

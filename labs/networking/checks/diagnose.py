@@ -690,10 +690,6 @@ STILL_BOUND = (
     "Call sock_release(sock) in exit: the module was loaded before, and the port is still taken by "
     "the socket of that time."
 )
-STILL_LOADED = (
-    "Return the error of kernel_accept() from init: Ctrl-C ended the wait, init returned 0 all the "
-    "same, and the module stayed loaded. Look for a second variable that takes the error."
-)
 
 
 def said_by_tools(exercise: int, actual: str, *, again: bool = False) -> str:
@@ -710,8 +706,6 @@ def said_by_tools(exercise: int, actual: str, *, again: bool = False) -> str:
         return _UNLOAD_ERRORS.get(match[2], "")
     if again and exercise in (3, 4, 5) and match[2] == "EADDRINUSE":
         return STILL_BOUND
-    if exercise in (3, 4) and match[2] == "EEXIST":
-        return STILL_LOADED
     if known := load_error(exercise, match[2]):
         return known
     return RETURNED if match[2] == "EPERM" else ""
