@@ -40,6 +40,19 @@ _STARTED = "knetlab: the sandbox has started"
 SHORTER = "Take out what repeats itself at compile time: a macro, an #include, a huge array."
 
 
+CHATTER = re.compile(
+    r"make(\[\d+\])?: |Skipping BTF generation|the compiler differs|pahole version differs"
+    r"|^  (The kernel was built by|You are using)\b"
+    r"|checker-valid\.sh: No such file|C=2 specified, but sparse is not available"
+)
+"""What make says of itself. 7.x looks for sparse by a script that Debian's headers lack, and
+runs it all the same where KBUILD_CHECKSRC is given on the command line."""
+
+_NOT_THEIRS = re.compile(
+    r"\.o: warning: objtool: |WARNING: modpost: .*missing MODULE_DESCRIPTION\(\)"
+)
+
+
 def nothing() -> None:
     """Do nothing meanwhile."""
 
@@ -164,11 +177,6 @@ def _tidy(log: Path) -> tuple[bool, str]:
     text = re.sub(r"/kernel/(usr/src/[^/\s]+|build)/", "./", text)
     text = re.sub(r"/usr/(?:libexec/gcc/\S+/|bin/)[\w.-]*ld[\w.]*: (?:/tmp/\w+\.o: )?", "", text)
     lines = text.replace(f"{INSIDE}/", "").splitlines()
-    chatter = re.compile(
-        r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs|"
-        r"\.o: warning: objtool: |WARNING: modpost: .*missing MODULE_DESCRIPTION\(\)"
-    )
-    chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
     begun = lines[:1] == [_STARTED]
-    said = (x for x in lines[begun:] if not chatter.search(x) and not chatter_tail.match(x))
+    said = (x for x in lines[begun:] if not CHATTER.search(x) and not _NOT_THEIRS.search(x))
     return begun, shorten("\n".join(said))
