@@ -451,7 +451,7 @@ def _require_folder(target: Path | None) -> None:
 
 def _selftest(arguments: argparse.Namespace) -> int:
     from checker import lab
-    from checker.engine import guests
+    from checker.engine import collector, guests
     from checker.report import selftest as report
     from checker.report.progress import Progress
     from checker.workshop import selftest
@@ -461,6 +461,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
     lab.require_solution(the_lab, "knetlab selftest")
     _require_folder(arguments.json)
+    collector.prove(the_lab)  # what is wrong with it is told before a kernel is fetched
     if arguments.auto:
         return _auto(arguments, the_lab)
     if arguments.sample:

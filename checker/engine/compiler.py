@@ -67,12 +67,17 @@ class Ran:
 
 
 def run(
-    box: Sandbox, root: Path, commands: Sequence[str], meanwhile: Callable[[], None] = nothing
+    box: Sandbox,
+    root: Path,
+    commands: Sequence[str],
+    meanwhile: Callable[[], None] = nothing,
+    *,
+    of_program: bool = False,
 ) -> Ran:
     """Run shell *commands*, each if the one before went well, on what lies below *root*.
 
-    *meanwhile* is called while they run. Raises NoSandbox when the sandbox does not start,
-    NoSpace when they fail on a disk that is full.
+    *meanwhile* is called while they run. *of_program*: they compile a program. Raises NoSandbox
+    when the sandbox does not start, NoSpace when they fail on a disk that is full.
     """
     log = root.parent / "output"
     script = " && ".join([f"echo {_STARTED}", *commands])
@@ -93,7 +98,7 @@ def run(
             late = True
         finally:
             done.kill()  # whatever ended the wait
-    begun, output = _tidy(log)
+    begun, output = _tidy(log, of_program=of_program)
     if not begun:
         raise NoSandbox(f"The sandbox did not start: {output}")
     if done.returncode and not late and shutil.disk_usage(root).free < ROOM:
@@ -165,7 +170,7 @@ def speaks_of(output: str, target: Target) -> bool:
     return bool(re.search(rf"(?<![\w./+-]){re.escape(target.folder)}/", output))
 
 
-def _tidy(log: Path) -> tuple[bool, str]:
+def _tidy(log: Path, *, of_program: bool = False) -> tuple[bool, str]:
     """Return whether the sandbox started, and the compiler's words.
 
     They have the student's own paths, and the kernel's as in its own tree. Left out is what
@@ -179,4 +184,4 @@ def _tidy(log: Path) -> tuple[bool, str]:
     lines = text.replace(f"{INSIDE}/", "").splitlines()
     begun = lines[:1] == [_STARTED]
     said = (x for x in lines[begun:] if not CHATTER.search(x) and not _NOT_THEIRS.search(x))
-    return begun, shorten("\n".join(said))
+    return begun, shorten("\n".join(said), of_program=of_program)

@@ -266,7 +266,7 @@ def _compile(
             f"echo {_BETWEEN}",
             shlex.join(command(target, SANITIZED, "sanitized")),
         ]
-        ran = compiler.run(box, root, commands)
+        ran = compiler.run(box, root, commands, of_program=True)
         return _judge(lab, target, sources, ran, [root / "plain", root / "sanitized"])
 
 
