@@ -459,7 +459,7 @@ def _require_folder(target: Path | None) -> None:
 
 def _selftest(arguments: argparse.Namespace) -> int:
     from checker import lab
-    from checker.engine import guests
+    from checker.engine import collector, guests
     from checker.report import selftest as report
     from checker.report.progress import Progress
     from checker.workshop import points, selftest
@@ -474,6 +474,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
         file = Path(arguments.points)
         report.points(points.rows(points.read(file, the_lab), the_lab), Console(highlight=False))
         return FULL
+    collector.prove(the_lab)  # what is wrong with it is told before a kernel is fetched
     if arguments.auto:
         if arguments.points is not None:
             raise InputError(

@@ -9,6 +9,7 @@ are evidence for the caller to compare with what it chose, never verdicts.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -487,7 +488,7 @@ class Guest:
         return process
 
     def _more(self, process: Process, seconds: float, seen: int) -> tuple[int, float]:
-        self._send("more", process.id, f"{int(seconds * 1000)} {seen}".encode())
+        self._send("more", process.id, f"{math.ceil(seconds * 1000)} {seen}".encode())
         said = self._ask("more", process.id, _most(seconds))
         answer = re.fullmatch(rb"(\d{1,15}) (\d{1,15})", said)
         if answer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 from collections.abc import Iterator
@@ -275,6 +276,31 @@ def test_reports_and_compilers_words_are_told() -> None:
     assert "Only 6.1 debug reports memory-leak: one.c:7: It leaks, during 1.a. Next: Free" in text
     assert "two does not compile for 7.2 stock. A semicolon is missing." in text
     assert "one.c:3:1: error: expected ';' Next: Mend one.c:3 first." in text
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_gcc_marks_stands_below_it_here_too(verbose: bool) -> None:
+    """However narrow the terminal, each line of the compiler's stays in one piece."""
+    lines = (
+        "one.c:3:1: error: " + "a long word of the compiler's " * 4 + "ends",
+        "    3 |         " + "some_function_of_a_long_name(with, many, arguments, " * 2 + "all);",
+        "      |         " + " " * 70 + "^~~~",
+    )
+    bad = run("7.2 stock", unbuilt=("two",))
+    exercises = tuple(
+        e.model_copy(
+            update={
+                "checks": tuple(c.model_copy(update={"log": "\n".join(lines)}) for c in e.checks)
+            }
+        )
+        if e.number == 2
+        else e
+        for e in bad.grade.exercises
+    )
+    grade = bad.grade.model_copy(update={"exercises": exercises})
+    text = shown(run("6.1 debug"), dataclasses.replace(bad, grade=grade), verbose=verbose)
+    for line in lines:
+        assert f"\n  {line}\n" in text
 
 
 def test_the_only_kernel_says_how_to_get_another() -> None:
