@@ -101,7 +101,7 @@ def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
                 f"The compiler did not finish within {compiler.WALL_SECONDS} s."
             ) from error
         if done.returncode:
-            raise VMError(f"Nothing compiles on this host.\n{done.stdout}{done.stderr}")
+            raise VMError(f"The compiler does not work on this host.\n{done.stdout}{done.stderr}")
         found = {}
         for name in sources:
             path = root / name

@@ -149,7 +149,7 @@ def test_a_wrong_setting_is_told_of(examine: Examine, monkeypatch: pytest.Monkey
     monkeypatch.setenv("KNETLAB_TOOLCHAIN", "mine")
     fit, said = examine()
     assert not fit
-    assert "KNETLAB_TOOLCHAIN=mine: it is own or host, or not set." in said
+    assert "KNETLAB_TOOLCHAIN=mine is wrong: set it to own or host, or do not set it." in said
     assert "/dev/kvm" in said
 
 
