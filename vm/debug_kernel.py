@@ -1,4 +1,4 @@
-"""The debug kernel: the distribution's source, built small with what tells on a wrong module.
+"""The debug kernel: the distribution's source, built small with what reports a wrong module.
 
 The source package and the fragment debug.config make it; all options that the
 fragment does not name are off. A build takes some minutes and may be stopped

@@ -176,7 +176,8 @@ class Desk:
                 )
             return guest_console.run_script(guest, script)
         except GuestCrashed as error:
-            say.print(f"\nThe guest has ended: {error}.\n{self.last_words(guest.machine.console())}")
+            said = self.last_words(guest.machine.console())
+            say.print(f"\nThe guest has ended: {error}.\n{said}")
             return 0 if person else GUEST_DIED
         except GuestError as error:
             raise InputError(f"The commands cannot be run: {error}") from error

@@ -190,7 +190,7 @@ _SEEN_WITH = {
     "DEBUG_ATOMIC_SLEEP": "sleeping where it is not allowed",
     "FAILSLAB": "mistakes when memory runs out",
 }
-"""What a kernel tells on, by the option that it takes."""
+"""What a kernel reports, by the option that it takes."""
 
 
 def reported(grade: Grade) -> str:

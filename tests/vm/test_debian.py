@@ -247,7 +247,9 @@ def test_without_a_mirror_both_ways_out_are_told(
 def test_an_address_without_its_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare host name is told before anything is fetched."""
     monkeypatch.setenv(debian.MIRROR, "mirror.example/debian")
-    with pytest.raises(VMError, match=r"KNETLAB_MIRROR=mirror\.example/debian is wrong: .*https://"):
+    with pytest.raises(
+        VMError, match=r"KNETLAB_MIRROR=mirror\.example/debian is wrong: .*https://"
+    ):
         debian.mirror()
 
 
