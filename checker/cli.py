@@ -284,7 +284,7 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
 def _own_kernel(arguments: argparse.Namespace) -> Kernel | None:
     """Return the user's own kernel, None when none is given."""
     if bool(arguments.kernel_image) != bool(arguments.kernel_build):
-        raise InputError("--kernel-image and --kernel-build go together: give both or neither.")
+        raise InputError("--kernel-image and --kernel-build belong together: give both or neither.")
     if not arguments.kernel_image:
         return None
     try:
@@ -297,7 +297,7 @@ def _alone(arguments: argparse.Namespace, option: str, others: Sequence[str]) ->
     """Refuse *option* together with any of *others* that was given."""
     given = [o for o in others if getattr(arguments, o.removeprefix("--").replace("-", "_"))]
     if given:
-        raise InputError(f"{option} and {given[0]} do not go together: leave out one of them.")
+        raise InputError(f"{option} and {given[0]} cannot be used together: leave out one of them.")
 
 
 def _build_debug(release: str = "", *, update: bool) -> Kernel:
@@ -419,7 +419,9 @@ def _check_on_all(arguments: argparse.Namespace) -> int:
         ("--release", "--kernel-image", "--kernel-build", "--json", "--junit", "--html", "--keep"),
     )
     if arguments.kernel != "auto":
-        raise InputError("--all-kernels and --kernel do not go together: leave out one of them.")
+        raise InputError(
+            "--all-kernels and --kernel cannot be used together: leave out one of them."
+        )
     the_lab = work.lab(arguments.lab, arguments.submission)
     for number in arguments.exercise or ():
         work.exercise(the_lab, number)
@@ -521,9 +523,9 @@ def _auto(arguments: argparse.Namespace, the_lab: Lab) -> int:
     from checker.workshop import auto
 
     if arguments.only or arguments.repeat != 1 or arguments.verbose:
-        raise InputError("--auto goes with neither --only nor --repeat nor --verbose.")
+        raise InputError("--auto cannot be used together with --only, --repeat or --verbose.")
     if arguments.sample == 0:
-        raise InputError("With --auto, --sample needs a number: of how many mutants.")
+        raise InputError("With --auto, --sample needs the number of mutants.")
     possible = auto.make(the_lab)  # what is wrong with it is told before a kernel is fetched
     with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage, progress.note)
@@ -570,7 +572,7 @@ def _kernels_of(arguments: argparse.Namespace) -> dict[str, Kernel]:
         if not found:
             name = "stock" if arguments.kernel == "all" else arguments.kernel
             raise InputError(
-                f"No such kernel of any release is at hand: `knetlab kernel {name}` gets one."
+                f"The cache has no such kernel of any release. `knetlab kernel {name}` gets one."
             )
     elif arguments.kernel == "all":
         debug = kernels.debug_if_built(release)
@@ -641,9 +643,9 @@ def _skeleton(arguments: argparse.Namespace) -> int:
     target = arguments.output or SKELS / arguments.lab
     report = skeleton.write(files, target, force=arguments.force)
     for old, new in report.backups:
-        print(f"kept your {old} as {new}")
-    written, left = count(len(report.written), "file"), len(report.unchanged)
-    print(f"{target}: {written} written, {left} left as {'it is' if left == 1 else 'they are'}")
+        print(f"your {old} is kept as {new}")
+    written = count(len(report.written), "file")
+    print(f"{target}: {written} written, {len(report.unchanged)} not changed")
     return FULL
 
 
@@ -702,7 +704,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = f"{error.filename}: " if error.filename else ""
-        said = "no space is left on the disk; make room and run again" if full else error.strerror
+        said = (
+            "no space is left on the disk; free some space and run the command again"
+            if full
+            else error.strerror
+        )
         status = _say(f"{what}{said}.", BAD_INPUT if full else GRADER_FAILED)
     except KeyboardInterrupt:
         status = _say("stopped.", STOPPED)

@@ -68,7 +68,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             "column group in the roster, says who is in which."
         )
     if (arguments.executor == "dask") != bool(arguments.scheduler):
-        raise InputError("--executor dask and --scheduler ADDRESS go together: give both.")
+        raise InputError("--executor dask and --scheduler ADDRESS belong together: give both.")
     for path in arguments.paths:
         if arguments.out.resolve().is_relative_to(path.resolve()):
             raise InputError(
@@ -102,8 +102,8 @@ def _grade(arguments: argparse.Namespace) -> int:
         _fetch_compiler(release or debian.default_release())
         if debug and kernels.debug_if_built(release) is None:
             _print(
-                "Grades are given on the debug kernel, which is built first, in some minutes. "
-                "Ctrl-C and --kernel stock grade at once, without the checks that need it."
+                "Grades are made on the debug kernel. It is built first, which takes some minutes. "
+                "To grade at once without the checks that need it, use Ctrl-C and --kernel stock."
             )
         on = arguments.debug(release) if debug else kernels.stock(release)
         guests.drivers(the_lab, on)  # a kernel that will not do is told before all else
@@ -132,8 +132,8 @@ def _fetch_compiler(release: str) -> None:
     """Have the compiler that grades are made with at hand, or say how to do without it."""
     if toolchain.if_there(release) is None:
         _print(
-            f"Grades are given with the compiler of Debian {release}, so that they are the same on "
-            "every host; it is fetched first, 70 MB."
+            f"Grades are made with the compiler of Debian {release}, so that they are the same on "
+            "every computer. It is downloaded first, 70 MB."
         )
     try:
         toolchain.of(release)
@@ -141,8 +141,8 @@ def _fetch_compiler(release: str) -> None:
         raise
     except VMError as error:
         raise InputError(
-            f"{error} Where that cannot be mended, KNETLAB_TOOLCHAIN=host has this host's own "
-            "compiler taken."
+            f"{error} If you cannot fix this, set KNETLAB_TOOLCHAIN=host to use this computer's "
+            "own compiler."
         ) from error
 
 
@@ -273,7 +273,8 @@ def _export(arguments: argparse.Namespace) -> int:
         return _zip_pages(arguments, format_)
     if arguments.into or arguments.column or arguments.dry_run:
         raise InputError(
-            f"--into, --column and --dry-run are for gradebooks, which {arguments.format} is not."
+            f"--into, --column and --dry-run are only for gradebooks, and {arguments.format} is "
+            "not a gradebook."
         )
     options, found = _exportable(arguments)
     if isinstance(format_, Document):
@@ -317,7 +318,7 @@ def _put_each(
 ) -> None:
     """Write a file for each entry that has something to write; say which have not."""
     if arguments.out is None:
-        raise InputError(f"There are {len(found)} students: --out says in which folder.")
+        raise InputError(f"There are {len(found)} students: name a folder for them with --out.")
     for entry in found:
         try:
             text = format_.render(entry, options)
@@ -333,11 +334,16 @@ def _put_each(
 def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
     """Fill a gradebook in; the file that was downloaded stays as it is."""
     if arguments.into is None:
-        raise InputError(f"{arguments.format} fills in a gradebook: --into says which file.")
+        raise InputError(f"{arguments.format} fills in a gradebook: name its file with --into.")
     if format_.column and not arguments.column:
-        raise InputError(f"{arguments.format} wants --column: the assignment in the gradebook.")
+        raise InputError(
+            f"{arguments.format} needs --column, the name of the assignment in the gradebook."
+        )
     if not arguments.dry_run and arguments.out is None:
-        raise InputError("--out says where the filled gradebook goes; --dry-run writes nothing.")
+        raise InputError(
+            "Name the file for the filled gradebook with --out, or use --dry-run, which writes "
+            "nothing."
+        )
     name = str(arguments.into)
     text = sheet.decode(arguments.into.read_bytes(), name)
     _, rules, found = _stored(arguments.folder)

@@ -190,7 +190,9 @@ def build_program(
             # not a word on the student's files: does anything compile here?
             given = {name: (lab.given / name).read_bytes() for name in sources}
             if _compile(lab, target, given, kernel).plain is None:
-                raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
+                raise VMError(
+                    f"The compiler does not work on this host. {made.message}\n{made.output}"
+                )
     except (MissingTool, NoSpace):
         raise
     except (OSError, VMError) as error:

@@ -337,7 +337,7 @@ class Module(Session):
             raise Late(
                 f"insmod did not come back within {LOAD_SECONDS:.0f} seconds{_at(place)}.",
                 expected="the module's init function returns",
-                actual=place or "it is still running, or waiting for something",
+                actual=place or "it is still running or waiting",
                 log=self.kernel_says(),
             )
         return result

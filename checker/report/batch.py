@@ -26,7 +26,7 @@ def intake(found: Intake, console: Console) -> None:
     odd = [row for row in intake_rows.rows(found) if row.remarks or row.state != "complete"]
     if odd:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("Student", "Attempt", "Files", "What there is to say"):
+        for name in ("Student", "Attempt", "Files", "Remarks"):
             table.add_column(name, overflow="fold")
         for row in odd:
             said = " ".join(row.remarks) or "Nothing was handed in."
@@ -64,7 +64,7 @@ def summary(entries: Sequence[Entry], troubles: Sequence[Trouble], console: Cons
     problems = [e for e in entries if e.attempt and e.attempt.problem]
     if troubles or problems:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("Student", "What is the matter"):
+        for name in ("Student", "Problem"):
             table.add_column(name, overflow="fold")
         for trouble in troubles:
             said = f"grader error, tried {count(trouble.tries, 'time')}: {trouble.message}"

@@ -88,12 +88,12 @@ def _score(record: Grade | ExerciseResult | None) -> Text:
 
 def _differences(found: Comparison, verbose: bool) -> Iterator[RenderableType]:
     for run in found.errors:
-        said = run.grade.message or "it did not say why"
+        said = run.grade.message or "it gave no reason"
         yield indented(Text.assemble((f"{run.name}: grader error", STYLES["error"]), f": {said}"))
         yield Text()
     if not found.differs:
         return
-    yield Text("Where the kernels differ", "bold")
+    yield Text("Differences between the kernels", "bold")
     yield Text()
     for differing in found.builds:
         yield indented(_build(differing, verbose))
@@ -188,14 +188,16 @@ def verdict(found: Comparison) -> str:
     if found.errors:
         failed = _listed([run.name for run in found.errors])
         return (
-            f"The grader itself failed on {failed}. Run it again; if it fails again, tell your "
+            f"The grader itself failed on {failed}. Run it again. If it fails again, tell your "
             "instructor."
         )
-    rest = "Full marks." if found.full else "`knetlab check` tells what is missing."
+    rest = "Full marks." if found.full else "`knetlab check` shows what is missing."
     if len(runs) == 1:
-        return f"Only {runs[0].name} is at hand: there is nothing to compare it with. {rest}"
+        return (
+            f"Only {runs[0].name} is in the cache, so there is nothing to compare it with. {rest}"
+        )
     if not found.differs:
-        return f"The {len(runs)} kernels do not differ. {rest}"
+        return f"The results on the {len(runs)} kernels are the same. {rest}"
     number = len(found.builds) + len(found.checks) + len(found.findings)
     return f"{count(number, 'difference')} between the {len(runs)} kernels."
 
@@ -208,7 +210,7 @@ def _more(found: Comparison) -> str:
         (run,) = runs.values()
         at = releases.index(run.debian) if run.debian in releases else -1
         other = releases[at + 1] if at + 1 < len(releases) else releases[at - 1]
-        return f"`knetlab kernel stock --release {other}` fetches another one."
+        return f"`knetlab kernel stock --release {other}` downloads another one."
     names = [differing.kernels[0] for differing in found.builds]
     names += [check.kernel for check in found.checks]
     names += [finding.kernels[0] for finding in found.findings]
@@ -217,6 +219,6 @@ def _more(found: Comparison) -> str:
         return ""
     lab, kernel = one_line(first.grade.lab), first.grade.kernel.name
     return (
-        f"All that {first.name} says: "
+        f"To see everything that {first.name} says: "
         f"`knetlab check {lab} --kernel {kernel} --release {first.debian}`"
     )

@@ -120,7 +120,7 @@ def _report(
 
 
 def _grader_error(grade: Grade) -> Text:
-    said = grade.message or "it did not say why"
+    said = grade.message or "it gave no reason"
     more = "\n  " if "\n" in said else " "
     told = said.replace("\n", "\n  ")
     return Text.assemble((story.WORDS["error"], STYLES["error"]), f":{more}", told)
@@ -214,7 +214,7 @@ class _Told:
             if here and group[0] not in here:
                 origin = next(e for e in self.exercises if group[0] in e.checks)
                 lines.append(
-                    f"{story.tally(here)} for the reason given for {story.numbers([origin])}"
+                    f"{story.tally(here)} for the same reason as in {story.numbers([origin])}"
                 )
         for why, number in story.untried(exercise, self.waits).items():
             lines.append(f"{count(number, 'check')} not tried because {why}")
@@ -258,7 +258,9 @@ class _Told:
             told = f"{one_line(check.way.packet)}, {way.ORIGIN}"
             parts += [Text(f"way of {told}", "dim"), indented(Text(way.line(check.way)), 2)]
         if len(group) > 1 and not story.stops(group, exercise):
-            parts.append(Text(f"The same holds for {count(len(group) - 1, 'more check')}.", "dim"))
+            parts.append(
+                Text(f"The same is true for {count(len(group) - 1, 'more check')}.", "dim")
+            )
         waiting = [c for c in self._all() if self.waits.get(c.id) == check.id]
         if waiting:
             wait = "waits" if len(waiting) == 1 else "wait"
@@ -288,7 +290,7 @@ def _warnings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     if not grade.warnings:
         return
     yield Text()
-    yield Text("What the compiler warns of", "bold")
+    yield Text("Warnings of the compiler", "bold")
     shown = grade.warnings if verbose else grade.warnings[:WARNINGS]
     for line in shown:
         yield indented(Text(one_line(line)), 2)

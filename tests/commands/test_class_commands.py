@@ -182,11 +182,11 @@ def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("export", "canvas", "--column", "Lab"), "--into says which file"),
-        (("export", "canvas", "--into", "x.csv", "--out", "y.csv"), "wants --column"),
-        (("export", "moodle", "--into", "x.csv"), "--out says where"),
-        (("export", "csv", "--dry-run"), "for gradebooks, which csv is not"),
-        (("export", "gradescope"), "--out says in which folder"),
+        (("export", "canvas", "--column", "Lab"), "name its file with --into"),
+        (("export", "canvas", "--into", "x.csv", "--out", "y.csv"), "needs --column"),
+        (("export", "moodle", "--into", "x.csv"), "gradebook with --out"),
+        (("export", "csv", "--dry-run"), "csv is not a gradebook"),
+        (("export", "gradescope"), "name a folder for them with --out"),
         (("export", "canvas-feedback", "--out", "y.csv"), "--into says which download"),
         (("export", "moodle-feedback"), "--out says where the zip goes"),
         (
@@ -289,7 +289,7 @@ def test_diff_names_whose_mark_changed(
     [
         (("nowhere",), "There is no nowhere"),
         ((".", "--out", "out"), "--out out lies in ."),
-        (("class", "--executor", "dask"), "go together"),
+        (("class", "--executor", "dask"), "belong together"),
         (("class", "--course", "wrong.toml"), "wrong.toml"),
         (("class", "--only", "zed"), "--only zed"),
     ],
@@ -398,7 +398,7 @@ def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
     assert knetlab("grade", "networking", handed_in, "--out", out, *options) == 2
     assert used == [chosen]
     assert compilers == [("13" if "13" in chosen else debian.default_release(), "own")]
-    told = "which is built first" in "".join(capsys.readouterr())
+    told = "It is built first" in "".join(capsys.readouterr())
     assert told == (chosen.startswith("debug") and not built)
 
 

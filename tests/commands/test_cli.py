@@ -93,7 +93,7 @@ def test_unknown_exercise_is_refused() -> None:
 
 def test_half_a_kernel_is_refused(tmp_path: Path) -> None:
     """--kernel-image without --kernel-build is refused."""
-    assert "go together" in _refused("check", "--kernel-image", str(tmp_path))
+    assert "belong together" in _refused("check", "--kernel-image", str(tmp_path))
 
 
 def test_kernel_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_compiler_that_fails_for_all_is_the_graders_trouble(
     monkeypatch.setattr(program_build, "_PLAIN", ("-nosuchflag",))
     made = compiled()
     assert made.grader_error
-    assert "Nothing compiles on this host." in made.message
+    assert "The compiler does not work on this host." in made.message
 
 
 def test_a_program_without_main_is_told_so_where_the_skeleton_has_none_either(

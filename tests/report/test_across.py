@@ -256,7 +256,7 @@ def test_a_column_a_kernel() -> None:
     text = shown(run("6.1 stock", _1b="unable"), run("6.12 debug"))
     assert "6 of 6" in words(text)
     assert "17 of 17 22 of 22" in words(text)
-    assert words(text).endswith("The 2 kernels do not differ. Full marks.")
+    assert words(text).endswith("The results on the 2 kernels are the same. Full marks.")
 
 
 def test_a_check_that_differs_is_told_with_its_next_step() -> None:
@@ -307,9 +307,9 @@ def test_the_only_kernel_says_how_to_get_another() -> None:
     """The next release's; there is nothing to compare with it yet."""
     one = run("6.1 stock", _1a="fail")
     text = words(shown(Run("6.1 stock", one.grade, "12")))
-    assert "Only 6.1 stock is at hand: there is nothing to compare it with." in text
-    assert "`knetlab check` tells what is missing." in text
-    assert "`knetlab kernel stock --release 13` fetches another one." in text
+    assert "Only 6.1 stock is in the cache, so there is nothing to compare it with." in text
+    assert "`knetlab check` shows what is missing." in text
+    assert "`knetlab kernel stock --release 13` downloads another one." in text
 
 
 def test_a_grader_error_is_no_verdict() -> None:
@@ -414,7 +414,7 @@ def test_all_kernels_goes_alone(
     """What chooses one kernel or writes one grade is refused, before anything is graded."""
     assert check(*other) == 2
     said = capsys.readouterr().err
-    assert f"--all-kernels and {other[0]} do not go together: leave out one of them." in said
+    assert f"--all-kernels and {other[0]} cannot be used together: leave out one of them." in said
     assert knetlab == []
 
 
