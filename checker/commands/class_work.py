@@ -318,6 +318,7 @@ def _put_each(
     """Write a file for each entry that has something to write; say which have not."""
     if arguments.out is None:
         raise InputError(f"There are {len(found)} students: --out says in which folder.")
+    written = 0
     for entry in found:
         try:
             text = format_.render(entry, options)
@@ -328,6 +329,22 @@ def _put_each(
         folder = arguments.out / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / format_.file).write_text(text, encoding="utf-8")
+        written += 1
+    if not written:
+        raise InputError(
+            f"Nothing was written: of {count(len(found), 'student')} none has what "
+            f"{arguments.format} needs; why stands above."
+        )
+
+
+def _spare(arguments: argparse.Namespace) -> None:
+    """Refuse to write over the LMS's own file, which may be the only one, without --force."""
+    into, out = arguments.into, arguments.out
+    if into and out and not arguments.force and out.exists() and out.samefile(into):
+        raise InputError(
+            f"--out {out} is the file that --into names: choose another name, or give --force to "
+            "write over it."
+        )
 
 
 def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
@@ -338,6 +355,7 @@ def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
         raise InputError(f"{arguments.format} wants --column: the assignment in the gradebook.")
     if not arguments.dry_run and arguments.out is None:
         raise InputError("--out says where the filled gradebook goes; --dry-run writes nothing.")
+    _spare(arguments)
     name = str(arguments.into)
     text = sheet.decode(arguments.into.read_bytes(), name)
     _, rules, found = _stored(arguments.folder)
@@ -360,6 +378,7 @@ def _zip_pages(arguments: argparse.Namespace, format_: Feedback) -> int:
         )
     if arguments.out is None:
         raise InputError("--out says where the zip goes.")
+    _spare(arguments)
     names = _names(arguments.into) if format_.download else []
     with Store(arguments.folder) as store:
         the_lab = lab.load(store.lab)

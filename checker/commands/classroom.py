@@ -119,6 +119,9 @@ def add(
         "--into", type=Path, metavar="CSV", help="the gradebook to fill in, or a download"
     )
     out.add_argument(
+        "--force", action="store_true", help="write over the gradebook that --into names"
+    )
+    out.add_argument(
         "--column", default="", metavar="NAME", help="the name of the assignment in the gradebook"
     )
     out.add_argument(

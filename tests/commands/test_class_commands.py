@@ -161,6 +161,22 @@ def test_pages_go_back_in_a_zip(
         assert "Eve" not in told
 
 
+def test_the_lms_own_file_is_not_written_over(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--out that is --into, by whatever name, is refused; with --force it is filled in."""
+    book, link = tmp_path / "book.csv", tmp_path / "link.csv"
+    book.write_text(MOODLE)
+    link.symlink_to(book)
+    options = ["export", "moodle", "--from", graded, "--into", book]
+    for out in (book, link, tmp_path / "." / "book.csv"):
+        assert knetlab(*options, "--out", out) == 2
+        assert "choose another name, or give --force" in capsys.readouterr().err
+        assert book.read_text() == MOODLE
+    assert knetlab(*options, "--out", book, "--force") == 0
+    assert ",100," in book.read_text()
+
+
 def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Path) -> None:
     """`knetlab export moodle ... | head -1` fills the file in like any other."""
     book, filled = tmp_path / "book.csv", tmp_path / "filled.csv"
@@ -189,6 +205,10 @@ def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Pat
         (("export", "gradescope"), "--out says in which folder"),
         (("export", "canvas-feedback", "--out", "y.csv"), "--into says which download"),
         (("export", "moodle-feedback"), "--out says where the zip goes"),
+        (
+            ("export", "classroom50", "--out", "y.csv"),
+            "Nothing was written: of 4 students none has",
+        ),
         (
             ("export", "canvas-feedback", "--into", "no.zip", "--out", "y.csv"),
             "no.zip cannot be read",

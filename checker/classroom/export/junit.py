@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from junit_xml import TestCase, TestSuite, to_xml_report_string
 
 from checker.model import CheckResult, Finding, Grade
+from checker.points import told
 from checker.report.story import WORDS
 from checker.report.text import clean, fold, one_line
 
@@ -87,8 +88,8 @@ def _properties(grade: Grade) -> dict[str, str]:
     return {
         "lab": grade.lab,
         "submission": grade.submission,
-        "score": str(grade.score),
-        "max_score": str(grade.max_score),
+        "score": told(grade.score),
+        "max_score": told(grade.max_score),
         "kernel": f"{grade.kernel.name} {grade.kernel.release}",
         "seed": str(grade.provenance.seed),
         "lab_hash": grade.provenance.lab,
