@@ -93,6 +93,9 @@ def add(
         metavar="DIR",
         help="the folder of the grades",
     )
+    report.add_argument(
+        "--watch", action="store_true", help="and again whenever a grade ends, until Ctrl-C"
+    )
     report.set_defaults(run=_run)
 
     out = commands.add_parser(

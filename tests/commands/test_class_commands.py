@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -285,6 +286,52 @@ def test_a_name_in_the_rules_that_is_nobodys_is_an_error(
         "the key 'students.alcie' is wrong: there is no student 'alcie'; did you mean alice?"
         in said
     )
+
+
+def test_commands_that_read_work_while_a_run_is_at_it(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """report, export, diff and similar do it with what is there, and say so beside their output."""
+    other = tmp_path / "other"
+    shutil.copytree(graded, other)
+    with Store(graded) as run:
+        run.add(Student(key="zed"), Attempt(student="zed", label="1"), {}, "not yet")
+        for command in (
+            ("report", "--from", graded),
+            ("export", "csv", "--from", graded),
+            ("diff", other, graded),
+            ("similar", "networking", "--from", graded),
+        ):
+            assert knetlab(*command) in {0, 1}, command
+            told = capsys.readouterr()
+            assert "this is what is there now, 2 of 3 graded." in told.err, command
+            assert "this is what" not in told.out
+    assert knetlab("export", "csv", "--from", graded) == 0
+    assert "this is what" not in capsys.readouterr().err
+
+
+def test_watched_pages_follow_the_grades(
+    knetlab: Run, graded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --watch each change of the grades or the rules makes new pages; a wrong rule is told."""
+    index, rules = graded / "report" / "index.html", graded / "course.toml"
+    seen: list[bool] = []
+
+    def changes(folder: Path, **options: Any) -> Iterator[object]:
+        wanted = options["watch_filter"]
+        assert wanted(1, str(folder / "grades.sqlite"))
+        assert wanted(1, str(folder / "course.toml"))
+        assert not wanted(1, str(folder / "grades.sqlite-journal"))
+        for text in ("deu = 1", 'students.dan.override = { score = 77, reason = "x" }'):
+            rules.write_text(text)
+            yield set()
+            seen.append(">77<" in index.read_text())
+
+    monkeypatch.setattr(class_work.watchfiles, "watch", changes)
+    assert knetlab("report", "--from", graded, "--watch") == 0
+    assert seen == [False, True]
+    assert "there is no key 'deu'" in capsys.readouterr().out
+    assert not [path for path in (graded / "report").rglob("*") if path.name.startswith(".")]
 
 
 def test_diff_names_whose_mark_changed(
