@@ -134,7 +134,7 @@ def add(
         "--submission",
         default="",
         metavar="FOLDER",
-        help="the folder of the sources in the repository",
+        help="the folder of the sources in the repository; default: skels/LAB",
     )
     out.set_defaults(run=_run)
 
