@@ -28,10 +28,10 @@ def intake(found: Intake, console: Console) -> None:
     odd = [row for row in rows if row.state in ("complete", "incomplete") and row.remarks]
     absent = [row.student for row in rows if row.state == "nothing"]
     if stuck:
-        console.print(Text("Nothing to grade; these need you:", "bold red"))
+        console.print(Text("These cannot be graded:", "bold red"))
         console.print(_table(stuck))
     if odd:
-        console.print(Text("These are graded, with something to know of them:", "bold"))
+        console.print(Text("These can be graded, but read the notes:", "bold"))
         console.print(_table(odd))
     if absent:
         names = ", ".join(one_line(plain(name)) for name in absent)
