@@ -19,6 +19,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -609,7 +610,8 @@ def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> No
     if arguments.junit:
         from checker.classroom.export import junit
 
-        arguments.junit.write_text(junit.render([grade]), encoding="utf-8")
+        made = datetime.now(UTC)
+        arguments.junit.write_text(junit.render([grade], made), encoding="utf-8")
     if arguments.html:
         from checker.report import html, source
 

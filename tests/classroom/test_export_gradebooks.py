@@ -529,6 +529,8 @@ def test_moodle_rows_that_it_takes_for_changed(head: str, graded: str, said: str
     filled = moodle.fill([ADA], worksheet(plain_row(ADA, graded=graded), head=head))
     assert len(filled.changes) == 1
     assert [note[: len(said)] for note in filled.notes[1:]] == ([said] if said else [])
+    named = f"Participant {ADA.student.id} (Ada)" in " ".join(filled.notes)
+    assert named == said.startswith("Moodle reads")
 
 
 def comment(text: str) -> str:
