@@ -42,7 +42,7 @@ def intake(found: Intake, console: Console) -> None:
 
 def _table(rows: Sequence[intake_rows.Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Student", "Attempt", "Files", "What there is to say"):
+    for name in ("Student", "Attempt", "Files", "Remarks"):
         table.add_column(name, overflow="fold")
     for row in rows:
         cells = (row.student, row.attempt, row.files, " ".join(row.remarks))
