@@ -482,7 +482,10 @@ def test_the_greeting_at_a_failure_has_what_a_person_starts(fixture_lab: Lab) ->
 def test_the_guest_of_a_programs_failure_has_no_other_programs(
     fixture_lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The one with sanitizers, which checks alone start, is not among them."""
+    """The one with sanitizers, which checks alone start, is not among them.
+
+    The program is the one that failed: that gdb cannot follow it is said.
+    """
     monkeypatch.setenv("KNETLAB_LABS", str(fixture_lab.root.parent))
     ann = tmp_path / "ann"
     shutil.copytree(fixture_lab.solution, ann)
@@ -492,7 +495,7 @@ def test_the_guest_of_a_programs_failure_has_no_other_programs(
     command += ["--submission", str(ann), "--exercise", "1"]
     assert subprocess.run(command, check=False, capture_output=True, cwd=ROOT).returncode == 1
     done = subprocess.run(
-        [*command[:3], "console", "fixture", "--submission", str(ann), "--at-failure"],
+        [*command[:3], "console", "fixture", "--submission", str(ann), "--at-failure", "--gdb"],
         check=False,
         input="ls user",
         capture_output=True,
@@ -500,6 +503,7 @@ def test_the_guest_of_a_programs_failure_has_no_other_programs(
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout) == (0, "greet\n"), done
+    assert "Here gdb knows modules and no programs" in done.stderr
 
 
 def test_a_check_that_the_lab_has_no_more_is_not_repeated(lab: Lab) -> None:
