@@ -129,11 +129,11 @@ def _notes(
     where: Mapping[str, int],
 ) -> tuple[str, ...]:
     """Return what to choose in Moodle's form, and what to look at after the upload."""
-    mark = "tab" if book.delimiter == "\t" else book.delimiter
+    mark = {",": "comma (,)", ";": "semicolon (;)", "\t": "tab"}[book.delimiter]
     said = language.name if language else "the language of the titles"
     notes = [
-        f"To upload it, choose the separator {mark} and the encoding UTF-8, and have Moodle in "
-        f"{said}: it finds the columns by their titles."
+        f"In Moodle's form for the upload choose the separator {mark} and the encoding UTF-8. Set "
+        f"your language in Moodle to {said}: it finds the columns by their titles."
     ]
     graded = where.get("graded")
     before = [
