@@ -24,8 +24,14 @@ RIGHT = Socket("127.0.0.1", 60000, LISTEN)
 @pytest.mark.points(2)
 def check_listens(server: Server, guest: Guest, place: dict[str, Socket]) -> None:
     """After insmod a TCP socket listens, wherever that is."""
-    if not (found := listeners(guest)) or not _backlogs(guest, found[0].port):
+    if not (found := listeners(guest)):
         raise _nothing_there(server, found)
+    if not _backlogs(guest, found[0].port):
+        raise Unmet(
+            f"/proc/net/tcp says that {found[0]} listens, and ss knows of no such socket.",
+            expected="ss lists the socket, too",
+            actual="the kernel has no socket that listens there",
+        )
     place["here"] = next((s for s in found if s == RIGHT), found[0])
 
 
