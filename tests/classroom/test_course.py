@@ -405,7 +405,8 @@ def test_a_deadline_of_one_student_alone(lab: Lab) -> None:
 def three(lab: Lab) -> list[Attempt]:
     """Return an attempt of 80 points on time, one of 97 a day late, one of 100 five days late."""
     weak = ("5.datagram", "5.exactly-one", "5.twice", "5.send-fails", "5.port-taken",
-            "5.sends", "5.arrives", "5.released", "5.clean-reload", "5.error-paths", "5.healthy")  # fmt: skip
+            "5.sends", "5.arrives", "5.released", "5.clean-reload", "5.error-paths",
+            "5.healthy")  # fmt: skip
     return [
         attempt(lab, DUE + 5 * DAY, label="third"),
         attempt(lab, DUE - HOUR, *weak, label="first"),
