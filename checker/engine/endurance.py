@@ -271,6 +271,25 @@ def major_held(module: Module, number: int) -> Iterator[None]:
             module.guest.run([*put, "0"])
 
 
+@contextlib.contextmanager
+def refused(module: Module, function: str) -> Iterator[None]:
+    """Let each call of the kernel's *function* fail meanwhile with ENOBUFS, and do nothing.
+
+    *function* is one that the kernel calls by its name, and not one that is compiled into
+    others. A check that uses this needs KPROBES.
+    """
+    put = ["/sbin/tool", "put", "/sys/module/witness/parameters/refuse"]
+    done = module.guest.run([*put, function])
+    if not done.ok:
+        said = done.err.decode(errors="replace").strip()
+        raise RuntimeError(f"The function {function} of the kernel cannot be refused: {said}")
+    try:
+        yield
+    finally:
+        if not module.guest.dead:
+            module.guest.run([*put, "\n"])
+
+
 # --- rounds --------------------------------------------------------------------------
 
 

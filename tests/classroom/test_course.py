@@ -128,7 +128,9 @@ def mark(lab: Lab, course: Course, *attempts: Attempt) -> Mark:
 
 def test_an_empty_file_has_no_rules(load: Load, lab: Lab) -> None:
     """Then the last attempt counts as it was graded, whenever it came."""
-    first, second = (attempt(lab, DUE + n * DAY, *lost) for n, lost in [(0, ()), (9, ["5.twice"])])
+    first, second = (
+        attempt(lab, DUE + n * DAY, *lost) for n, lost in [(0, ()), (9, ["5.released"])]
+    )
     got = mark(lab, load(""), second, first)
     notes = ("Another attempt had more: 100 of 100.",)
     assert got == Mark(raw=97, penalty=0, final=97, max_score=100, notes=notes)
@@ -172,7 +174,7 @@ def test_a_penalty_is_of_the_maximum_and_never_below_zero(lab: Lab) -> None:
     """Ten percent of 100 points, whatever was earned; at most what was earned."""
     weak = tuple(i for i in read_worth(lab) if i != "1.outgoing-syn")
     course = Course(due=DUE, late=TEN_A_DAY)
-    assert mark(lab, course, attempt(lab, DUE + HOUR, "5.twice")).final == 87
+    assert mark(lab, course, attempt(lab, DUE + HOUR, "5.released")).final == 87
     got = mark(lab, course, attempt(lab, DUE + HOUR, *weak))
     assert (got.raw, got.penalty, got.final) == (4, 4, 0)
 
@@ -405,12 +407,13 @@ def test_a_deadline_of_one_student_alone(lab: Lab) -> None:
 
 def three(lab: Lab) -> list[Attempt]:
     """Return an attempt of 80 points on time, one of 97 a day late, one of 100 five days late."""
-    weak = ("5.datagram", "5.exactly-one", "5.released", "5.twice", "5.send-fails", "5.port-taken",
-            "5.clean-reload", "5.error-paths", "5.healthy")  # fmt: skip
+    weak = ("5.datagram", "5.exactly-one", "5.twice", "5.send-fails", "5.port-taken",
+            "5.sends", "5.arrives", "5.released", "5.clean-reload", "5.error-paths",
+            "5.healthy")  # fmt: skip
     return [
         attempt(lab, DUE + 5 * DAY, label="third"),
         attempt(lab, DUE - HOUR, *weak, label="first"),
-        attempt(lab, DUE + DAY, "5.twice", label="second"),
+        attempt(lab, DUE + DAY, "5.released", label="second"),
     ]
 
 
@@ -567,7 +570,7 @@ def test_no_grade_is_no_zero(counts: Any, trouble: dict[str, Any], lab: Lab) -> 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=["broken", "missing", "error"])
 def test_no_grade_beats_no_grade(counts: Any, trouble: dict[str, Any], lab: Lab) -> None:
     """An earlier attempt that was graded counts, and the note names the later one."""
-    good = attempt(lab, DUE - DAY, "5.twice")
+    good = attempt(lab, DUE - DAY, "5.released")
     bad = attempt(lab, DUE, label="the second", **trouble)
     entry = settle(lab, Course(due=DUE, counts=counts), good, bad)
     assert entry.attempt == good
@@ -598,12 +601,12 @@ def test_marks_of_different_kernels_can_be_compared(lab: Lab) -> None:
     """Who was graded where a check cannot be tried has all the points if all the rest is right."""
     unseen = [id_ for id_ in read_worth(lab) if id_.endswith("error-paths")]
     stock = attempt(lab, DUE, grade=graded(lab, unseen=unseen))
-    assert stock.grade and stock.grade.max_score == 96
+    assert stock.grade and stock.grade.max_score == 96.5
     got = mark(lab, Course(), stock)
     assert (got.raw, got.final, got.max_score) == (100, 100, 100)
-    assert "could check 96 of 100 points" in got.notes[0]
+    assert "could check 96.5 of 100 points" in got.notes[0]
     half = attempt(lab, DUE, grade=graded(lab, ["1.outgoing-syn"], unseen=unseen))
-    assert mark(lab, Course(), half).raw == 95.83  # 92 of 96
+    assert mark(lab, Course(), half).raw == 95.85  # 92.5 of 96.5
 
 
 def test_weights_scale_points_and_the_maximum(load: Load, lab: Lab) -> None:
@@ -612,7 +615,7 @@ def test_weights_scale_points_and_the_maximum(load: Load, lab: Lab) -> None:
     assert courses.maximum(course, lab) == 18 + 40 + 20 + 20
     assert mark(lab, course, attempt(lab, DUE)).raw == 98
     assert mark(lab, course, attempt(lab, DUE, "1.outgoing-syn")).raw == 96
-    assert mark(lab, course, attempt(lab, DUE, "2.efault", "5.twice")).raw == 94
+    assert mark(lab, course, attempt(lab, DUE, "2.efault", "5.released")).raw == 94
     weighed = courses.weigh(course, graded(lab))
     assert (weighed.score, weighed.max_score) == (98, 98)
     assert [e.max_score for e in weighed.exercises] == [18, 40, 20, 20, 0]
@@ -632,10 +635,10 @@ def test_weights_of_check_and_exercise_multiply(load: Load, lab: Lab) -> None:
 
 def test_weights_hold_where_the_kernel_lacks_the_check(load: Load, lab: Lab) -> None:
     """A weighted check that could not be tried leaves the maximum as it is."""
-    course = load("weights.1.error-paths = 11")
+    course = load("weights.1.error-paths = 21")
     got = mark(lab, course, attempt(lab, DUE, grade=graded(lab, unseen=["1.error-paths"])))
     assert (got.raw, got.max_score) == (110, 110)
-    assert "could check 99 of 110 points" in got.notes[0]
+    assert "could check 99.5 of 110 points" in got.notes[0]
 
 
 def test_a_penalty_is_of_the_weighted_maximum(load: Load, lab: Lab) -> None:
@@ -656,7 +659,7 @@ def test_a_penalty_is_of_the_weighted_maximum(load: Load, lab: Lab) -> None:
 def test_thirds_are_rounded_to_cents(load: Load, lab: Lab) -> None:
     """A gradebook takes two decimals, and raw less penalty is final in them."""
     course = load("due = 2026-11-20T12:00:00Z\nlate.percent = 3.333\nweights = {1 = 0.33333}")
-    got = mark(lab, course, attempt(lab, DUE + HOUR, "1.not-udp"))
+    got = mark(lab, course, attempt(lab, DUE + HOUR, "1.source-port"))
     assert (got.raw, got.penalty, got.final) == (86.33, 2.89, 83.44)
 
 
@@ -669,7 +672,7 @@ def test_an_override_stands_with_its_reason(load: Load, lab: Lab) -> None:
         "due = 2026-11-20T12:00:00Z\nlate.percent = 10\n"
         '[students.4711]\noverride = { score = 85, reason = "Shown in class." }'
     )
-    got = mark(lab, course, attempt(lab, DUE + HOUR, "5.twice"))
+    got = mark(lab, course, attempt(lab, DUE + HOUR, "5.released"))
     assert (got.raw, got.penalty, got.final) == (97, 10, 85)
     assert got.notes[-1] == "Set to 85 points by hand: Shown in class."
 

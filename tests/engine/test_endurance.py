@@ -302,6 +302,26 @@ def test_what_the_kernel_loses_by_itself_is_no_leak_where_that_was_seen() -> Non
 
 
 @pytest.mark.vm
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_function_of_the_kernel_can_be_refused(
+    lab: Lab, at_hand: Kernel, student: Make, *, looks: bool
+) -> None:
+    """It returns an error and does nothing; who does not look at that is told so."""
+    carol = student()
+    if not looks:
+        carol.replace(
+            "tcp_sock.c",
+            "\treturn kernel_listen(sock, LISTEN_BACKLOG);",
+            "\tkernel_listen(sock, LISTEN_BACKLOG);\n\treturn 0;",
+        )
+    result = check(lab, at_hand, carol.path, 3, "listen-refused")
+    assert result.status == ("pass" if looks else "fail"), result.message
+    if not looks:  # accept() of a socket that does not listen
+        assert result.message.startswith("kernel_listen() was made to fail with ENOBUFS, and insm")
+        assert "failed with EINVAL" in result.message
+
+
+@pytest.mark.vm
 def test_an_error_path_that_leaks_is_named(lab: Lab, debug_kernel: Kernel, student: Make) -> None:
     """The message says which allocation failed, in which call, and which line leaks what."""
     bob = student()

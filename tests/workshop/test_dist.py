@@ -228,9 +228,9 @@ def test_an_unknown_check_is_refused(lab: Lab) -> None:
 
 def test_a_check_that_others_are_after_is_not_hidden_alone(lab: Lab) -> None:
     """Else the archive would be refused for an id that it does not have."""
-    words = r"1\.\S+ is after 1\.outgoing-syn, which students do not get; hide 1\.\S+, too"
+    words = r"1\.\S+ is after 1\.any-line, which students do not get; hide 1\.\S+, too"
     with pytest.raises(InputError, match=words):
-        dist.collect([lab], ["1.outgoing-syn"])
+        dist.collect([lab], ["1.any-line"])
 
 
 def test_functions_are_cut_out_whole() -> None:

@@ -20,6 +20,9 @@
  *
  * major: writing N holds the major number N, 0 gives it back.
  *
+ * refuse: writing the name of a function of the kernel lets each call of it by
+ * whoever return -ENOBUFS at once, without being done; an empty name ends that.
+ *
  * threads: reading says how many kernel threads there are. Workers of workqueues
  * come and go by themselves and do not count, nor does what is ending, or has no
  * name of its own yet.
@@ -432,6 +435,59 @@ static const struct kernel_param_ops major_ops = {
 };
 module_param_cb(major, &major_ops, &major, 0600);
 
+#if defined(CONFIG_KPROBES) && defined(CONFIG_X86_64)
+static char refused[64];
+
+/* Where a function that is refused goes on: it returns to who called that. */
+static noinline notrace void at_once(void)
+{
+	asm volatile("");
+}
+
+static int on_refused(struct kprobe *probe, struct pt_regs *regs)
+{
+	regs_set_return_value(regs, -ENOBUFS);
+	instruction_pointer_set(regs, (unsigned long)at_once);
+	return 1;	/* the function itself is left out */
+}
+
+static struct kprobe refusal = { .pre_handler = on_refused };
+
+static void stop_refusing(void)
+{
+	if (refused[0])
+		unregister_kprobe(&refusal);
+	refused[0] = '\0';
+}
+
+static int set_refuse(const char *value, const struct kernel_param *param)
+{
+	int err;
+
+	stop_refusing();
+	strscpy(refused, value, sizeof(refused));
+	strim(refused);
+	if (!refused[0])
+		return 0;
+	memset(&refusal, 0, sizeof(refusal));
+	refusal.pre_handler = on_refused;
+	refusal.symbol_name = refused;
+	err = register_kprobe(&refusal);
+	if (err)
+		refused[0] = '\0';
+	return err;
+}
+
+static const struct kernel_param_ops refuse_ops = {
+	.set	= set_refuse,
+};
+module_param_cb(refuse, &refuse_ops, NULL, 0200);
+#else
+static void stop_refusing(void)
+{
+}
+#endif
+
 #if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_KRETPROBES)
 module_param(nth, uint, 0600);
 
@@ -586,6 +642,7 @@ static void __exit witness_exit(void)
 	unwatch_frees();
 	stop_looking();
 	stop_failing();
+	stop_refusing();
 	if (major)
 		unregister_chrdev(major, "witness");
 	unregister_module_notifier(&modules);

@@ -296,7 +296,7 @@ def check_not_received(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
             )
 
 
-@pytest.mark.points(1)
+@pytest.mark.points(0.5)
 @pytest.mark.after("1.any-line")
 @pytest.mark.usefixtures("forwarding")
 def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
@@ -376,6 +376,39 @@ def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
             actual="the hook of a module that is not loaded runs",
             log=module.kernel_says(),
             hint=diagnose.DEVICE_FIRST,
+        )
+
+
+@pytest.mark.points(0.5)
+@pytest.mark.after("1.any-line")
+@pytest.mark.needs("KPROBES")
+def check_hook_refused(module: Module, guest: Guest) -> None:
+    """When nf_register_net_hook() fails, insmod fails with its error, and 42 is free again."""
+    with endurance.refused(module, "nf_register_net_hook"):
+        result = module.try_load()
+        loaded = module.loaded
+    error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
+    if result.value != errno.ENOBUFS or loaded:
+        raise Unmet(
+            headlines.insmod(
+                "nf_register_net_hook() was made to fail with ENOBUFS",
+                error,
+                signal=result.value if result.how == "signalled" else 0,
+            ),
+            expected=f"insmod fails with {errno_name(errno.ENOBUFS)}",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.value
+            else "insmod succeeds",
+            log=module.kernel_says(),
+            hint=diagnose.HOOK_REFUSED,
+        )
+    if any(line.startswith(" 42 ") for line in guest.read("/proc/devices").splitlines()):
+        raise Unmet(
+            "nf_register_net_hook() was made to fail, insmod failed, and the major number 42 is "
+            "still taken.",
+            expected="42 is free",
+            actual="/proc/devices has 42",
+            hint=diagnose.DEVICE_LEFT,
         )
 
 

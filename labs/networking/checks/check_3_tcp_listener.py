@@ -24,8 +24,14 @@ RIGHT = Socket("127.0.0.1", 60000, LISTEN)
 @pytest.mark.points(2)
 def check_listens(server: Server, guest: Guest, place: dict[str, Socket]) -> None:
     """After insmod a TCP socket listens, wherever that is."""
-    if not (found := listeners(guest)) or not _backlogs(guest, found[0].port):
+    if not (found := listeners(guest)):
         raise _nothing_there(server, found)
+    if not _backlogs(guest, found[0].port):
+        raise Unmet(
+            f"/proc/net/tcp says that {found[0]} listens, and ss knows of no such socket.",
+            expected="ss lists the socket, too",
+            actual="the kernel has no socket that listens there",
+        )
     place["here"] = next((s for s in found if s == RIGHT), found[0])
 
 
@@ -77,7 +83,7 @@ def check_backlog(server: Server, guest: Guest) -> None:
         )
 
 
-@pytest.mark.points(4)
+@pytest.mark.points(3)
 @pytest.mark.after("3.listens")
 def check_listening(server: Server, guest: Guest) -> None:
     """The module listens on 127.0.0.1, port 60000, and netcat can connect."""
@@ -150,6 +156,44 @@ def check_port_taken(module: Module, guest: Guest, place: dict[str, Socket]) -> 
             f"insmod failed with EADDRINUSE, and left {headlines.count(after - before, 'socket')}.",
             expected=f"{before} TCP sockets, as before insmod",
             actual=f"{after} TCP sockets",
+            hint=diagnose.RELEASE_ON_ERROR,
+        )
+
+
+@pytest.mark.points(1)
+@pytest.mark.after("3.listens")
+@pytest.mark.needs("KPROBES")
+def check_listen_refused(module: Module, guest: Guest) -> None:
+    """When kernel_listen() fails, insmod fails with its error, and no socket is left."""
+    before = tcp_sockets(guest)
+    with endurance.refused(module, "inet_listen"):
+        try:
+            result = module.try_load()
+        except Late as late:
+            late.hint = diagnose.LISTEN_REFUSED
+            raise
+        loaded = module.loaded
+    error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
+    if result.value != errno.ENOBUFS or loaded:
+        raise Unmet(
+            headlines.insmod(
+                "kernel_listen() was made to fail with ENOBUFS",
+                error,
+                signal=result.value if result.how == "signalled" else 0,
+            ),
+            expected=f"insmod fails with {errno_name(errno.ENOBUFS)}",
+            actual=f"insmod fails with {errno_name(result.value)}"
+            if result.value
+            else "insmod succeeds",
+            log=module.kernel_says(),
+            hint=diagnose.LISTEN_REFUSED,
+        )
+    if (left := tcp_sockets(guest) - before) > 0:
+        raise Unmet(
+            f"kernel_listen() was made to fail, insmod failed, and "
+            f"{headlines.count(left, 'socket')} more than before {headlines.verb(left)} there.",
+            expected="no socket is left",
+            actual=headlines.count(left, "socket"),
             hint=diagnose.RELEASE_ON_ERROR,
         )
 

@@ -290,6 +290,13 @@ DEVICE_FIRST = (
     "init returns its error with nothing left."
 )
 
+HOOK_REFUSED = (
+    "Return what nf_register_net_hook() returns when that is not 0, after unregister_chrdev(): "
+    "init goes on as if the hook were there, and exit unregisters one that never was."
+)
+DEVICE_LEFT = (
+    "Call unregister_chrdev() where nf_register_net_hook() fails, before init returns its error."
+)
 NOT_YOURS = (
     "Return at once where register_chrdev() fails: unregister_chrdev(42) then takes the number "
     "from whoever has it."
@@ -441,6 +448,10 @@ BACKLOG = "Give kernel_listen() LISTEN_BACKLOG for its last argument."
 RELEASE_SOCKET = "Call sock_release(sock) in exit: nothing else closes a socket of the kernel's."
 RELEASE_ON_ERROR = (
     "Call sock_release(sock) where init fails after it was created, before the return."
+)
+LISTEN_REFUSED = (
+    "Return kernel_listen()'s error from init: it failed, and init goes on as if the socket "
+    "listened."
 )
 PEER_GONE = (
     "Look at what kernel_getpeername() returns: below 0 there is no address to print. Release "

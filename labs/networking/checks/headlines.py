@@ -16,6 +16,11 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def verb(number: int) -> str:
+    """Return the verb for so many things."""
+    return "is" if number == 1 else "are"
+
+
 def connection(client: str, server: str, *, arrived: bool) -> str:
     """Say what became of a connection by netcat: the first half of a sentence."""
     if arrived:
@@ -54,8 +59,7 @@ def _difference(expected: Sequence[str], actual: Sequence[str], log: str) -> str
         whom = expected[0] if len(wanted) == 1 else "any of them"
         return f"of the {len(actual)} lines that were logged, none names {whom}"
     number = sum(missing.values())
-    verb = "is" if number == 1 else "are"
-    return f"of the {len(expected)} lines that are due, {number} {verb} missing"
+    return f"of the {len(expected)} lines that are due, {number} {verb(number)} missing"
 
 
 def insmod(done: str, error: str, *, signal: int = 0) -> str:
