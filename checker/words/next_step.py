@@ -112,6 +112,8 @@ def of_finding(finding: Finding) -> str:
         for kind, words, step in _REPORTED
         if kind in ("", finding.kind) and words in finding.summary
     )
+    if not finding.location:
+        text = re.sub(r"[;,] begin at \{place\}|\.? Begin at \{place\}", "", text)
     return text.format(place=finding.location or "the line that did it")
 
 
@@ -164,7 +166,14 @@ _REPORTED = (
         "oops",
         "copy_from_user",
         "Let nothing at {place} follow a pointer of the program's; copy_from_user() fetches "
-        "what it points to.",
+        "what it points to. If the line calls that, its arguments are swapped: your variable's "
+        "address comes first, the program's pointer second.",
+    ),
+    (
+        "oops",
+        "0xfefefefefefefefe",
+        "Give what is used at {place} a first value where it is declared, as in struct msghdr "
+        "msg = {{ }}: a field that nobody sets has what lay on the stack before.",
     ),
     ("oops", "already deleted", "Take list_for_each_entry_safe() for the loop at {place}."),
     (
@@ -237,6 +246,12 @@ _REPORTED = (
         "init-value",
         "",
         "Return from init 0 when all went well, else the negative errno of what failed.",
+    ),
+    (
+        "warning",
+        "hook not found",
+        "Give nf_unregister_net_hook() at {place} the structure that nf_register_net_hook() got, "
+        "once, and keep it outside of the functions: a copy on init's stack is gone by then.",
     ),
     ("warning", "", "Look at {place}, and in the report for the line of the test that failed."),
     ("refcount", "", "Count on every way through {place}: one put for each get."),

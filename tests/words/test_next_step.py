@@ -171,6 +171,9 @@ def test_a_report_without_a_place() -> None:
         ("kasan", "f() writes 1 byte outside the memory", "Count the bytes"),
         ("lockdep", "for ever; use spin_lock_bh() there.", "Take spin_lock_bh()"),
         ("lockdep", "they are taken the other way round", "one order"),
+        ("warning", "from f() (hook not found, pf 2 num 3): the line", "once, and keep it outside"),
+        ("oops", "follows a pointer that leads nowhere (0xfefefefefefefefe): it", "a first value"),
+        ("oops", "my_exit() reads through a NULL pointer (a", "Look at what sets the pointer"),
         ("rcu", "f() calls g(), which may sleep, between rcu_read_lock() and", "GFP_ATOMIC"),
         (
             "rcu",
@@ -207,3 +210,19 @@ def test_every_failure_of_a_grade_has_its_step(lab: Lab) -> None:
     assert steps["1.healthy"] == steps["1.d"] == graded.findings[0].hint
     assert steps["2.healthy"] == "First mend 2.a: this check builds on it."
     assert steps["2.a"] == SECOND.hint
+
+
+@pytest.mark.parametrize(("kind", "words", "step"), next_step._REPORTED)
+def test_every_step_is_a_sentence_with_its_place(kind: str, words: str, step: str) -> None:
+    """A brace that is meant is written twice, and no other name than the place is filled in."""
+    told = next_step.of_finding(Finding(kind=kind, summary=words, location="filter.c:7"))
+    assert told.endswith((".", "?"))
+    assert step.format(place="filter.c:7").endswith((".", "?"))
+
+
+def test_a_report_without_a_place_names_none() -> None:
+    """Where the kernel does not say which line it was, the next step sends nobody there."""
+    bug = Finding(kind="bug", summary="It runs into the kernel's own BUG() in fs/inode.c.")
+    assert next_step.of_finding(bug) == (
+        "Release each socket once, and not after it was released elsewhere."
+    )

@@ -55,7 +55,8 @@ ACK = (
 
 NOT_CALLED = (
     "Is TODO 1 filled in, and the hook registered for PF_INET at NF_INET_LOCAL_OUT? "
-    "A pr_info() in the hook's first line shows whether it is called at all."
+    "A pr_info() in the hook's first line shows whether it is called at all; a pr_debug() "
+    "does not, as it writes nothing here."
 )
 WORDS = '"TCP connection initiated from", a blank, then %pI4:%u'
 """What the line of the exercise is made of."""
@@ -155,6 +156,8 @@ def _line(client: End, server: End, line: str, log: str = "") -> str:
             "packet is the answer: look for SYN without ACK."
         )
     if line == client.address:
+        if any(_has(one, line) and _has(one, client.port) for one in _said(log)):
+            return f"Write address and port without blanks between them: {WORDS}."
         if any(_has(other, client.port) for other in _said(log) if client.address not in other):
             return ONE_LINE
         return f"Log the port as well, ntohs(tcph->source), in one line with the address: {WORDS}."
@@ -259,6 +262,10 @@ UDP = "Look at iph->protocol before any flag: only IPPROTO_TCP has a TCP header.
 UNDO_HOOK = (
     "Call nf_unregister_net_hook() in exit: the hook of a module that was unloaded is still called."
 )
+ONE_HOOK = (
+    "Call nf_unregister_net_hook() in exit, and nf_register_net_hook() in init once: each packet "
+    "is logged by more than one hook, of an earlier load or of this one."
+)
 
 
 def again(expected: Sequence[str], logged: Sequence[str]) -> str:
@@ -269,10 +276,22 @@ def again(expected: Sequence[str], logged: Sequence[str]) -> str:
     wanted, got = Counter(expected), Counter(logged)
     times = {got[line] / number for line, number in wanted.items()}
     if set(got) == set(wanted) and len(times) == 1 and min(times) > 1:
-        return UNDO_HOOK
+        return ONE_HOOK
     if logged and got < wanted:
         return "Log every packet that has SYN and not ACK, whatever was logged before."
     return ""
+
+
+def left_this_host(
+    expected: Sequence[str], logged: Sequence[str], client: End, server: End, *, log: str
+) -> str:
+    """Tell why what left this host, from *client* to *server*, was not *logged* as *expected*.
+
+    *log* is all that the kernel said.
+    """
+    if not logged:
+        return _other_words(client, server, log) or LEFT_UNSEEN
+    return again(expected, logged) or connection(client, server, logged, log=log, arrived=True)
 
 
 def major_taken(error: str) -> str:
@@ -514,6 +533,11 @@ def peer(client: End, server: End, told: Sequence[str]) -> str:
             "logged."
         )
     address, _, port = told[0].rpartition(":")
+    if told[0] in ("254.254.254.254:65278", "0.0.0.0:0"):  # as the stack is, or an empty structure
+        return (
+            "Call kernel_getpeername() before print_sock_address(), with new_sock, and look at "
+            "what it returns: the address that was printed had not been filled in."
+        )
     if told[0] == str(server):
         return (
             "Ask new_sock for its peer with kernel_getpeername(): what was logged is the name of "
@@ -601,8 +625,8 @@ def _lost(traffic: Traffic, *, left: bool) -> str:
         )
     if traffic.refused:
         return (
-            "Put htons() around MY_UDP_REMOTE_PORT: a datagram was sent to this host, and to a "
-            "port that nobody has."
+            "Put htons() around MY_UDP_REMOTE_PORT, and look if that is 60001: a datagram was sent "
+            "to this host, and to a port that nobody has."
         )
     if traffic.received:
         return (
