@@ -474,7 +474,7 @@ def test_the_greeting_at_a_failure_has_what_a_person_starts(fixture_lab: Lab) ->
     said = at_failure.greeting(
         check, "It is silent.", fixture_lab.targets(fixture_lab.exercise(1)), ["user/greet"]
     )
-    assert "In /lab, where a program is started by its path, as user/greet is:\n" in said
+    assert "In /lab, where you start a program by its path, for example user/greet:\n" in said
     assert "  user   greet\n" in said
 
 

@@ -219,7 +219,7 @@ def test_a_remark_is_told_on_terminal_and_page() -> None:
     assert story.REMARKS in said
     assert said.count("Use `WRITE_ONCE()` here.") == 1
     assert f"Use `WRITE_ONCE()` here. ({first}, {second})" in said
-    assert "nothing left to do" in said
+    assert "You are done" in said
     page = words(Page(html.render(grade)).said)
     assert page.count("Better: Use WRITE_ONCE() here. This costs no points.") == 2
     out = io.StringIO()
