@@ -42,40 +42,43 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="knetlab",
-        description="Students' kernel modules and programs: built, tried in a guest, graded.",
+        description="Build, test and grade students' kernel modules and programs in a guest.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="grade one submission (default: skels/LAB)")
     check.add_argument(
-        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+        "lab", nargs="?", metavar="LAB", help="default: the lab that you edited last"
     )
     check.add_argument(
-        "--submission", type=Path, metavar="PATH", help="a folder laid out like skels/LAB"
+        "--submission",
+        type=Path,
+        metavar="PATH",
+        help="a folder with the same structure as skels/LAB",
     )
     check.add_argument(
         "--exercise",
         type=int,
         action="append",
         metavar="N",
-        help="only this one; may be given again",
+        help="only this exercise; may be repeated",
     )
     _kernel_options(check)
     check.add_argument(
         "--all-kernels",
         action="store_true",
-        help="on each kernel that is in the cache, one after another, and show where they differ",
+        help="check on every kernel in the cache, and show where the results differ",
     )
     check.add_argument(
         "--fresh",
         action="store_true",
-        help="run every check; default: an exercise with nothing changed keeps its last result",
+        help="run every check; default: an exercise in which nothing changed keeps its last result",
     )
     check.add_argument(
         "--seed",
         type=int,
         metavar="N",
-        help="repeat a run: the seed of each result stands in it; implies --fresh",
+        help="use the seed from an earlier result to repeat that run; implies --fresh",
     )
     check.add_argument(
         "--json", type=Path, metavar="FILE", help="write the grade as knetlab/grade/v1"
@@ -83,38 +86,48 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--junit", type=Path, metavar="FILE", help="write the grade as JUnit XML")
     check.add_argument("--html", type=Path, metavar="FILE", help="write the grade as one HTML page")
     check.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep each guest's console log and capture there"
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep the console log and the capture of each guest in this folder",
     )
     check.add_argument(
         "-v",
         "--verbose",
         action="store_true",
-        help="show every check, those that passed too, and every failure in full",
+        help="show every check, also those that passed, and every failure in full",
     )
     check.set_defaults(run=_check)
 
-    skel = commands.add_parser("skeleton", help="write what a student starts from to skels/LAB")
+    skel = commands.add_parser(
+        "skeleton", help="write the files that a student starts from to skels/LAB"
+    )
     skel.add_argument("lab", metavar="LAB", help="its name")
     skel.add_argument(
-        "--step", type=int, default=1, metavar="N", help="solve the exercises before N"
+        "--step", type=int, default=1, metavar="N", help="with the exercises before N solved"
     )
-    skel.add_argument("--force", action="store_true", help="replace edited files, keeping a backup")
+    skel.add_argument(
+        "--force", action="store_true", help="replace edited files, and keep a backup of them"
+    )
     skel.add_argument("--output", type=Path, metavar="DIR", help="default: skels/LAB")
     skel.set_defaults(run=_skeleton)
 
     own = commands.add_parser(
-        "selftest", help="grade a lab's solution, skeletons and mutants: are its checks right?"
+        "selftest",
+        help="grade a lab's solution, skeletons and mutants to test whether its checks are right",
     )
     own.add_argument("lab", metavar="LAB", help="its name")
     own.add_argument(
         "--kernel",
         choices=["stock", "debug", "all"],
         default="all",
-        help="all: each that is at hand",
+        help="all: every kernel in the cache",
     )
     _release_option(own)
     own.add_argument(
-        "--all-kernels", action="store_true", help="of every release, those that are in the cache"
+        "--all-kernels",
+        action="store_true",
+        help="the kernels of every release that are in the cache",
     )
     _own_kernel_options(own)
     chosen = own.add_mutually_exclusive_group()
@@ -124,83 +137,91 @@ def parser() -> argparse.ArgumentParser:
         type=_number,
         const=0,
         metavar="N",
-        help="a mutant for each check, and so on; with --auto: N mutants, the same ones every time",
+        help="one mutant for each check, and the solution; with --auto: N mutants, always the "
+        "same ones",
     )
     chosen.add_argument(
         "--only",
         action="append",
         metavar="NAME",
-        help="this mutant or idiom, skeleton-N or solution; may be given again",
+        help="only this mutant or idiom, or skeleton-N, or solution; may be repeated",
     )
     own.add_argument(
-        "--repeat", type=_number, default=1, metavar="N", help="the solution, N times: must agree"
+        "--repeat",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="grade the solution N times; all results must be the same",
     )
     own.add_argument(
         "--auto",
         action="store_true",
-        help="mutants made by machine instead: every small mistake that can be made in the "
-        "solution; what survives has a reason in the lab's survivors.toml",
+        help="generate mutants instead: every small mistake that can be made in the solution; "
+        "each mutant that no check detects needs a reason in the lab's survivors.toml",
     )
-    own.add_argument("--jobs", type=_number, metavar="N", help="so many at a time; default: cores")
-    own.add_argument("--json", type=Path, metavar="FILE", help="write all outcomes")
+    own.add_argument(
+        "--jobs", type=_number, metavar="N", help="run N in parallel; default: the number of cores"
+    )
+    own.add_argument("--json", type=Path, metavar="FILE", help="write all results as JSON")
     own.add_argument(
         "--points",
         nargs="?",
         const="",
         metavar="FILE",
-        help="show what each mutant earned, the least first; of FILE, written by --json, "
-        "nothing is run",
+        help="show what each mutant earned, the lowest first; with FILE, which --json wrote, no "
+        "check is run",
     )
-    own.add_argument("-v", "--verbose", action="store_true", help="show all outcomes")
+    own.add_argument("-v", "--verbose", action="store_true", help="show all results")
     own.set_defaults(run=_selftest)
 
-    shell = commands.add_parser(
-        "console", help="a shell in a guest, with the modules built and at hand"
-    )
+    shell = commands.add_parser("console", help="open a shell in a guest that has your modules")
     shell.add_argument(
-        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+        "lab", nargs="?", metavar="LAB", help="default: the lab that you edited last"
     )
     shell.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     shell.add_argument(
-        "--gdb", action="store_true", help="let gdb at the guest, and print the line that starts it"
+        "--gdb",
+        action="store_true",
+        help="print the command that connects gdb to the guest, its modules and programs",
     )
     shell.add_argument(
         "--at-failure",
         nargs="?",
         const="",
         metavar="CHECK",
-        help="the guest as it was when the check that failed last stopped, or the one named here",
+        help="the guest in the state in which the first check of the report failed, or CHECK",
     )
     _kernel_options(shell)
     shell.set_defaults(run=_console)
 
-    fetch = commands.add_parser("kernel", help="put a kernel into the cache and say what it is")
+    fetch = commands.add_parser("kernel", help="download or build a kernel for the guests")
     fetch.add_argument(
         "name",
         choices=["stock", "debug"],
         metavar="NAME",
-        help="stock: the distribution's cloud kernel; debug: one that tells on memory errors, "
-        "leaks, deadlocks and sleeping in the wrong place, built from the distribution's source",
+        help="stock: Debian's cloud kernel; debug: a kernel built from Debian's source that "
+        "reports memory errors, leaks, deadlocks and sleeping in the wrong place",
     )
     _release_option(fetch)
-    fetch.add_argument("--update", action="store_true", help="ask the packages for a newer one")
+    fetch.add_argument("--update", action="store_true", help="look for a newer version")
     fetch.set_defaults(run=_kernel)
 
     pack = commands.add_parser(
-        "kit", help="pack kernels, compiler and Python packages into one file, for use offline"
+        "kit",
+        help="pack kernels, compiler and Python packages into one file for use without network",
     )
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
     _release_option(pack)
     pack.set_defaults(run=_kit)
 
-    desk_commands.add(commands, _number, _kernel_options)
+    desk_commands.add(commands, _number, _kernel_options, _release_option, lambda: _announce(_note))
     class_commands.add(
         commands, _number, _release_option, lambda release: _build_debug(release, update=False)
     )
     workshop_commands.add(commands, _release_option, lambda: _announce(_note))
 
-    host = commands.add_parser("doctor", help="say what this host has and what it lacks")
-    host.add_argument("--time", action="store_true", help="start a guest, too, and time it")
+    host = commands.add_parser("doctor", help="say what this computer has and what is missing")
+    host.add_argument("--time", action="store_true", help="also start a guest and measure the time")
     host.set_defaults(run=_doctor)
     return top
 
@@ -217,12 +238,15 @@ def _kernel_options(command: argparse.ArgumentParser) -> None:
         "--kernel",
         choices=["stock", "debug", "auto"],
         default="auto",
-        help="auto is debug once it was built, else stock",
+        help="auto: debug if you have built it, else stock",
     )
     _release_option(command)
     _own_kernel_options(command)
     command.add_argument(
-        "--accel", choices=["tcg", "kvm"], default="tcg", help="kvm: guest time is real time"
+        "--accel",
+        choices=["tcg", "kvm"],
+        default="tcg",
+        help="kvm is faster, but then guest time is real time",
     )
 
 
@@ -240,7 +264,7 @@ def _release_option(command: argparse.ArgumentParser) -> None:
         "--release",
         choices=list(debian.SUITES),
         default="",
-        help="the release of Debian whose kernel is taken; default: this host's, else "
+        help="use the kernel of this release of Debian; default: that of this host, else "
         f"{debian.DEFAULT}",
     )
 
@@ -608,6 +632,7 @@ def _console(arguments: argparse.Namespace) -> int:
 def _skeleton(arguments: argparse.Namespace) -> int:
     from checker import lab
     from checker.desk.work import SKELS
+    from checker.report.text import count
     from checker.workshop import skeleton
 
     the_lab = lab.load(arguments.lab)
@@ -616,9 +641,8 @@ def _skeleton(arguments: argparse.Namespace) -> int:
     report = skeleton.write(files, target, force=arguments.force)
     for old, new in report.backups:
         print(f"kept your {old} as {new}")
-    print(
-        f"{target}: {len(report.written)} files written, {len(report.unchanged)} left as they are"
-    )
+    written, left = count(len(report.written), "file"), len(report.unchanged)
+    print(f"{target}: {written} written, {left} left as {'it is' if left == 1 else 'they are'}")
     return FULL
 
 
@@ -640,9 +664,28 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return FULL if fit else BAD_INPUT
 
 
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; a number that stands where no number goes is told how to write."""
+    top = parser()
+    arguments, more = top.parse_known_args(argv)
+    lab = getattr(arguments, "lab", None)
+    words = [lab, *more] if isinstance(lab, str) else more
+    number = next((word for word in words if word.isdigit()), "")
+    if number and hasattr(arguments, "exercise"):
+        from checker import lab as labs
+
+        command = ["knetlab", arguments.command]
+        command += [lab] if isinstance(lab, str) and lab != number else []
+        if number not in labs.names():
+            top.error(f"to name exercise {number}, write: {' '.join(command)} --exercise {number}")
+    if more:
+        top.error(f"unrecognized arguments: {' '.join(more)}")
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status; errors are one sentence on stderr."""
-    arguments = parser().parse_args(argv)
+    arguments = _parsed(argv)
     try:
         with reaper.run():
             if path := os.environ.get("KNETLAB_KIT"):

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from checker.errors import InputError, LabError
 from checker.model import GuestNeeds, Lab
+from vm import witness
 from vm.debian import PACKAGE_NAME
 
 # never the working folder's own labs/: in a student's checkout that would be their checks
@@ -60,10 +61,28 @@ def load(name: str, folder: Path = LABS) -> Lab:
         raise LabError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise LabError(f"{path}: the key {key!r} is wrong: {first['msg']}.") from error
+        raise LabError(f"{path}: {_key(*first['loc'])} is wrong: {first['msg']}.") from error
     _check(lab, path)
     return lab
+
+
+def _key(*parts: str | int) -> str:
+    """Return what a key is called: `points` of the 2nd [[exercises]], counted as people do."""
+    match parts:
+        case str(table), int(index), str(name), *more:
+            item = f", item {more[0] + 1}," if more and isinstance(more[0], int) else ""
+            return f"`{name}`{item} of {_of(table, index)}"
+        case str(table), int(index):
+            return _of(table, index)
+        case _:
+            return f"`{'.'.join(map(str, parts))}`"
+
+
+def _of(table: str, index: int) -> str:
+    number = index + 1
+    teen = number % 100 in (11, 12, 13)
+    end = "th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"the {number}{end} [[{table}]]"
 
 
 _FORMAT_2 = """\
@@ -91,6 +110,7 @@ def require_solution(lab: Lab, command: str) -> None:
 
 
 def _check(lab: Lab, path: Path) -> None:
+    _prove_once(lab, path)
     _prove_paths(lab, path)
     _prove_builds(lab, path)
     _prove_exercises(lab, path)
@@ -110,24 +130,32 @@ _PATH = re.compile(r"(?=.{1,100}\Z)\w[\w.+-]*(?:/\w[\w.+-]*)*", re.ASCII)
 _GUESTS_OWN = ("checks", "lib")
 """Folders below /lab that no build may have: the checks' programs, and vm/libraries.py."""
 
+GRADERS_OWN = ("checks/capture", witness.PATH, witness.WAY)
+"""Files below /lab that knetlab puts there itself (checker/kit/trace.py, vm/witness.py)."""
+
+_SANITIZERS = ("asan", "hwasan", "lsan", "tsan", "ubsan")
+"""Libraries of sanitizers: a program is built with those of knetlab's choice as it is."""
+
 
 def _prove_paths(lab: Lab, path: Path) -> None:
     """Prove that what is named lies below the lab, or the guest's /lab, and has the right end."""
     named: list[tuple[str, str, tuple[str, ...]]] = []
     for index, target in enumerate(lab.builds):
-        key = f"builds.{index}"
         ends: tuple[str, ...] = (".c",) if target.kind == "program" else (".c", ".h", ".S")
-        named.append((f"{key}.folder", target.folder, ()))
-        named += [(f"{key}.sources", name, ends) for name in target.sources]
-        named += [(f"{key}.headers", name, (".h",)) for name in target.headers]
+        folder = _key("builds", index, "folder")
+        named.append((folder, target.folder, ()))
+        named += [(_key("builds", index, "sources"), name, ends) for name in target.sources]
+        named += [(_key("builds", index, "headers"), name, (".h",)) for name in target.headers]
         if target.folder.partition("/")[0] in _GUESTS_OWN:
-            raise LabError(f"{path}: {key}.folder is {target.folder!r}, which is knetlab's own.")
-    named += [("scripts", name, ()) for name in lab.scripts]
+            raise LabError(f"{path}: {folder} is {target.folder!r}, which is knetlab's own.")
+    named += [("`scripts`", name, ()) for name in lab.scripts]
     for index, program in enumerate(lab.programs):
-        if program.path.partition("/")[0] == "lib" or program.path in _GUESTS_OWN:
-            raise LabError(f"{path}: programs.{index}.path is {program.path!r}, knetlab's own.")
-        named.append((f"programs.{index}.path", program.path, ()))
-        named.append((f"programs.{index}.source", program.source, (".c",)))
+        reserved = (*_GUESTS_OWN, *GRADERS_OWN)
+        if program.path.partition("/")[0] == "lib" or program.path in reserved:
+            key = _key("programs", index, "path")
+            raise LabError(f"{path}: {key} is {program.path!r}, which is knetlab's own.")
+        named.append((_key("programs", index, "path"), program.path, ()))
+        named.append((_key("programs", index, "source"), program.source, (".c",)))
     for key, name, ends in named:
         if not _PATH.fullmatch(name):
             raise LabError(
@@ -155,16 +183,38 @@ def _prove_builds(lab: Lab, path: Path) -> None:
     if twice := _twice(module.folder for module in lab.modules):
         raise LabError(f"{path}: two modules have the folder {twice}: each needs a Kbuild.")
     for index, target in enumerate(lab.builds):
+        libraries = _key("builds", index, "libraries")
         if target.kind == "module" and target.libraries:
-            raise LabError(
-                f"{path}: builds.{index}.libraries is for programs, and {target.name} is a module."
-            )
+            raise LabError(f"{path}: {libraries} is for programs, and {target.name} is a module.")
         for name in target.libraries:
+            if name in _SANITIZERS:
+                raise LabError(
+                    f"{path}: {libraries} has {name!r}, a sanitizer's own: leave it out, as "
+                    "programs are built with sanitizers besides."
+                )
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
                 raise LabError(
-                    f"{path}: builds.{index}.libraries has {name!r}: a library is named as behind "
-                    "-l, pthread for -lpthread."
+                    f"{path}: {libraries} has {name!r}: a library is named as behind -l, "
+                    "pthread for -lpthread."
                 )
+
+
+def _prove_once(lab: Lab, path: Path) -> None:
+    """Prove that no list has a word twice."""
+    lists = [
+        ("`guest.drivers`", lab.guest.drivers),
+        ("`guest.packages`", lab.guest.packages),
+        ("`guest.needs`", lab.guest.needs),
+        ("`scripts`", lab.scripts),
+    ]
+    for index, target in enumerate(lab.builds):
+        lists.append((_key("builds", index, "headers"), target.headers))
+        lists.append((_key("builds", index, "libraries"), target.libraries))
+    for index, exercise in enumerate(lab.exercises):
+        lists.append((_key("exercises", index, "functions"), exercise.functions))
+    for key, words in lists:
+        if twice := _twice(words):
+            raise LabError(f"{path}: {key} has {twice!r} twice: leave one of them out.")
 
 
 def _prove_exercises(lab: Lab, path: Path) -> None:
@@ -173,25 +223,26 @@ def _prove_exercises(lab: Lab, path: Path) -> None:
         for name in exercise.builds:
             if name not in names:
                 raise LabError(
-                    f"{path}: exercises.{index}.builds has {name!r}, which is none of "
+                    f"{path}: {_key('exercises', index, 'builds')} has {name!r}, which is none of "
                     f"the builds: {', '.join(names)}."
                 )
         if twice := _twice(exercise.builds):
-            raise LabError(f"{path}: exercises.{index}.builds has {twice} twice.")
+            raise LabError(f"{path}: {_key('exercises', index, 'builds')} has {twice} twice.")
         modules = [t.name for t in lab.targets(exercise) if t.kind == "module"]
         if len(modules) > 1:
             raise LabError(
-                f"{path}: exercises.{index}.builds has {len(modules)} modules, "
+                f"{path}: {_key('exercises', index, 'builds')} has {len(modules)} modules, "
                 f"{' and '.join(modules)}; an exercise has one at most, besides programs."
             )
         if exercise.health + exercise.hidden > exercise.points:
             raise LabError(
-                f"{path}: exercises.{index}.points is {exercise.points:g}, and health "
+                f"{path}: {_key('exercises', index, 'points')} is {exercise.points:g}, and health "
                 f"({exercise.health:g}) and hidden ({exercise.hidden:g}) are more than that."
             )
         if exercise.capability and len(modules) == len(exercise.builds):
             raise LabError(
-                f"{path}: exercises.{index}.capability is for programs, and it has none of them."
+                f"{path}: {_key('exercises', index, 'capability')} is for programs, and it has "
+                "none of them."
             )
     numbers = [e.number for e in lab.exercises]
     if len(set(numbers)) != len(numbers):

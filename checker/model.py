@@ -13,6 +13,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+MAX_POINTS = 10_000
+"""What an exercise may be worth; more is a slip, and sums of it are no longer exact."""
+
 Status = Literal["pass", "fail", "skip", "crash", "timeout", "error"]
 """What became of a check. ``error`` is the grader's own trouble, never the student's."""
 
@@ -80,11 +83,11 @@ class Exercise(Record):
     """One exercise: a number, the builds it is about, and what it is worth."""
 
     number: int = Field(ge=1, strict=True)
-    title: str = Field(min_length=1)
+    title: str = Field(pattern=r"\S")
     builds: tuple[str, ...] = Field(
         min_length=1, description="names of builds: one module at most, and programs"
     )
-    points: float = Field(gt=0, allow_inf_nan=False, strict=True)
+    points: float = Field(gt=0, le=MAX_POINTS, allow_inf_nan=False, strict=True)
     health: float = Field(
         default=0,
         ge=0,
@@ -115,7 +118,7 @@ class Lab(Record):
     """All that lab.toml says, with the folder it stands in."""
 
     name: str
-    title: str
+    title: str = Field(pattern=r"\S")
     format: Literal[2]
     order: int | None = Field(
         default=None, ge=1, strict=True, description="its place in the course: 1 is the first lab"
@@ -364,6 +367,11 @@ class CheckResult(Record):
     actual: str = Field(default="", description="what was instead")
     log: str = Field(default="", description="the kernel's lines around the failure, trimmed")
     hint: str = Field(default="", description="the next step; empty only where it passed")
+    remarks: tuple[str, ...] = Field(
+        default=(),
+        description="of a check that passed: what works, and would be better otherwise; they "
+        "cost no points",
+    )
     way: Way | None = Field(
         default=None,
         description="of the packet that a check which failed is about, if it names one",
@@ -510,6 +518,7 @@ class Attempt(Record):
     grade: Grade | None = None
     problem: str = Field(default="", description="a sentence, when nothing could be graded")
     sources: str = Field(default="", description="a hash of the files; empty: not known")
+    commit: str = Field(default="", description="which commit it is, of a git checkout")
 
 
 class Mark(Record):
@@ -520,6 +529,9 @@ class Mark(Record):
     final: float
     max_score: float
     notes: tuple[str, ...] = Field(default=(), description="sentences: why it is not the raw score")
+    missing: bool = Field(
+        default=False, description="the rules' mark for who handed in nothing; a zero counts"
+    )
 
 
 class Entry(Record):

@@ -130,7 +130,7 @@ def kept(on: Kernel, folder: Path) -> Seen:
 # --- compiling -----------------------------------------------------------------------
 
 
-def _make(
+def make(
     on: Kernel, names: Sequence[str], folder: Path, *options: str, strip: bool = False
 ) -> tuple[str, bytes]:
     """Build the modules *names* of *folder* by one make; return its words, and the first .ko."""
@@ -150,11 +150,11 @@ def _make(
 
 
 def _build(on: Kernel) -> bytes:
-    return _make(on, ["facts"], SOURCES, strip=True)[1]
+    return make(on, ["facts"], SOURCES, strip=True)[1]
 
 
 def _compile(on: Kernel, seen: Seen) -> None:
-    said, _ = _make(on, ["calls", "headers", "fortify"], SOURCES, "-k")
+    said, _ = make(on, ["calls", "headers", "fortify"], SOURCES, "-k")
     lines = (SOURCES / "calls.c").read_text().splitlines()
     for line, how in re.findall(r"calls\.c:(\d+):\d+: (error|warning): ", said):
         above = "\n".join(lines[: int(line)])
@@ -164,7 +164,7 @@ def _compile(on: Kernel, seen: Seen) -> None:
             seen.compiled[name[-1]] = how
     seen.words["headers"] = "\n".join(re.findall(r"headers\.c:\d+.* error: .*", said))
     seen.words["fortify"] = "\n".join(re.findall(r"error: call to .*__write_overflow.*", said))
-    words, _ = _make(on, WORDS, SOURCES / "words", "-k")
+    words, _ = make(on, WORDS, SOURCES / "words", "-k")
     seen.words["modpost"] = words
 
 

@@ -462,7 +462,7 @@ def test_what_the_page_on_debugging_says_in_passing(
             ["/bin/sh", "-c", f"{tracing}{pattern} && grep -q tcp_ set_ftrace_filter"]
         ).ok
         tracers = guest.run(["/bin/sh", "-c", f"{tracing}cat available_tracers"]).text
-        assert "The stock kernel also has `function_graph`" in page
+        assert "Only the stock kernel has `function_graph`" in page
         assert "function_graph" in tracers.split()
 
 

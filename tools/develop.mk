@@ -5,29 +5,29 @@
 test: setup-dev ## run the project's own tests
 	@tools/test.sh $(ARGS)
 
-test-hosts: ## try the README in roots of Debian 13 and sid; ARGS="--hosts '12 13'"
+test-hosts: ## try the README's commands on Debian 13 and sid; ARGS="--hosts '12 13'"
 	@tools/hosts.sh $(ARGS)
 
-selftest: setup-dev ## grade the lab's own solutions, right and wrong, on every kernel at hand
+selftest: setup-dev ## grade the lab's own correct and wrong solutions on every kernel in the cache
 	@$(KNETLAB) selftest $(lab) $(ARGS)
 
-bench: setup-dev ## time a check, as ratios to a bare QEMU boot; ARGS='--steady 0' is done in minutes
+bench: setup-dev ## measure the time of a check; ARGS='--steady 0' takes only minutes
 	@.venv/bin/python -m tools.bench $(ARGS)
 
-bench-class: setup-dev ## time the grading of a class; ARGS='--class 300'
+bench-class: setup-dev ## measure the time to grade a class; ARGS='--class 300'
 	@.venv/bin/python -m tools.bench_class $(ARGS)
 
-new: setup ## LAB=name: a lab from nothing, which works as it is; KIND=program for one of user programs
-	@$(if $(LAB),$(KNETLAB) new '$(LAB)' $(if $(KIND),--kind $(KIND)),echo "Say how it is called: make new LAB=name" >&2; exit 2)
+new: setup ## LAB=name: make a new lab that works at once; KIND=program for user programs
+	@$(if $(LAB),$(KNETLAB) new '$(LAB)' $(if $(KIND),--kind $(KIND)),echo "Give the lab a name: make new LAB=name" >&2; exit 2)
 
-dist: setup ## make the archive that students get; COURSE=course.toml leaves out what that hides
+dist: setup ## make the archive for students; COURSE=course.toml leaves out hidden checks
 	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)') \
 		$(if $(KIT),--kit '$(KIT)')
 
 docs: setup-docs ## build the book: open build/docs/index.html
 	@tools/docs.sh
 
-links: setup-docs ## ask the network whether the book's links to other sites still work
+links: setup-docs ## test whether the book's links to other sites still work
 	@tools/docs.sh linkcheck
 
 setup-docs:

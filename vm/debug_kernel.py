@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vm import cache
+from vm import cache, source
 from vm.debian import Packages
 from vm.errors import MissingTool, NoSpace, VMError
 from vm.toolchain import Toolchain
@@ -110,12 +110,13 @@ def make(folder: Path, key: str, package: str, builder: Toolchain, progress: Pro
     if shutil.disk_usage(work).free < ROOM and not (work / "src/arch/x86/boot/bzImage").exists():
         raise NoSpace(f"{work} is on a disk with less than {ROOM >> 30} GiB free; make room.")
     with FileLock(work / "lock"):
-        source = _unpacked(work, package, builder)
-        _configure(source, builder)
-        _compile(source, work / "log", builder, progress)
+        tree = _unpacked(work, package, builder)
+        source.keep(package, tree)  # for those who want to read it
+        _configure(tree, builder)
+        _compile(tree, work / "log", builder, progress)
         # not by PVH: in 6.1 that runs code which KASAN instruments before there are shadows
-        shutil.copy(source / "arch/x86/boot/bzImage", folder / "bzImage")
-        _copy_build_tree(source, folder / "build")
+        shutil.copy(tree / "arch/x86/boot/bzImage", folder / "bzImage")
+        _copy_build_tree(tree, folder / "build")
     shutil.rmtree(work, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm import cache, debian, debug_kernel, toolchain
+from vm import source as kernel_source
 from vm.errors import NoDriver, VMError
 from vm.sandbox import Limits, Sandbox
 from vm.toolchain import Toolchain
@@ -326,6 +327,21 @@ def debug_if_built(release: str = "") -> Kernel | None:
         return None
     key = cache.newest("kernel", f"debug-{release}", _debug_recipe(compiler))
     return _debug(key, release, compiler) if key else None
+
+
+def source(release: str = "") -> tuple[str, Path]:
+    """Return the version and the folder of the kernel's own source, for reading (vm/source.py).
+
+    It is that of the debug kernel of *release* if there is one, else the newest, which stock is
+    made of, too. Raises VMError when it cannot be had.
+    """
+    release = release or debian.default_release()
+    packages = toolchain.of(release).packages
+    if built := debug_if_built(release):
+        package = built.key.rpartition("+")[0].replace("_", "=", 1)
+    else:
+        package = debug_kernel.source_package(packages)
+    return package.partition("=")[2], kernel_source.of(package, packages)
 
 
 def at_hand() -> list[Kernel]:

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, ValidationError
 
+from checker.classroom.intake.commit import Rule
 from checker.engine import collector
 from checker.errors import InputError
 from checker.model import Attempt, Entry, Grade, Lab, Mark, Record, Student
@@ -77,6 +78,17 @@ class Rules(Record):
     late_days: Count = Field(default=0, description="the bank: late days that cost nothing")
     holidays: tuple[date, ...] = Field(default=(), description="no late days, in timezone")
     counts: Literal["last", "best", "last_on_time"] = "last"
+    commit: str = Field(
+        default="files",
+        pattern=r"^(files|HEAD|before_due|tag:\S+)$",
+        description="what of a git checkout is graded",
+    )
+    missing: Points | None = Field(
+        default=None, description="the mark of who handed in nothing, once the deadline is over"
+    )
+    group_work: bool = Field(
+        default=False, strict=True, description="what one of a group hands in is all members'"
+    )
     weights: dict[str, Points] = Field(default={}, description="exercise or check -> factor")
     visible: dict[str, Literal["never", "after_due_date"]] = Field(
         default={}, description="check -> when a student may see it; else always"
@@ -113,9 +125,13 @@ def load(path: Path, lab: Lab) -> Course:
     try:
         rules = Rules.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a key that was misspelt makes another one missing, too
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
-        raise _wrong(path, key, first["msg"]) from error
+        why = _unknown(first["loc"]) if first["type"] == "extra_forbidden" else ""
+        if key == "commit":
+            why = 'it is one of "files", "HEAD", "before_due" and "tag:NAME"'
+        raise _wrong(path, key, why or first["msg"]) from error
     numbers = {str(exercise.number) for exercise in lab.exercises}
     named = {*rules.weights, *rules.visible} - numbers
     course = Course(**dict(rules), path=path, worth=collector.worth(lab) if named else {})
@@ -138,13 +154,25 @@ def _flat(table: Any) -> Any:
     return flat
 
 
+def _unknown(place: Sequence[int | str]) -> str:
+    """Return what is told of a key that no table has: the keys of the table it stands in."""
+    tables: dict[str, type[Record]] = {"late": Penalty, "override": Override, "students": Own}
+    inside = [str(part) for part in place[:-1] if part in tables]
+    table = tables[inside[-1]] if inside else Rules
+    where = f"[{'.'.join(map(str, place[:-1]))}]" if inside else "course.toml"
+    known = ", ".join(sorted(table.model_fields))
+    return f"{_near(str(place[-1]), table.model_fields.keys(), 'key')} {where} takes {known}"
+
+
 def _wrong(path: Path, key: str, why: str) -> InputError:
     return InputError(f"{path}: the key {key!r} is wrong: {why.rstrip('.')}.")
 
 
 def _near(name: str, names: Collection[str], what: str) -> str:
     near = difflib.get_close_matches(name, sorted(names))
-    return f"there is no {what} {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    return f"there is no {what} {name!r}" + (
+        f"; did you mean {' or '.join(near)}?" if near else "."
+    )
 
 
 def _check_times(course: Course) -> None:
@@ -171,6 +199,7 @@ def _check_times(course: Course) -> None:
         needing = [f"visible.{i}" for i, when in course.visible.items() if when != "never"]
         needing += [f"students.{n}.extra_days" for n, o in _owners(course) if o.extra_days]
         needing += ["late"] if penalty else []
+        needing += ["commit"] if course.commit == "before_due" else []
         if needing:
             raise _wrong(path, needing[0], "it needs a deadline, and the file has no key 'due'")
     for name, own in _owners(course):
@@ -194,6 +223,9 @@ def _check_lab(course: Course, lab: Lab, numbers: Collection[str]) -> None:
     full = maximum(course, lab)
     if full <= 0:
         raise _wrong(course.path, "weights", "nothing of the lab is worth any points")
+    if course.missing and course.missing > full:
+        why = f"{course.missing:g} is more than the {full:g} points that can be had"
+        raise _wrong(course.path, "missing", why)
     for name, own in _owners(course):
         if own.override and own.override.score > full:
             why = f"{own.override.score:g} is more than the {full:g} points that can be had"
@@ -395,7 +427,7 @@ def _mark(course: Course, lab: Lab, own: Own, attempt: Attempt) -> Mark:
     grade = weigh(course, attempt.grade)
     full = maximum(course, lab)
     raw = round(grade.score / grade.max_score * full, 2)
-    notes = []
+    notes = [f"Commit {attempt.commit} was graded."] if attempt.commit else []
     if not math.isclose(raw, grade.score, abs_tol=0.005):
         notes.append(
             f"The kernel {grade.kernel.name} could check {grade.max_score:g} of {full:g} points: "
@@ -426,13 +458,15 @@ def settle(
     attempts: Iterable[Attempt],
     *,
     roster: bool = False,
+    now: datetime | None = None,
 ) -> list[Entry]:
     """Return an entry for each of *students*, in their order, from all *attempts*.
 
     The grades of the attempts that count have their points by the weights.
     Where all attempts of a student have a time, they count in that order, else
     as they are given. An attempt that could not be graded counts only where
-    there is no other; then there is no mark, and the attempt's problem says why.
+    there is no other; then there is no mark, and the attempt's problem says why. *now*
+    decides whose deadline is over.
 
     Raises InputError naming the key when a name in course.toml fits two
     students or, with *roster*, none; KeyError for an attempt of nobody.
@@ -442,7 +476,8 @@ def settle(
     found: dict[str, list[Attempt]] = {student.key: [] for student in students}
     for attempt in attempts:
         found[attempt.student].append(attempt)
-    return [_entry(course, lab, s, own.get(s.key, Own()), found[s.key]) for s in students]
+    now = now or datetime.now(UTC)
+    return [_entry(course, lab, s, own.get(s.key, Own()), found[s.key], now=now) for s in students]
 
 
 def own_rules(
@@ -474,7 +509,15 @@ def _names(student: Student) -> set[str]:
     return {student.login, student.id, student.sis_id, student.email} - {""}
 
 
-def _entry(course: Course, lab: Lab, student: Student, own: Own, attempts: list[Attempt]) -> Entry:
+def _entry(
+    course: Course,
+    lab: Lab,
+    student: Student,
+    own: Own,
+    attempts: list[Attempt],
+    *,
+    now: datetime,
+) -> Entry:
     times = [attempt.submitted.timestamp() for attempt in attempts if attempt.submitted]
     if len(times) == len(attempts):
         attempts = [attempts[n] for n in sorted(range(len(times)), key=times.__getitem__)]
@@ -486,20 +529,58 @@ def _entry(course: Course, lab: Lab, student: Student, own: Own, attempts: list[
         marks = {n: _mark(course, lab, own, attempts[n]) for n in graded}
         chosen, notes = _choose(course, own, attempts, marks)
         notes += [
-            f"Another attempt{f' ({attempts[n].label})' if attempts[n].label else ''} "
-            f"has no grade and does not count: {reason}"
+            f"Another attempt{_label(attempts[n])} has no grade and does not count: {reason}"
             for n, reason in enumerate(why)
             if reason and (n > chosen or course.counts == "best")
         ]
         attempt, mark = attempts[chosen], marks[chosen]
+        better = max(marks, key=lambda n: marks[n].final)
+        if marks[better].final > mark.final:
+            notes.append(
+                f"Another attempt{_label(attempts[better])} had more: "
+                f"{_points(marks[better].final)} of {_points(mark.max_score)}."
+            )
         mark = mark.model_copy(update={"notes": (*mark.notes, *notes)})
     elif attempts:
         attempt = attempts[-1].model_copy(update={"problem": why[-1]})
+    elif course.missing is not None and _over(course, own, now):
+        mark = Mark(
+            raw=course.missing,
+            penalty=0,
+            final=course.missing,
+            max_score=maximum(course, lab),
+            notes=("Nothing was handed in.",),
+            missing=True,
+        )
     if own.override:
         mark = _set(own.override, mark, maximum(course, lab))
     if course.weights and attempt and attempt.grade:  # one truth for pages, exports and marks
         attempt = attempt.model_copy(update={"grade": weigh(course, attempt.grade)})
     return Entry(student=student, attempt=attempt, mark=mark)
+
+
+def _label(attempt: Attempt) -> str:
+    return f" ({attempt.label})" if attempt.label else ""
+
+
+def _over(course: Course, own: Own, now: datetime) -> bool:
+    """Say whether the deadline and its grace are over; where there is none, they are."""
+    due = deadline(course, own)
+    return due is None or now > due + course.grace_minutes * _MINUTE
+
+
+def commits(course: Course, students: Sequence[Student]) -> dict[str, Rule]:
+    """Return which commit of a student's checkout is graded, by key; of nobody: the files are."""
+    if course.commit == "files":
+        return {}
+    own = own_rules(course, students)
+    rules = {}
+    for student in students:
+        due = deadline(course, own.get(student.key))
+        until = due + course.grace_minutes * _MINUTE if due else None
+        _, _, tag = course.commit.partition("tag:")
+        rules[student.key] = Rule(tag, until if course.commit == "before_due" else None)
+    return rules
 
 
 def _choose(
@@ -513,6 +594,11 @@ def _choose(
         return last, []
     on_time = [n for n in marks if _lateness(course, own, attempts[n]).on_time]
     return (max(on_time), []) if on_time else (last, ["Nothing was handed in on time."])
+
+
+def _points(value: float) -> str:
+    """Return *value* with two decimals at most."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _set(override: Override, mark: Mark | None, full: float) -> Mark:

@@ -38,6 +38,7 @@ CREATE TABLE attempts (
     sources TEXT NOT NULL,  -- hash of the files; empty: there are none
     wanted TEXT NOT NULL,   -- key of the grade it should have; empty: none
     graded TEXT REFERENCES grades,
+    git TEXT NOT NULL DEFAULT '',  -- which commit it is
     PRIMARY KEY (student, label)
 );
 CREATE TABLE sources (
@@ -110,6 +111,10 @@ class Store:
             about = dict(self._db.execute("SELECT name, value FROM about"))
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged, or was not made by knetlab: {error}.") from error
+        columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(attempts)")}
+        if columns and "git" not in columns:  # a file that was made before there was the column
+            with self._db:
+                self._db.execute("ALTER TABLE attempts ADD COLUMN git TEXT NOT NULL DEFAULT ''")
         if about.get("version") != str(VERSION):
             raise InputError(f"{path} was made by another version of knetlab; use another folder.")
         if self.lab and about["lab"] != self.lab:
@@ -151,10 +156,10 @@ class Store:
                     [(hashed, path, content) for path, content in sources.items()],
                 )
             self._db.execute(
-                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, NULL) "
+                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?) "
                 "ON CONFLICT DO UPDATE SET submitted = coalesce(excluded.submitted, submitted), "
                 "late = coalesce(excluded.late, late), problem = excluded.problem, "
-                "sources = excluded.sources, wanted = excluded.wanted",
+                "sources = excluded.sources, wanted = excluded.wanted, git = excluded.git",
                 (
                     student.key,
                     attempt.label,
@@ -163,6 +168,7 @@ class Store:
                     attempt.problem,
                     hashed,
                     wanted,
+                    attempt.commit,
                 ),
             )
             self._point(wanted)
@@ -238,8 +244,9 @@ class Store:
         """Return the attempts with the grades that stand for them, as they were added."""
         rows = self._db.execute(
             "SELECT student, label, submitted, late, problem, sources, wanted, graded, "
-            "grades.record, errors.message FROM attempts LEFT JOIN grades ON grades.key = graded "
-            "LEFT JOIN errors ON errors.key = wanted ORDER BY attempts.rowid"
+            "grades.record, errors.message, git FROM attempts "
+            "LEFT JOIN grades ON grades.key = graded LEFT JOIN errors ON errors.key = wanted "
+            "ORDER BY attempts.rowid"
         )
         found = []
         for (
@@ -253,6 +260,7 @@ class Store:
             graded,
             record,
             error,
+            commit,
         ) in rows:
             grade = Grade.model_validate_json(record) if record else None
             doubt = grade.doubt if grade else ""
@@ -271,6 +279,7 @@ class Store:
                     grade=grade and grade.model_copy(update={"submission": student}),
                     problem=said,
                     sources=sources,
+                    commit=commit,
                 )
             )
         return found

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -25,8 +27,18 @@ from checker import lab
 from checker.classroom import RULES, batch, cluster, course, diff, intake, similar
 from checker.classroom.course import Course
 from checker.classroom.export import entries, github, sheet
-from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
+from checker.classroom.export.entries import Hidden
+from checker.classroom.export.feedback import Page
+from checker.classroom.export.formats import (
+    FORMATS,
+    Document,
+    Feedback,
+    Gradebook,
+    Options,
+    Result,
+)
 from checker.classroom.intake import Intake, roster
+from checker.classroom.intake.roster import Roster
 from checker.classroom.store import FILE, Store, Trouble
 from checker.commands.exits import FULL, GRADER_FAILED, PARTIAL
 from checker.engine import guests, submission
@@ -37,7 +49,7 @@ from checker.report import class_page, student_page
 from checker.report import diff as diff_report
 from checker.report import similar as similar_report
 from checker.report.progress import Progress
-from checker.report.text import plain
+from checker.report.text import count, plain
 from vm import debian, toolchain
 from vm import kernel as kernels
 from vm.errors import MissingTool, NoSpace, VMError
@@ -49,7 +61,12 @@ from vm.kernel import Kernel
 def _grade(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
     rules = _rules(arguments.course or arguments.out / RULES, the_lab, must=arguments.course)
-    known = roster.load(arguments.roster) if arguments.roster else None
+    known = _roster(arguments)
+    if rules.group_work and not (known and known.groups):
+        raise InputError(
+            f"{rules.path}: the key 'group_work' needs to know the groups: --groups CSV, or a "
+            "column group in the roster, says who is in which."
+        )
     if (arguments.executor == "dask") != bool(arguments.scheduler):
         raise InputError("--executor dask and --scheduler ADDRESS go together: give both.")
     for path in arguments.paths:
@@ -62,7 +79,16 @@ def _grade(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="knetlab-intake-"))
         zone = ZoneInfo(rules.timezone) if rules.timezone else None
-        found = intake.read(the_lab, arguments.paths, Path(scratch), known, zone=zone, jobs=jobs)
+        found = intake.read(
+            the_lab,
+            arguments.paths,
+            Path(scratch),
+            known,
+            zone=zone,
+            jobs=jobs,
+            group_work=rules.group_work,
+            commits=functools.partial(course.commits, rules),
+        )
         course.own_rules(rules, found.students, roster=known is not None)
         told.intake(found, console)
         if arguments.dry_run:
@@ -92,6 +118,14 @@ def _grade(arguments: argparse.Namespace) -> int:
     if troubles:
         return GRADER_FAILED
     return FULL if all(e.attempt is None or e.attempt.grade for e in finished) else PARTIAL
+
+
+def _roster(arguments: argparse.Namespace) -> Roster | None:
+    """Return who is in the class, and in which group, as far as files say so."""
+    if arguments.roster:
+        known = roster.load(arguments.roster)
+        return known.with_groups(arguments.groups) if arguments.groups else known
+    return roster.load_groups(arguments.groups) if arguments.groups else None
 
 
 def _fetch_compiler(release: str) -> None:
@@ -153,6 +187,7 @@ def _received(the_lab: Lab, found: Intake) -> list[batch.Received]:
             submitted=one.submitted,
             late=one.late,
             problem=problem,
+            commit=one.commit,
         )
         received.append(batch.Received(students[one.student], attempt, given))
     return received
@@ -167,7 +202,8 @@ def _rules(path: Path, the_lab: Lab, *, must: object = False) -> Course:
 
 
 def _entries(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
-    return course.settle(rules, the_lab, store.students(), store.attempts())
+    # all are known who will ever be: a name in the rules that is nobody's is a mistake
+    return course.settle(rules, the_lab, store.students(), store.attempts(), roster=True)
 
 
 def _stored(folder: Path) -> tuple[Lab, Course, list[Entry]]:
@@ -200,9 +236,20 @@ def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
     folder = store.folder / "report"
     shutil.rmtree(folder / "students", ignore_errors=True)
     (folder / "students").mkdir(parents=True)
+    links = {}
+    for page in _pages(store, rules, the_lab, finished):
+        key = page.entry.student.key
+        links[key] = f"students/{student_page.file_name(key)}"
+        (folder / links[key]).write_text(page.html, encoding="utf-8")
+    index = class_page.render(the_lab.title, finished, links, runs=store.tried())
+    (folder / "index.html").write_text(index, encoding="utf-8")
+    return finished
+
+
+def _pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry]) -> Iterator[Page]:
+    """Yield each student's page, without what must not be seen at their own deadline."""
     own = course.own_rules(rules, [entry.student for entry in finished])
     now = datetime.now(UTC)
-    links = {}
     for entry in finished:
         key = entry.student.key
         due = course.deadline(rules, own.get(key))
@@ -212,11 +259,7 @@ def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
             sources=store.sources(key, entry.attempt.label) if entry.attempt else {},
             hidden=course.hidden(rules, now, due),
         )
-        links[key] = f"students/{student_page.file_name(key)}"
-        (folder / links[key]).write_text(page, encoding="utf-8")
-    page = class_page.render(the_lab.title, finished, links, runs=store.tried())
-    (folder / "index.html").write_text(page, encoding="utf-8")
-    return finished
+        yield Page(entry, page)
 
 
 # --- export --------------------------------------------------------------------------
@@ -226,6 +269,8 @@ def _export(arguments: argparse.Namespace) -> int:
     format_ = FORMATS[arguments.format]
     if isinstance(format_, Gradebook):
         return _fill(arguments, format_)
+    if isinstance(format_, Feedback):
+        return _zip_pages(arguments, format_)
     if arguments.into or arguments.column or arguments.dry_run:
         raise InputError(
             f"--into, --column and --dry-run are for gradebooks, which {arguments.format} is not."
@@ -250,13 +295,18 @@ def _exportable(arguments: argparse.Namespace) -> tuple[Options, list[Entry]]:
         the_lab, rules, found = lab.load(entry.attempt.grade.lab), Course(), [entry]
     else:
         the_lab, rules, found = _stored(arguments.folder)
-    seen = course.hidden(rules, datetime.now(UTC))
     options = Options(
-        hidden={check: when for check, when in rules.visible.items() if check in seen},
+        hidden=_hidden(rules),
         paths=github.paths(the_lab, arguments.submission),
         environment=os.environ,
     )
     return options, found
+
+
+def _hidden(rules: Course) -> Hidden:
+    """Return the checks that students must not see now, with when they may."""
+    seen = course.hidden(rules, datetime.now(UTC))
+    return {check: when for check, when in rules.visible.items() if check in seen}
 
 
 def _put_each(
@@ -290,13 +340,48 @@ def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
         raise InputError("--out says where the filled gradebook goes; --dry-run writes nothing.")
     name = str(arguments.into)
     text = sheet.decode(arguments.into.read_bytes(), name)
-    _, _, found = _stored(arguments.folder)
-    filled = format_.fill(found, text, arguments.column, name)
+    _, rules, found = _stored(arguments.folder)
+    filled = format_.fill(found, text, arguments.column, name, _hidden(rules))
     if not arguments.dry_run:  # first: who reads the lines may go away, as head does
         arguments.out.write_bytes(filled.text.encode("utf-8"))
     for line in filled.lines():
         _print(line)
     return FULL
+
+
+def _zip_pages(arguments: argparse.Namespace, format_: Feedback) -> int:
+    """Write a zip with the page of each student who handed something in."""
+    if arguments.column or arguments.dry_run:
+        raise InputError(f"--column and --dry-run are not for {arguments.format}: leave them out.")
+    if format_.download and arguments.into is None:
+        raise InputError(
+            f"{arguments.format} names the pages after the files of the download: --into says "
+            "which download."
+        )
+    if arguments.out is None:
+        raise InputError("--out says where the zip goes.")
+    names = _names(arguments.into) if format_.download else []
+    with Store(arguments.folder) as store:
+        the_lab = lab.load(store.lab)
+        rules = _rules(arguments.folder / RULES, the_lab)
+        handed_in = [entry for entry in _entries(store, rules, the_lab) if entry.attempt]
+        made = format_.render(list(_pages(store, rules, the_lab, handed_in)), names)
+    arguments.out.write_bytes(made.data)
+    _print(f"{count(made.pages, 'page')} in {arguments.out}.")
+    for left in made.left:
+        _print(f"{left.student}: left out, as {left.why}.")
+    return FULL
+
+
+def _names(download: Path) -> list[str]:
+    """Return the names of the files in an LMS's download, packed or unpacked."""
+    try:
+        if download.is_dir():
+            return [path.name for path in download.rglob("*") if path.is_file()]
+        with zipfile.ZipFile(download) as packed:
+            return packed.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{download} cannot be read as a download: {error}.") from error
 
 
 def _put(target: Path | None, text: str) -> None:

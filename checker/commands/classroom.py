@@ -23,55 +23,81 @@ def add(
 
     *debug* returns the debug kernel of a release, built.
     """
-    grade = commands.add_parser("grade", help="grade a class: everything that was handed in")
+    grade = commands.add_parser("grade", help="grade the submissions of a class")
     grade.add_argument("lab", metavar="LAB", help="its name")
     grade.add_argument(
         "paths",
         type=Path,
         nargs="+",
         metavar="PATH",
-        help="an LMS's download as it comes, or a folder of folders, archives or checkouts",
+        help="the download from an LMS, or a folder of folders, archives or git checkouts",
     )
-    grade.add_argument("--out", type=Path, required=True, metavar="DIR", help="the grades' folder")
-    grade.add_argument("--jobs", type=number, metavar="N", help="so many at a time; default: cores")
+    grade.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the folder for the grades"
+    )
+    grade.add_argument(
+        "--jobs",
+        type=number,
+        metavar="N",
+        help="run N in parallel; default: as many as cores and memory allow",
+    )
     grade.add_argument(
         "--kernel",
         choices=["stock", "debug"],
         default="debug",
-        help="debug is built first, if need be",
+        help="debug is built first if it is missing",
     )
     release_option(grade)
-    grade.add_argument("--roster", type=Path, metavar="CSV", help="who is in the class")
     grade.add_argument(
-        "--course", type=Path, metavar="TOML", help=f"the course's rules; kept as DIR/{RULES}"
+        "--roster", type=Path, metavar="CSV", help="the list of the students in the class"
+    )
+    grade.add_argument("--groups", type=Path, metavar="CSV", help="which student is in which group")
+    grade.add_argument(
+        "--course",
+        type=Path,
+        metavar="TOML",
+        help=f"the rules of the course; a copy is kept as DIR/{RULES}",
     )
     grade.add_argument(
-        "--dry-run", action="store_true", help="say what was handed in, and grade nothing"
+        "--dry-run", action="store_true", help="only show what was handed in; grade nothing"
     )
     which = grade.add_mutually_exclusive_group()
-    which.add_argument("--force", action="store_true", help="what is graded already as well")
-    which.add_argument("--failed", action="store_true", help="only what the grader failed at")
+    which.add_argument(
+        "--force", action="store_true", help="also grade again what is already graded"
+    )
+    which.add_argument(
+        "--failed", action="store_true", help="grade only what the grader itself failed at"
+    )
     grade.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="this student; may be repeated"
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="grade only this student; may be repeated",
     )
     grade.add_argument(
         "--executor",
         choices=["local", "dask"],
         default="local",
-        help="where it is done: processes of this host, or workers of a Dask cluster",
+        help="local: use this computer; dask: use the workers of a Dask cluster",
     )
-    grade.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster")
+    grade.add_argument("--scheduler", metavar="ADDRESS", help="the address of the Dask cluster")
     grade.set_defaults(run=_run, debug=debug)
 
-    report = commands.add_parser("report", help="write the pages of a class once more")
+    report = commands.add_parser("report", help="write the pages of a class again")
     report.add_argument(
-        "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the grades' folder"
+        "--from",
+        dest="folder",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of the grades",
     )
     report.set_defaults(run=_run)
 
     out = commands.add_parser(
         "export",
-        help="write stored grades for a gradebook or a CI system",
+        help="write stored grades in the format of a gradebook or a CI system",
         epilog="; ".join(f"{name}: {about}" for name, about in export.ABOUT.items()),
     )
     out.add_argument("format", choices=list(export.ABOUT), metavar="FORMAT")
@@ -81,28 +107,57 @@ def add(
         type=Path,
         required=True,
         metavar="PATH",
-        help="the grades' folder, or one grade that check --json wrote",
+        help="the folder of the grades, or one grade that check --json wrote",
     )
-    out.add_argument("--out", type=Path, metavar="PATH", help="a file, or a folder for many")
-    out.add_argument("--into", type=Path, metavar="CSV", help="the gradebook to be filled in")
-    out.add_argument("--column", default="", metavar="NAME", help="the assignment in it")
-    out.add_argument("--dry-run", action="store_true", help="say what would change, write nothing")
     out.add_argument(
-        "--submission", default="", metavar="FOLDER", help="of the sources in the repository"
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="the file to write, or a folder if there are several",
+    )
+    out.add_argument(
+        "--into", type=Path, metavar="CSV", help="the gradebook to fill in, or a download"
+    )
+    out.add_argument(
+        "--column", default="", metavar="NAME", help="the name of the assignment in the gradebook"
+    )
+    out.add_argument(
+        "--dry-run", action="store_true", help="only show what would change; write nothing"
+    )
+    out.add_argument(
+        "--submission",
+        default="",
+        metavar="FOLDER",
+        help="the folder of the sources in the repository",
     )
     out.set_defaults(run=_run)
 
-    compared = commands.add_parser("diff", help="say whose grade changed between two runs, and why")
-    compared.add_argument("before", type=Path, metavar="DIR_A", help="the grades' folder of one")
-    compared.add_argument("after", type=Path, metavar="DIR_B", help="and of the other")
+    compared = commands.add_parser(
+        "diff", help="show whose grade changed between two runs, and why"
+    )
+    compared.add_argument(
+        "before", type=Path, metavar="DIR_A", help="the folder of the first run's grades"
+    )
+    compared.add_argument(
+        "after", type=Path, metavar="DIR_B", help="the folder of the second run's grades"
+    )
     compared.set_defaults(run=_run)
 
-    alike = commands.add_parser("similar", help="list pairs who share what few others have")
+    alike = commands.add_parser(
+        "similar", help="list pairs of students who share code that few others have"
+    )
     alike.add_argument("lab", metavar="LAB", help="its name")
     alike.add_argument(
-        "--from", dest="folder", type=Path, required=True, metavar="DIR", help="the grades' folder"
+        "--from",
+        dest="folder",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of the grades",
     )
-    alike.add_argument("--html", type=Path, metavar="FILE", help="write them side by side")
+    alike.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page that shows the pairs side by side"
+    )
     alike.set_defaults(run=_run)
 
 

@@ -1,12 +1,14 @@
-"""The commands of a student's desk: hint, reset, list, labs, watch, pcap. They call and print.
+"""The commands of a student's desk: hint, reset, list, labs, watch, pcap, source.
 
-All work on the lab that is being worked on unless one is named (checker/desk/work.py), in
-skels/LAB or the folder that --submission names.
+They call and print. All but labs and source work on the lab that is being worked on unless one
+is named (checker/desk/work.py), in skels/LAB or the folder that --submission names.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,43 +27,67 @@ def add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     number: Callable[[str], int],
     kernel_options: Callable[[argparse.ArgumentParser], None],
+    release_option: Callable[[argparse.ArgumentParser], None],
+    announce: Callable[[], None],
 ) -> None:
-    """Add the parsers; *number* reads a number from 1 on, *kernel_options* adds check's."""
+    """Add the parsers; *number* reads a number from 1 on, the other two add options of check's.
+
+    *announce* lets what takes long be told.
+    """
     listed = commands.add_parser(
         "list",
-        help="list the exercises, or several labs, their points and what you reached",
+        help="list the exercises (or the labs, if there are several) with your points",
     )
-    listed.add_argument("lab", nargs="?", metavar="LAB", help="default: all labs, if several")
+    listed.add_argument(
+        "lab", nargs="?", metavar="LAB", help="default: all labs, if there are several"
+    )
     listed.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     listed.set_defaults(run=_list)
 
-    there = commands.add_parser("labs", help="list the labs there are, in a course's order")
+    there = commands.add_parser("labs", help="list all labs in the order of the course")
     there.set_defaults(run=_labs)
 
     hint = _command(commands, "hint", "show the next hint for an exercise")
-    _exercise(hint, number, "default: the first that is not full")
-    hint.add_argument("--restart", action="store_true", help="begin with the first hint again")
+    _exercise(hint, number, "default: the first one without full marks")
+    hint.add_argument("--restart", action="store_true", help="begin again with the first hint")
     hint.set_defaults(run=_hint)
 
-    reset = _command(commands, "reset", "put an exercise back to the skeleton's, with a backup")
+    reset = _command(
+        commands, "reset", "restore an exercise to what you were given, and keep a backup"
+    )
     reset.add_argument(
         "--exercise",
         type=number,
         action="append",
         required=True,
         metavar="N",
-        help="may be given again",
+        help="may be repeated",
     )
     reset.set_defaults(run=_reset)
 
-    watch = _command(commands, "watch", "at each save, build and check what you are working on")
-    _exercise(watch, number, "begin with this one; default: the first that is not full")
+    watch = _command(commands, "watch", "build and check each time you save a file")
+    _exercise(watch, number, "begin with this one; default: the first one without full marks")
     kernel_options(watch)
     watch.set_defaults(run=_watch)
 
-    pcap = _command(commands, "pcap", "show the packets of the last run, and keep their captures")
-    _exercise(pcap, number, "default: all of the last run")
+    pcap = _command(
+        commands, "pcap", "show the packets of the last run, and save the capture files"
+    )
+    _exercise(pcap, number, "default: all exercises of the last run")
     pcap.set_defaults(run=_pcap)
+
+    source = commands.add_parser(
+        "source", help="show where the kernel's own source defines a function, struct or macro"
+    )
+    source.add_argument(
+        "name",
+        nargs="?",
+        default="",
+        metavar="NAME",
+        help="such as kernel_bind, or a file such as net/socket.c; default: print the folder",
+    )
+    release_option(source)
+    source.set_defaults(run=functools.partial(_announced, announce, _source))
 
 
 def _command(
@@ -69,7 +95,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=about)
     command.add_argument(
-        "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+        "lab", nargs="?", metavar="LAB", help="default: the lab that you edited last"
     )
     command.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     return command
@@ -163,6 +189,41 @@ def _pcap(arguments: argparse.Namespace) -> int:
 
     the_lab, folder = _at_hand(arguments)
     packets.show(the_lab, folder, arguments.exercise, Console(highlight=False))
+    return DONE
+
+
+def _announced(
+    announce: Callable[[], None],
+    run: Callable[[argparse.Namespace], int],
+    arguments: argparse.Namespace,
+) -> int:
+    announce()
+    return run(arguments)
+
+
+def _source(arguments: argparse.Namespace) -> int:
+    from checker.desk import kernel_source
+    from checker.errors import InputError
+    from vm import kernel as kernels
+    from vm import source as source_files
+
+    version, folder = kernels.source(arguments.release)
+    name: str = arguments.name
+    if not name:
+        print(f"{folder}: the source of Linux {version}. `make source NAME=kernel_bind` shows one.")
+    elif re.search(r"[/.]", name):
+        path = folder / name
+        if not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
+            kept = ", ".join((*source_files.FOLDERS, *source_files.ALONE))
+            raise InputError(f"There is no {name} here. These folders are kept: {kept}.")
+        print(path)
+    elif found := kernel_source.find(folder, name):
+        print(f"Linux {version}, in {folder}\n\n{kernel_source.shown(found)}")
+    else:
+        raise InputError(
+            f"Linux {version} defines no {name} in {folder}. Check how it is written; "
+            "upper and lower case differ."
+        )
     return DONE
 
 

@@ -25,35 +25,40 @@ def add(
     announce: Callable[[], None],
 ) -> None:
     """Add the parsers; *release_option* adds check's, *announce* lets what takes long be told."""
-    fresh = commands.add_parser(
-        "new", help="make a lab from nothing: it works as it is, and you write yours over it"
-    )
-    fresh.add_argument("lab", metavar="LAB", help="its name, that of its folder")
+    fresh = commands.add_parser("new", help="make a new lab that works at once, for you to change")
+    fresh.add_argument("lab", metavar="LAB", help="the name of the lab and of its folder")
     fresh.add_argument(
-        "--kind", choices=new.KINDS, default=new.KINDS[0], help="what students write in it"
+        "--kind",
+        choices=new.KINDS,
+        default=new.KINDS[0],
+        help="what students write: a kernel module or a program",
     )
     fresh.set_defaults(run=_new)
 
     archive = commands.add_parser(
-        "dist", help="make the archive that students get: no solutions, no hidden checks"
+        "dist", help="make the archive for students, without solutions and hidden checks"
     )
     archive.add_argument("labs", nargs="*", metavar="LAB", help="default: all labs")
     archive.add_argument(
-        "--out", type=Path, default=Path(), metavar="PATH", help="the .tar.gz, or a folder for it"
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="the .tar.gz file, or a folder for it",
     )
     archive.add_argument(
         "--course",
         type=Path,
         metavar="FILE",
-        help="a course.toml: the checks that its key visible hides are left out",
+        help="a course.toml: leave out the checks that it hides (key visible)",
     )
     archive.add_argument(
-        "--kit", type=Path, metavar="FILE", help="put this kit in, for students without network"
+        "--kit", type=Path, metavar="FILE", help="add this kit, for students without network"
     )
     archive.set_defaults(run=_dist)
 
     wrong = commands.add_parser(
-        "mutants", help="list a lab's mutants and idioms, and which fit its solution no more"
+        "mutants", help="list a lab's mutants and idioms, and those that no longer fit its solution"
     )
     wrong.add_argument("lab", metavar="LAB", help="its name")
     wrong.add_argument(
@@ -61,13 +66,13 @@ def add(
         type=Path,
         action="append",
         metavar="PATH",
-        help="of other changes of the solution, instead of the lab's mutants and idioms; may be "
-        "given again",
+        help="a folder with other changes of the solution, instead of the lab's mutants and "
+        "idioms; may be repeated",
     )
     wrong.add_argument(
         "--refresh",
         action="store_true",
-        help="let them follow an edit of the solution, and list the conflicts",
+        help="update them after an edit of the solution, and list the conflicts",
     )
     wrong.set_defaults(run=_mutants)
 
@@ -75,7 +80,7 @@ def add(
         "editor", help="write compile_commands.json, so that clangd finds the kernel's headers"
     )
     own = commands.add_parser(
-        "lint", help="say what gcc W=1, sparse and checkpatch think of a student's files"
+        "lint", help="show what gcc W=1, sparse and checkpatch say about a student's files"
     )
 
     def announced(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
@@ -85,7 +90,7 @@ def add(
     for parser, run in ((commands_file, _editor), (own, _lint)):
         parser.set_defaults(run=functools.partial(announced, run))
         parser.add_argument(
-            "lab", nargs="?", metavar="LAB", help="default: the one that was edited last"
+            "lab", nargs="?", metavar="LAB", help="default: the lab that you edited last"
         )
         parser.add_argument("--submission", type=Path, metavar="PATH", help="default: skels/LAB")
     release_option(commands_file)

@@ -1,4 +1,4 @@
-"""``knetlab console --at-failure``: the guest as it was when the last failing check stopped.
+"""``knetlab console --at-failure``: the guest as it was when a failing check stopped.
 
 Guest time is virtual and ports and addresses come from the seed, so that a check
 repeats itself: it is run again, on the sources that the last run graded, and
@@ -7,15 +7,16 @@ where it fails the guest is not thrown away but given to the person.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from checker.desk import console, last_run
 from checker.desk.console import Desk
 from checker.engine import collector, grading, plugin, submission
 from checker.engine.check_run import CheckRun
-from checker.engine.testbed import Session, Testbed
+from checker.engine.testbed import SANITIZED, Session, Testbed
 from checker.errors import InputError
-from checker.model import CheckResult, Exercise, Grade, KernelInfo, Lab
+from checker.model import CheckResult, Exercise, Grade, KernelInfo, Lab, Target
 from vm import kernel as kernels
 from vm import snapshot
 from vm.errors import GuestCrashed
@@ -30,22 +31,22 @@ the guest's instructions, not your seconds, and keeps one of your cores busy.
 def failing(grade: Grade) -> list[CheckResult]:
     """Return the checks of *grade* that failed, or during which the kernel reported something.
 
-    They stand in the order in which they are reported.
+    They stand in the order in which the report tells them: of an exercise first what failed,
+    then what something was reported of.
     """
     reported = {finding.check for finding in grade.findings}
-    return [
-        check
-        for exercise in grade.exercises
-        for check in exercise.checks
-        if check.id in reported
-        or (check.status in ("fail", "crash", "timeout") and not check.id.endswith(".healthy"))
-    ]
+    found = []
+    for exercise in grade.exercises:
+        own = [check for check in exercise.checks if not check.id.endswith(".healthy")]
+        bad = [check for check in own if check.status in ("fail", "crash", "timeout")]
+        found += [*bad, *(check for check in own if check.id in reported and check not in bad)]
+    return found
 
 
 def last_failure(path: Path, wanted: str | None) -> tuple[Grade, CheckResult, list[CheckResult]]:
     """Return the last run of the folder *path*, the check to repeat, and all that failed.
 
-    *wanted* is a check's id, None for the one that failed last. Raises
+    *wanted* is a check's id, None for the one that the report begins with. Raises
     InputError when there is nothing to repeat.
     """
     grade = last_run.grade(path)
@@ -56,7 +57,7 @@ def last_failure(path: Path, wanted: str | None) -> tuple[Grade, CheckResult, li
         raise InputError(f"Nothing failed in the last run of {path}.")
     names = ", ".join(check.id for check in failed)
     if wanted is None:
-        return grade, failed[-1], failed
+        return grade, failed[0], failed
     for check in failed:
         if check.id == wanted:
             return grade, check, failed
@@ -103,13 +104,19 @@ class _Halt:
         files = grading.guest_files(self.desk.lab, for_person=True)
         more = {path: file for path, file in files.items() if path not in testbed.config.files}
         session.guest.unpack(more)
-        for file in session.files:
+        own = [file for file in session.files if not file.endswith(SANITIZED)]
+        for file in own:
             session.put(file)
-        greeting = (
-            f"{self.check.id} failed here: {self.check.title}\n{why}\n{_CLOCK}"
-            f"{console.listing([*files, *session.files])}{console.KEYS}"
-        )
-        return self.desk.serve(session.guest, greeting)
+        targets = testbed.lab.targets(testbed.exercise)
+        return self.desk.serve(session.guest, greeting(self.check, why, targets, [*files, *own]))
+
+
+def greeting(check: CheckResult, why: str, targets: Iterable[Target], files: Iterable[str]) -> str:
+    """Return what a person is told who comes to where *check* failed; *files* are in the guest."""
+    return (
+        f"{check.id} failed here: {check.title}\n{why}\n{_CLOCK}"
+        f"In /lab{console.by_path(targets)}:\n{console.listing(files)}{console.KEYS}"
+    )
 
 
 def _up_to(id_: str, lab: Lab, exercise: Exercise) -> list[str]:
@@ -134,8 +141,8 @@ def kernel_of(graded: KernelInfo) -> Kernel:
 def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bool) -> int:
     """Repeat a failed check of the last run of *path* and open a console where it fails.
 
-    *wanted* is its id, None for the one that failed last. It is repeated on the kernel of
-    that run, or on *own*, the user's. Returns the console's status.
+    *wanted* is its id, None for the one that the report begins with. It is repeated on the
+    kernel of that run, or on *own*, the user's. Returns the console's status.
     Raises InputError when nothing failed, the check passes now or leaves no
     guest behind, VMError when no guest can be had.
     """
@@ -145,7 +152,7 @@ def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bo
     kernel = own or kernel_of(grade.kernel)
     say = console.terminal()
     if others := ", ".join(other.id for other in failed if other is not check):
-        say.print(f"More than one check failed. For another than {check.id}, name it: {others}")
+        say.print(f"More than one check failed. For another one than {check.id}, name it: {others}")
     say.print(f"repeating {check.id} with the seed {seed}")
     desk = Desk(lab, path, given, kernel, gdb=gdb)
     exercise = lab.exercise(int(check.id.partition(".")[0]))

@@ -19,7 +19,9 @@ from checker.desk import debugger, unread
 from checker.engine import build as building
 from checker.engine import grading, guests, submission
 from checker.errors import InputError
-from checker.model import Build, Lab, ModuleBuild, Submission
+from checker.model import Build, Finding, Lab, ModuleBuild, Names, Submission, Target
+from checker.words import kernel_log
+from checker.words.symbols import Symbols
 from vm import console as guest_console
 from vm import snapshot, tools
 from vm.errors import GuestCrashed, GuestError, VMError
@@ -30,9 +32,17 @@ from vm.machine import Accel
 GUEST_DIED = 1
 """Exit status when the guest died under commands that came without a terminal."""
 
+_REPORT = 20
+"""Lines of a kernel's report that are shown when the guest is gone."""
+
 KEYS = """\
   update     builds your sources again and copies what is new here
   Ctrl-A X   leaves, and the guest is gone
+"""
+
+_NO_PROGRAMS = """\
+Here gdb knows modules and no programs: `make console GDB=1`, without AT_FAILURE and without
+--accel kvm, has programs that gdb can step through.
 """
 
 # the host answers with what became of it, then the modules that are new
@@ -60,18 +70,27 @@ class Desk:
     """The modules and programs of one folder, built for a guest with a person in it.
 
     *made* is what stands in the guest; an update replaces it. Building never
-    fails for a student's code: unbuilt() says what does not compile.
+    fails for a student's code: unbuilt() says what does not compile. *step*: with *gdb*,
+    programs are made so that gdb can follow them.
     """
 
     def __init__(
-        self, lab: Lab, path: Path, given: Submission, kernel: Kernel, *, gdb: bool
+        self,
+        lab: Lab,
+        path: Path,
+        given: Submission,
+        kernel: Kernel,
+        *,
+        gdb: bool,
+        step: bool = False,
     ) -> None:
         self.lab = lab
         self.path = path
         self.given = given
         self.kernel = debugger.with_types(kernel) if gdb else kernel
         self.gdb = gdb
-        self.made = building.build(lab, given, self.kernel, reuse=True)
+        self.step = gdb and step
+        self.made = building.build(lab, given, self.kernel, reuse=True, debug=self.step)
 
     def unbuilt(self, names: Iterable[str] = ()) -> str:
         """Return what the compiler says of the builds called *names*, all if none is named."""
@@ -107,7 +126,7 @@ class Desk:
             session.say(f"Nothing in {self.path} was edited since the last build.\n")
             return "0"
         names = frozenset(target.name for target in targets)
-        new = building.build(self.lab, given, self.kernel, only=names, reuse=True)
+        new = building.build(self.lab, given, self.kernel, only=names, reuse=True, debug=self.step)
         built = []
         for target in targets:
             made = new.target(target.name)
@@ -121,8 +140,12 @@ class Desk:
         self.made = Build(targets=(*kept, *new.targets))
         session.say(self.unbuilt(names))
         if self.gdb:
-            debugger.write_modules(session.guest, self.made)
+            self._write_symbols(session.guest)
         return " ".join([str(int(len(built) < len(targets))), *built])
+
+    def _write_symbols(self, guest: Guest) -> None:
+        debugger.write_modules(guest, self.made)
+        debugger.write_programs(guest, self.lab, self.made if self.step else None)
 
     def serve(self, guest: Guest, greeting: str) -> int:
         """Give *guest* to the person at the terminal, or run stdin's commands; return the status.
@@ -134,9 +157,12 @@ class Desk:
         if person:
             say.print(greeting)
         if self.gdb:
-            line = debugger.start(guest, self.made, self.path)
+            self._write_symbols(guest)
+            line = debugger.start(guest, self.path)
             lacking = "" if shutil.which("gdb") else f", once `{tools.install('gdb')}` was run"
             say.print(f"For gdb, in another terminal on this machine{lacking}:\n  {line}\n")
+            if not self.step and any(target.kind == "program" for target in self.lab.builds):
+                say.print(_NO_PROGRAMS)
         try:
             if person:
                 guest_console.Session(guest, _PROFILE, self.update).run()
@@ -146,10 +172,34 @@ class Desk:
                 say.print("Standard input is no terminal and has no commands: nothing is run.")
             return guest_console.run_script(guest, script)
         except GuestCrashed as error:
-            say.print(f"\nThe guest is gone: {error}. What its kernel said last is above.")
+            say.print(f"\nThe guest is gone: {error}.\n{self.last_words(guest.machine.console())}")
             return 0 if person else GUEST_DIED
         except GuestError as error:
             raise InputError(f"The commands cannot be run: {error}") from error
+
+    def last_words(self, log: str) -> str:
+        """Return what ended a guest: the sentence and the line that `check` has, and the report.
+
+        *log* is all that the guest's console has said; what the kernel reported last counts.
+        """
+        names = Names(self.given.sources)
+        told: tuple[str, Finding] | None = None
+        for module in self.made.modules:
+            symbols = (
+                Symbols(module.debug, self.kernel.tools.system, names) if module.debug else None
+            )
+            locate = symbols.locate if symbols else kernel_log.nowhere
+            found = kernel_log.findings(log, module.name, locate, names)
+            if found and (told is None or found[-1].location):
+                told = module.name, found[-1]
+        if told is None:
+            return "Its kernel has reported nothing: the last lines above are all that it said."
+        name, last = told
+        who = (
+            f"{name} took the kernel down ({last.location})" if last.location else "The kernel says"
+        )
+        first = "".join(f"  {line}\n" for line in last.report.splitlines()[:_REPORT])
+        return f"{who}: {last.summary}\nThe report begins:\n{first}"
 
 
 def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int:
@@ -164,7 +214,8 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
     config = guests.config(lab, kernel, accel=accel, real_time=True)
     files = grading.guest_files(lab, for_person=True)
     with ThreadPoolExecutor(1) as pool:
-        built = pool.submit(Desk, lab, path, given, kernel, gdb=gdb)
+        step = accel == "tcg"  # KVM sets break points only in pages that are there
+        built = pool.submit(Desk, lab, path, given, kernel, gdb=gdb, step=step)
         with snapshot.guest(config, files) as guest:  # it is there before the modules are
             desk = built.result()
             built_files = grading.built_files(lab, desk.made)
@@ -174,14 +225,14 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
                 say.print(note)
             greeting = (
                 f"A guest with Linux {kernel.release}; what its kernel logs appears here. "
-                f"In /lab{by_path(lab)}:\n{listing([*files, *built_files])}{KEYS}"
+                f"In /lab{by_path(lab.builds)}:\n{listing([*files, *built_files])}{KEYS}"
             )
             return desk.serve(guest, greeting)
 
 
-def by_path(lab: Lab) -> str:
-    """Return how a program of *lab* is started, which no PATH leads to; empty without programs."""
-    programs = (target.file for target in lab.builds if target.kind == "program")
+def by_path(targets: Iterable[Target]) -> str:
+    """Return how a program of *targets* is started, which no PATH leads to; empty without one."""
+    programs = (target.file for target in targets if target.kind == "program")
     first = next(programs, "")
     return f", where a program is started by its path, as {first} is" if first else ""
 

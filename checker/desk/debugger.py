@@ -1,9 +1,12 @@
-"""gdb at a console's guest: QEMU's stub on a socket, and symbols for the modules.
+"""gdb at a console's guest: QEMU's stub on a socket, and symbols for modules and programs.
 
-All lies in the machine's own folder: the socket, the modules with their debug
+All lies in the machine's own folder: the socket, modules and programs with their debug
 information, and a file of gdb commands that brings it together. What is to be
-done inside gdb when the kernel loads a module is in in_gdb.py. The kernel's own
-functions are known by name; their lines and variables are not.
+done inside gdb when the kernel loads a module, or a program starts, is in in_gdb.py. The kernel's
+own functions are known by name; their lines and variables are not.
+
+The stub knows no processes. A program can be followed since it is built with addresses that
+nothing else in the guest has, and calls knetlab_loaded() first (checker/engine/program_build.py).
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from checker.model import Build
+from checker.engine import program_build
+from checker.model import Build, Lab, ProgramBuild
 from vm import cache, tools
 from vm.errors import VMError
 from vm.guest import Guest
@@ -45,11 +49,11 @@ def with_types(kernel: Kernel) -> Kernel:
     return _WithTypes(**vars(kernel))
 
 
-def start(guest: Guest, made: Build, sources: Path) -> str:
-    """Open the stub of a stopped guest; return the command line of a gdb that knows the modules.
+def start(guest: Guest, sources: Path) -> str:
+    """Open the stub of a stopped guest; return the command line of a gdb that knows what is built.
 
-    *sources* is the folder that the modules were built from. Raises VMError when
-    QEMU opens no stub.
+    That is what write_modules() and write_programs() have written; *sources* is the folder that
+    it was built from. Raises VMError when QEMU opens no stub.
     """
     folder = guest.machine.folder
     said = guest.machine.execute(
@@ -58,7 +62,6 @@ def start(guest: Guest, made: Build, sources: Path) -> str:
     )
     if not (folder / "run" / "gdb").exists():
         raise VMError(f"QEMU opens no gdb stub: {said}.")
-    write_modules(guest, made)
     wanted = ["/bin/grep", "-E", r" (do_init_module|modules)$", "/proc/kallsyms"]
     known = guest.run(wanted, deadline=KALLSYMS_SECONDS).text
     addresses = {name: int(address, 16) for address, _, name in map(str.split, known.splitlines())}
@@ -89,6 +92,18 @@ def write_modules(guest: Guest, made: Build) -> None:
             (folder / f"{module.name}.ko").write_bytes(without_addresses(module.debug))
             symbols[module.name] = _symbols(module.debug)
     (folder / "modules.json").write_text(json.dumps(symbols))
+
+
+def write_programs(guest: Guest, lab: Lab, made: Build | None) -> None:
+    """Put the programs that were made for gdb where it looks for them; with None there are none."""
+    folder = guest.machine.folder
+    loaded = {}
+    for target in lab.builds:
+        built = made.target(target.name) if made else None
+        if isinstance(built, ProgramBuild) and built.plain:
+            (folder / f"{target.name}.program").write_bytes(built.plain)
+            loaded[target.name] = program_build.debug_loaded(lab, target)
+    (folder / "programs.json").write_text(json.dumps(loaded))
 
 
 def without_addresses(ko: bytes) -> bytes:

@@ -1,8 +1,9 @@
-"""Run inside gdb: the symbols of a module are loaded when the guest's kernel loads the module.
+"""Run inside gdb: symbols are loaded when the kernel loads a module, or a program starts.
 
 debugger.py puts it into a folder that has modules.json (module -> name -> section
 and offset), the modules with their debug information, and kernel.json: the addresses
-of do_init_module(), which runs before a module's init, and of the list of modules.
+of do_init_module(), which runs before a module's init, and of the list of modules. There is
+programs.json, too: program -> the address of what it calls first.
 
 A section's address is found by the names in it: the kernel keeps the module's
 symbol table, with addresses, in struct module, whose layout is in the debug
@@ -82,6 +83,34 @@ class Loading(gdb.Breakpoint):
         return False
 
 
+class Starting(gdb.Breakpoint):
+    """What the program *name* calls first; it goes on from there with its symbols loaded.
+
+    They could be loaded before, but gdb looks at the code of a function to find where its
+    arguments are there, and a program's code is there only now.
+    """
+
+    def __init__(self, name: str, address: int) -> None:
+        super().__init__(f"*{address:#x}", internal=True)
+        self.program = name
+        self.loaded = 0
+
+    def stop(self) -> bool:
+        """Load the symbols, if they are not those that are known: `update` writes new ones."""
+        file = folder / f"{self.program}.program"
+        made = file.stat().st_mtime_ns
+        if made != self.loaded:
+            if self.loaded:
+                gdb.execute(f"remove-symbol-file {file}", to_string=True)
+            gdb.execute(f"add-symbol-file {file} -o 0", to_string=True)
+            self.loaded = made
+            print(f"symbols of {self.program} loaded")
+        return False
+
+
+programs: dict[str, int] = json.loads((folder / "programs.json").read_text())
+for program, first in programs.items():
+    Starting(program, first)
 learn_layout()
 if {"name", "kallsyms", "list"} <= fields.keys() and {"do_init_module", "modules"} <= kernel.keys():
     Loading(f"*{kernel['do_init_module']:#x}", internal=True)
@@ -89,5 +118,7 @@ if {"name", "kallsyms", "list"} <= fields.keys() and {"do_init_module", "modules
     while (entry := read(entry, "Q")[0]) != kernel["modules"]:
         load(entry - fields["list"])
     print("The guest is stopped. Set breakpoints (break my_init), then continue, and insmod there.")
-else:
+elif not programs:
     print("This kernel does not say where its modules are, or none is built: there are no symbols.")
+if programs:
+    print("Programs: break main, then continue, and start one in the guest: " + " ".join(programs))

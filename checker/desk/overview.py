@@ -117,8 +117,10 @@ def _next_lab(at: Lab | None) -> Text:
     if at is None:
         return Text("All labs are solved.", "bold")
     if not (work.SKELS / at.name).is_dir():
-        return Text(f"Next is {at.name}: `make skels LAB={at.name}` writes what you start from.")
-    return Text(f"You are at {at.name}: `make list LAB={at.name}` shows its exercises.")
+        write = work.typed(f"make skels LAB={at.name}", f"knetlab skeleton {at.name}")
+        return Text(f"Next is {at.name}: `{write}` writes what you start from.")
+    show = work.typed(f"make list LAB={at.name}", f"knetlab list {at.name}")
+    return Text(f"You are at {at.name}: `{show}` shows its exercises.")
 
 
 def _state(exercise: Exercise, kept: Progress, *, edited: bool, made: str) -> Text:
@@ -164,9 +166,11 @@ def _next(at: Exercise | None) -> Text:
     if at is None:
         return Text("All exercises are solved.", "bold")
     number = at.number
+    check = work.typed(f"make check EX={number}", f"knetlab check --exercise {number}")
+    hint, watch = (work.typed(f"make {name}", f"knetlab {name}") for name in ("hint", "watch"))
     return Text(
-        f"You are at exercise {number}: `make check EX={number}` tries it, `make hint` helps, "
-        "`make watch` tries it at each save."
+        f"You are at exercise {number}: `{check}` tries it, `{hint}` helps, "
+        f"`{watch}` tries it at each save."
     )
 
 

@@ -31,12 +31,18 @@ def notes(lab: Lab, folder: Path) -> list[str]:
     for place in sorted({Path(), *(Path(name).parent for name in given)}):
         for path in _code(folder / place):
             if (place / path.name).as_posix() not in given:
-                found.append(f"{work.shown(path)} is not read.")
+                found.append(f"{work.shown(path)} is not read{_instead(lab, place, path)}.")
     if not found:
         return []
     more = len(found) - MOST
     rest = [f"So it is with {count(more, 'more file')}."] if more > 0 else []
     return [*found[:MOST], *rest, f"knetlab reads only your {listed(lab.sources)}."]
+
+
+def _instead(lab: Lab, place: Path, path: Path) -> str:
+    """Return where the code of *path*, which lies in the folder *place*, would be read."""
+    own = [name for name in lab.sources if Path(name).parent == place and path.suffix in _CODE]
+    return f": put its code into {Path(own[0]).name}" if own else ""
 
 
 def _differs(path: Path, versions: frozenset[bytes]) -> bool:

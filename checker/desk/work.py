@@ -63,7 +63,8 @@ def _is_edited(the_lab: Lab, source: str, mine: Path) -> bool:
 def _ask(names: list[str]) -> str:
     listed = ", ".join(names)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InputError(f"Say which lab, as in `make check LAB={names[0]}`: {listed}.")
+        command = typed(f"make check LAB={names[0]}", f"knetlab check {names[0]}")
+        raise InputError(f"Say which lab, as in `{command}`: {listed}.")
     try:
         return Prompt.ask("Which lab?", choices=names, console=Console(stderr=True))
     except EOFError:
@@ -90,7 +91,13 @@ def comes_next(at: Exercise | None) -> str:
     """Return a sentence on the exercise *at*, which comes next; "" when there is none."""
     if at is None:
         return ""
-    return f"Next is exercise {at.number}, {at.title}: `make check EX={at.number}` tries it."
+    command = typed(f"make check EX={at.number}", f"knetlab check --exercise {at.number}")
+    return f"Next is exercise {at.number}, {at.title}: `{command}` tries it."
+
+
+def typed(make: str, knetlab: str) -> str:
+    """Return the command to name: *make* where there is a Makefile for it, else *knetlab*."""
+    return make if Path("Makefile").is_file() else knetlab
 
 
 def folder(the_lab: Lab, submission: Path | None) -> Path:
@@ -98,7 +105,8 @@ def folder(the_lab: Lab, submission: Path | None) -> Path:
     path = submission or SKELS / the_lab.name
     if not path.is_dir():
         raise InputError(
-            f"There is no folder {path}; `make skels` writes it."
+            f"There is no folder {path}; "
+            f"`{typed('make skels', f'knetlab skeleton {the_lab.name}')}` writes it."
             if submission is None
             else f"{path} is not a folder laid out like {SKELS / the_lab.name}."
         )

@@ -15,10 +15,9 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from checker.engine import compiler, module_cache, pool, program_build
+from checker.engine import build_cache, compiler, pool, program_build
 from checker.engine.compiler import INSIDE, LIMITS, SHORTER, nothing
 from checker.model import Build, Lab, ModuleBuild, ProgramBuild, Submission, Target
-from checker.words import advice
 from checker.words.remarks import parse
 from vm import kbuild
 from vm.errors import MissingTool, NoSpace, VMError
@@ -51,27 +50,34 @@ def build(
     jobs: int = 2,
     only: frozenset[str] = frozenset(),
     reuse: bool = False,
+    debug: bool = False,
     meanwhile: Callable[[], None] = nothing,
 ) -> Build:
     """Build what *submission* makes, modules against *kernel*; never raises for a student's code.
 
-    *only* names the builds; empty: all. With *reuse* a module that was built of the same
-    sources before is taken from the cache. *meanwhile* is called while make runs.
+    *only* names the builds; empty: all. With *reuse* what was built of the same sources
+    before is taken from the cache; with *debug* programs are made for gdb. *meanwhile* is
+    called while make runs.
     """
     wanted = [target for target in lab.builds if not only or target.name in only]
     keys = {
-        target.name: module_cache.key(lab, target, compiler.sources([target], submission), kernel)
+        target.name: build_cache.key(
+            lab, target, compiler.sources([target], submission), kernel, debug=debug
+        )
         for target in wanted
-        if reuse and target.kind == "module" and not any(compiler.problem(lab, target, submission))
+        if reuse and not any(compiler.problem(lab, target, submission))
     }
-    found: dict[str, ModuleBuild | ProgramBuild] = {
-        name: kept for name, key in keys.items() if (kept := module_cache.find(name, key))
+    found = {
+        name: kept
+        for name, key in keys.items()
+        if (kept := build_cache.find(lab.target(name), key))
     }
     if new := [target for target in wanted if target.name not in found]:
-        for made in _build(lab, new, submission, kernel, jobs=jobs, meanwhile=meanwhile):
+        made_now = _build(lab, new, submission, kernel, jobs=jobs, debug=debug, meanwhile=meanwhile)
+        for made in made_now:
             found[made.name] = made
-            if isinstance(made, ModuleBuild) and made.name in keys:
-                module_cache.keep(made, keys[made.name])
+            if made.name in keys:
+                build_cache.keep(lab.target(made.name), made, keys[made.name])
     return Build(targets=tuple(found[target.name] for target in wanted))
 
 
@@ -88,6 +94,7 @@ def _build(
     kernel: Kernel,
     *,
     jobs: int,
+    debug: bool,
     meanwhile: Callable[[], None],
 ) -> list[ModuleBuild | ProgramBuild]:
     """Build modules by one make; where that fails each alone, as programs are, *jobs* at a time."""
@@ -102,7 +109,7 @@ def _build(
 
     def alone(target: Target) -> ModuleBuild | ProgramBuild:
         if target.kind == "program":
-            return program_build.build_program(lab, target, submission, kernel)
+            return program_build.build_program(lab, target, submission, kernel, debug=debug)
         return build_module(lab, target, submission, kernel)
 
     left = [target for target in wanted if target.name not in done]
@@ -150,7 +157,7 @@ def _compile(
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
         lay_out(lab, modules, sources, root)
-        return _make(root, lab, modules, kernel, meanwhile)
+        return _make(root, lab, modules, sources, kernel, meanwhile)
 
 
 def lay_out(lab: Lab, modules: Sequence[Target], sources: dict[str, bytes], root: Path) -> None:
@@ -180,8 +187,13 @@ def sandbox(root: Path, kernel: Kernel) -> Sandbox:
     return box
 
 
-def _make(
-    root: Path, lab: Lab, modules: Sequence[Target], kernel: Kernel, meanwhile: Callable[[], None]
+def _make(  # noqa: PLR0917
+    root: Path,
+    lab: Lab,
+    modules: Sequence[Target],
+    sources: dict[str, bytes],
+    kernel: Kernel,
+    meanwhile: Callable[[], None],
 ) -> list[ModuleBuild]:
     box = sandbox(root, kernel)
     commands = [shlex.join(kernel.make(INSIDE, len(modules)))]
@@ -192,12 +204,14 @@ def _make(
     ]
     ran = compiler.run(box, root, commands, meanwhile)
     output = ran.output
-    message = compiler.late() if ran.late else advice.advise(lab, output) or _WORDS
     made = []
     for module in modules:
         files = [root / f"{module.name}.stripped", root / module.folder / f"{module.name}.ko"]
         if ran.failed or not all(f.is_file() and not f.is_symlink() for f in files):
-            hint = SHORTER if ran.late else compiler.next_step(output, [module.folder])
+            message, hint = compiler.late(), SHORTER
+            if not ran.late:
+                says, hint = compiler.failure(lab, module, output, sources)
+                message = says or _WORDS
             made.append(
                 ModuleBuild(name=module.name, ko=None, message=message, output=output, hint=hint)
             )

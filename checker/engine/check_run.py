@@ -25,8 +25,9 @@ from checker.engine.collector import Spec
 from checker.engine.grade import did_not_pass
 from checker.engine.testbed import TAINTS, Late, Module, Session, Testbed, Unmet
 from checker.engine.way import Packet
+from checker.errors import LabError
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding, Status, Way
-from checker.words import kernel_log, sanitizer
+from checker.words import kernel_log, next_step, sanitizer
 from vm.errors import (
     GuestCrashed,
     GuestError,
@@ -273,8 +274,10 @@ class CheckRun:
             log = told.report if told else session.kernel_says() if session else ""
         elif status == "skip":
             message = getattr(error, "msg", "") or str(error)
+        elif status == "error" and error is not None:
+            message, hint = self._trouble(error)
         elif error is not None:
-            message = self._trouble(error) if status == "error" else str(error)
+            message = str(error)
         return CheckResult(
             id=spec.id,
             title=spec.title,
@@ -287,6 +290,7 @@ class CheckRun:
             actual=actual,
             log=log,
             hint=hint,
+            remarks=tuple(session.remarks) if session and status == "pass" else (),
         )
 
     @property
@@ -294,18 +298,29 @@ class CheckRun:
         """What a student is told did it: the module, where the exercise is about one."""
         return "module" if self.testbed.lab.module(self.spec.exercise) else "program"
 
-    def _trouble(self, error: BaseException) -> str:
-        """Return what went wrong in a check itself, and where, for the lab's author."""
-        if isinstance(error, pytest.FixtureLookupError):
-            return (
-                f"The check asks for a fixture {error.argname!r}, which there is not: "
-                "there are module, program, programs, guest, picks and those of conftest.py."
-            )
-        checks = self.testbed.lab.root / "checks"
+    def _trouble(self, error: BaseException) -> tuple[str, str]:
+        """Return what went wrong in a check itself, and where, and whose it is to mend."""
+        lab, file = self.testbed.lab, self.spec.file.name
+        said, where = f"{type(error).__name__}: {error}", ""
+        checks = lab.root / "checks"
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if Path(f.filename).is_relative_to(checks)]
-        where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
-        return f"{type(error).__name__}: {error}{where}"
+        if isinstance(error, pytest.FixtureLookupError):
+            where = f"{lab.name}/checks/{file}"
+            said = (
+                f"{self.spec.function}() asks for a fixture {error.argname!r}, which there is not: "
+                "there are module, program, programs, guest, session, picks and those of "
+                "conftest.py."
+            )
+        elif own:
+            place = Path(own[-1].filename).relative_to(lab.root)
+            where = f"{lab.name}/{place}:{own[-1].lineno}"
+        elif isinstance(error, LabError):
+            where, said = f"{lab.name}/checks/{file}", str(error)
+        # what the host lacks shows in a check, too, and its author cannot change it
+        theirs = where and not isinstance(error, VMError | OSError | GraderError)
+        hint = next_step.of_author(where) if theirs else ""
+        return f"{where}: {said}" if where else said, hint
 
 
 def _fatal(error: GuestError, found: list[Finding], what: str) -> str:

@@ -79,8 +79,17 @@ def _spec(item: pytest.Item, lab: Lab) -> Spec:
 
 
 def read(items: list[pytest.Item], lab: Lab) -> dict[str, Spec]:
-    """Return the specs of all *items* by node id; LabError when one is wrong."""
-    return {item.nodeid: _spec(item, lab) for item in items}
+    """Return the specs of all *items* by node id; LabError with a line for each that is wrong."""
+    found: dict[str, Spec] = {}
+    wrong: list[str] = []
+    for item in items:
+        try:
+            found[item.nodeid] = _spec(item, lab)
+        except LabError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise LabError("\n".join(dict.fromkeys(wrong)))
+    return found
 
 
 def prove_order(specs: Sequence[Spec], known: Callable[[], Collection[str]]) -> None:
@@ -90,22 +99,25 @@ def prove_order(specs: Sequence[Spec], known: Callable[[], Collection[str]]) -> 
     checks of the lab; it is called when one of another exercise is named.
     """
     before: set[str] = set()
+    wrong = []
     for spec in specs:
         where = f"{spec.file}: {spec.function}"
         for earlier in spec.after:
             if earlier.partition(".")[0] == str(spec.exercise.number):
                 if earlier not in before:
-                    raise LabError(
+                    wrong.append(
                         f'{where} has after("{earlier}"), and no such check stands before it in '
                         f"exercise {spec.exercise.number}."
                     )
             elif earlier not in (ids := known()):
                 near = difflib.get_close_matches(earlier, sorted(ids))
                 hint = f" Did you mean {' or '.join(near)}?" if near else ""
-                raise LabError(
+                wrong.append(
                     f'{where} has after("{earlier}"), and the lab has no such check.{hint}'
                 )
         before.add(spec.id)
+    if wrong:
+        raise LabError("\n".join(wrong))
 
 
 class Collector:
@@ -170,9 +182,31 @@ def specs(lab: Lab) -> list[Spec]:
         del sys.modules[name]
     sys.modules.update(running)
     if status != pytest.ExitCode.OK or reader.broken or not files:
-        why = reader.broken[0] if reader.broken else f"pytest ended with {status!r}"
+        why = "\n".join(reader.broken) or f"pytest ended with {status!r}"
         raise LabError(f"The checks of the lab {lab.name} cannot be read: {why}")
     return reader.specs
+
+
+def prove(lab: Lab) -> None:
+    """Raise LabError for checks that cannot be read, or are not worth what lab.toml says."""
+    found = specs(lab)
+    wrong = []
+    for exercise in lab.exercises:
+        own = [spec.points for spec in found if spec.exercise == exercise]
+        number, worth = exercise.number, sum(own)
+        hidden = f", and hidden are {exercise.hidden:g}" if exercise.hidden else ""
+        if not own:
+            wrong.append(
+                f"{lab.root / 'checks'} has no checks for exercise {number}, "
+                f"which are in files check_{number}_*.py."
+            )
+        elif worth + exercise.health + exercise.hidden != exercise.points:
+            wrong.append(
+                f"{lab.root / 'lab.toml'}: exercise {number} is worth {exercise.points:g} points, "
+                f"but its checks are worth {worth:g} and its health {exercise.health:g}{hidden}."
+            )
+    if wrong:
+        raise LabError("\n".join(wrong))
 
 
 def _modules_of(checks: Path) -> dict[str, ModuleType]:

@@ -10,13 +10,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from checker.engine.submission import EMPTY, MISSING
 from checker.model import Lab, Submission, Target
-from checker.words import evasion
+from checker.words import advice, errors, evasion
 from checker.words.remarks import shorten
 from vm.errors import NoSandbox, NoSpace
 from vm.sandbox import Limits, Sandbox
@@ -38,10 +38,6 @@ _STARTED = "knetlab: the sandbox has started"
 
 
 SHORTER = "Take out what repeats itself at compile time: a macro, an #include, a huge array."
-
-
-_NEVER_CLOSED = re.compile(r"unterminated argument list invoking macro .(?P<name>\w+)")
-"""The error that gcc tells of the end of the file, wherever its bracket was opened."""
 
 
 def nothing() -> None:
@@ -97,21 +93,26 @@ def late() -> str:
     return f"The compiler was stopped after {WALL_SECONDS} s: what in the source keeps it so long?"
 
 
-def next_step(output: str, folders: Iterable[str]) -> str:
-    """Return what to do first about the compiler messages in *output*.
+def failure(lab: Lab, target: Target, output: str, sources: Mapping[str, bytes]) -> tuple[str, str]:
+    """Return a sentence on the compiler's *output*, "" where none is known, and the next step.
 
-    *folders* have the student's files; an error in a header of the kernel's comes of a line there.
+    Both are about the same error. *sources* are the student's files by path.
     """
-    own = "|".join(f"{re.escape(folder)}/[^\\s:]+:\\d+" for folder in folders)
-    error = rf"^({own}):(?:\d+:)? (?:fatal )?error: "
-    place = None
-    if never := _NEVER_CLOSED.search(output):  # which is told of the end of the file
-        place = re.search(rf"{error}.{never['name']}. undeclared", output, re.MULTILINE)
-    place = place or re.search(error, output, re.MULTILINE)
-    place = place or re.search(rf"inlined from \S+ at ({own})", output)
-    place = place or re.search(rf"^({own}):\d+: note: in expansion of macro", output, re.MULTILINE)
-    begin = f"Mend {place[1]} first" if place else "Mend the first error first"
-    return f"{begin}, then check again: errors further down may only follow from it."
+    texts = {
+        path: content.decode(errors="replace")
+        for path, content in sources.items()
+        if path in target.files
+    }
+    told = advice.explain(lab, output, target.kind, texts)
+    if told.step:
+        return told.says, told.step
+    if told.place:
+        if len([one for one in errors.mistakes(output) if one.serious]) == 1:
+            return told.says, f"Fix {told.place}, then check again."
+        return told.says, (
+            f"Fix {told.place} first, then check again: it may have caused other errors below."
+        )
+    return told.says, "Fix the first error below, then check again: it may have caused the others."
 
 
 def sources(targets: Iterable[Target], submission: Submission) -> dict[str, bytes]:

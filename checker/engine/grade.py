@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from checker.engine.owner import owner
@@ -159,6 +159,16 @@ def _healthy(checked: Checked, findings: list[Finding]) -> CheckResult:
     )
 
 
+def _all(errors: Sequence[CheckResult]) -> str:
+    """Return what each of *errors* says, a line for each; one that several say is told once."""
+    said: dict[str, list[str]] = {}
+    for check in errors:
+        said.setdefault(check.message, []).append(check.id)
+    if len(said) < 2:
+        return next(iter(said), "")
+    return "\n".join(f"{', '.join(ids)}: {message}" for message, ids in said.items())
+
+
 def grade(
     lab: Lab,
     submission: Submission,
@@ -200,7 +210,7 @@ def grade(
         lab=lab.name,
         submission=submission.name,
         status="error" if errors else "graded",
-        message=errors[0].message if errors else "",
+        message=_all(errors),
         kernel=kernel,
         score=sum(e.score for e in exercises),
         max_score=sum(e.max_score for e in exercises),

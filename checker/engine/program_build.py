@@ -20,7 +20,7 @@ from pathlib import Path
 from checker.engine import compiler
 from checker.engine.compiler import INSIDE, LIMITS, SHORTER, Ran
 from checker.model import Lab, ProgramBuild, Submission, Target
-from checker.words import advice, evasion, sanitizer
+from checker.words import evasion, sanitizer
 from vm import libraries
 from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
@@ -56,6 +56,9 @@ SANITIZED = (
 )
 """What gcc takes for a program with sanitizers."""
 
+_DEBUG = ("-O0", "-no-pie", "-Dknetlab_for_gdb")
+_DEBUG_BASE, _DEBUG_STEP, _DEBUG_LOADED = 0x40000000, 0x1000000, 0xF00000
+
 _START = "knetlab_start.c"
 _START_TEXT = """\
 /*
@@ -68,6 +71,28 @@ static void __attribute__((constructor)) line_by_line(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 }
+
+#ifdef knetlab_for_gdb
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Where gdb is told that the program is there: its address is the linker's (debug_flags()). */
+__attribute__((noinline, section(".knetlab"))) static void knetlab_loaded(void)
+{
+	__asm__ volatile("");
+}
+
+/*
+ * gdb looks through the processor, which sees only pages that are there; and a step that meets
+ * one that is not ends in the kernel.
+ */
+static void __attribute__((constructor)) be_there(void)
+{
+	if (!geteuid())
+		mlockall(MCL_CURRENT | MCL_FUTURE);
+	knetlab_loaded();
+}
+#endif
 
 #ifdef __SANITIZE_ADDRESS__
 #define OPTIONS "@OPTIONS@"
@@ -96,14 +121,19 @@ _BETWEEN = "knetlab: with sanitizers"
 """What is printed between the two compilers' words."""
 
 
-def build_program(lab: Lab, target: Target, submission: Submission, kernel: Kernel) -> ProgramBuild:
-    """Build one program; what went wrong stands in the record."""
+def build_program(
+    lab: Lab, target: Target, submission: Submission, kernel: Kernel, *, debug: bool = False
+) -> ProgramBuild:
+    """Build one program; what went wrong stands in the record.
+
+    With *debug* the plain one is made for gdb.
+    """
     problem, hint = compiler.problem(lab, target, submission)
     if problem:
         return ProgramBuild(name=target.name, plain=None, message=problem, hint=hint)
     sources = compiler.sources([target], submission)
     try:
-        made = _compile(lab, target, sources, kernel)
+        made = _compile(lab, target, sources, kernel, debug_flags(lab, target) if debug else ())
         if made.plain is None and not compiler.speaks_of(made.output, target):
             # not a word on the student's files: does anything compile here?
             given = {name: (lab.given / name).read_bytes() for name in sources}
@@ -132,13 +162,41 @@ def command(target: Target, more: Sequence[str], output: str) -> list[str]:
     ]
 
 
+def debug_loaded(lab: Lab, target: Target) -> int:
+    """Return the address of what the program calls first, when it was made for gdb."""
+    return _DEBUG_BASE + _DEBUG_STEP * lab.builds.index(target) + _DEBUG_LOADED
+
+
+def debug_flags(lab: Lab, target: Target) -> list[str]:
+    """Return what gcc takes besides for gdb: no line is moved, and each program has its addresses.
+
+    gdb sees the guest's processor and not which process it works for; so no other program of the
+    guest may have the same addresses.
+    """
+    loaded = debug_loaded(lab, target)
+    base = loaded - _DEBUG_LOADED
+    return [*_DEBUG, f"-Wl,-Ttext-segment={base:#x},--section-start=.knetlab={loaded:#x}"]
+
+
+def recipe(lab: Lab, target: Target, *, debug: bool = False) -> list[str]:
+    """Return what stands for how *target* is compiled, but for its files and the compiler."""
+    plain = command(target, debug_flags(lab, target) if debug else (), "plain")
+    return [*plain, *SANITIZED, _START_TEXT]
+
+
 def write_start(root: Path) -> None:
     """Write what command() compiles with the student's files."""
     (root / _START).write_text(_START_TEXT)
 
 
-def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel) -> ProgramBuild:
-    """Compile *sources* with the lab's headers, in a scratch folder."""
+def _compile(
+    lab: Lab,
+    target: Target,
+    sources: dict[str, bytes],
+    kernel: Kernel,
+    plain: Sequence[str] = (),
+) -> ProgramBuild:
+    """Compile *sources* with the lab's headers, in a scratch folder; *plain* are more flags."""
     with tempfile.TemporaryDirectory(prefix="knetlab-build-") as scratch:
         root = Path(scratch) / "build"
         files = sources | {name: (lab.given / name).read_bytes() for name in target.headers}
@@ -152,19 +210,21 @@ def _compile(lab: Lab, target: Target, sources: dict[str, bytes], kernel: Kernel
             box.own(path)
         commands = [
             f"cd {INSIDE}",
-            shlex.join(command(target, (), "plain")),
+            shlex.join(command(target, plain, "plain")),
             f"echo {_BETWEEN}",
             shlex.join(command(target, SANITIZED, "sanitized")),
         ]
         ran = compiler.run(box, root, commands)
-        return _judge(lab, target, ran, [root / "plain", root / "sanitized"])
+        return _judge(lab, target, sources, ran, [root / "plain", root / "sanitized"])
 
 
-def _judge(lab: Lab, target: Target, ran: Ran, files: Sequence[Path]) -> ProgramBuild:
+def _judge(
+    lab: Lab, target: Target, sources: dict[str, bytes], ran: Ran, files: Sequence[Path]
+) -> ProgramBuild:
     first, between, second = ran.output.partition(_BETWEEN)
     output = (second if between and ran.failed else first).strip()
     if ran.failed or not all(f.is_file() and not f.is_symlink() for f in files):
-        said = advice.advise(lab, output, "program")
+        said, step = compiler.failure(lab, target, output, sources)
         with_them = " with AddressSanitizer, though it does without" if between else ""
         words = f"The program does not compile{with_them}; the compiler's words are below."
         return ProgramBuild(
@@ -172,7 +232,7 @@ def _judge(lab: Lab, target: Target, ran: Ran, files: Sequence[Path]) -> Program
             plain=None,
             message=compiler.late() if ran.late else said or words,
             output=output,
-            hint=SHORTER if ran.late else compiler.next_step(output, [target.folder]),
+            hint=SHORTER if ran.late else step,
         )
     for file, most in zip(files, (MAX_PROGRAM, MAX_SANITIZED), strict=True):
         if (size := file.stat().st_size) > most:

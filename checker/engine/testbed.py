@@ -165,6 +165,7 @@ class Session:
     the guest when its path is first asked for: a guest that goes before that has no code of
     the submission's in it. *before* is what the guest's kernel held when it was fresh.
     *has_run*: whether a program of the student's was started. *whose*: see business_of().
+    *remarks* are what remark() got.
     """
 
     def __init__(self, guest: Guest, before: Traces, files: Mapping[str, PayloadFile]) -> None:
@@ -173,6 +174,7 @@ class Session:
         self.files = files
         self.has_run = False
         self.whose = 0
+        self.remarks: list[str] = []
         self._mark = len(guest.records)
         self._console_mark = len(guest.machine.console())
 
@@ -180,6 +182,15 @@ class Session:
     def has_code(self) -> bool:
         """Whether the guest has code of the submission's: what it does now may be its doing."""
         return not self.files.keys().isdisjoint(self.guest.files)
+
+    def remark(self, text: str) -> None:
+        """Tell the student of something that works, and would be better otherwise.
+
+        *text* is a sentence or two: what was seen, and what to write instead. It costs no
+        point, and is told where the check passes, and only there.
+        """
+        if text and text not in self.remarks:
+            self.remarks.append(text)
 
     def put(self, file: str) -> str:
         """Put *file*, one of the session's, into the guest if it is not there; return its path."""

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from checker.engine.testbed import Late, Unmet
 from checker.engine.way import Packet
+from checker.lab import GRADERS_OWN
 from vm import cache, image, snapshot
 from vm.errors import GuestError, VMError
 from vm.guest import Guest, Process
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Captured", "Packet", "Probe", "Record", "Trace", "capture", "events"]
 
-_PROGRAM = "checks/capture"
+_PROGRAM = GRADERS_OWN[0]
 _SECONDS = 10.0
 _LOOKS = 1000
 

@@ -148,14 +148,14 @@ def _check(differing: CheckDiffers, verbose: bool) -> Text:
 
 def _finding(differing: FindingDiffers, verbose: bool) -> Text:
     finding = differing.finding
-    place = f" at {one_line(finding.location)}" if finding.location else ""
+    place = f"{one_line(finding.location)}: " if finding.location else ""
     during = f", during {one_line(finding.check)}" if finding.check else ""
     summary = one_line(finding.summary)
     parts: list[str | Text | tuple[str, str]] = [
         f"Only {_listed(differing.kernels)} "
         f"{'reports' if len(differing.kernels) == 1 else 'report'} ",
         (one_line(finding.kind), STYLES["fail"]),
-        f": {summary.rstrip('.')}{place}{during}." if place or during else f": {summary}",
+        f": {place}{summary.rstrip('.')}{during}." if during else f": {place}{summary}",
     ]
     if verbose and finding.report:
         parts += ["\n", (_log(finding.report, None), "dim")]

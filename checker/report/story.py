@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, ExerciseResult, Grade, Status
 from checker.report.text import count, one_line, points
-from checker.words import sanitizer
+from checker.words import errors, sanitizer
+from checker.words.next_step import of_errors as next_step_of_errors
 
 WORDS: dict[Status, str] = {
     "pass": "passed",
@@ -151,7 +152,10 @@ def shown(grade: Grade, hidden: Collection[str]) -> Grade:
             message = re.sub(_whole(other.id), "a check that is not shown", message)
             if re.search(_whole(other.id), hint):
                 hint = ""  # what must be mended first cannot be said
-        return check.model_copy(update={"message": message, "hint": hint})
+        remarks = tuple(
+            r for r in check.remarks if not any(re.search(_whole(o.id), r) for o in secret)
+        )
+        return check.model_copy(update={"message": message, "hint": hint, "remarks": remarks})
 
     exercises = tuple(
         exercise.model_copy(
@@ -165,6 +169,19 @@ def shown(grade: Grade, hidden: Collection[str]) -> Grade:
     return grade.model_copy(
         update={"exercises": exercises, "findings": findings, "message": message}
     )
+
+
+REMARKS = "What works, and would be better otherwise (it costs no points)"
+"""The title over remarks()."""
+
+
+def remarks(grade: Grade) -> dict[str, list[str]]:
+    """Return each remark of a check that passed, once, with the ids of the checks that make it."""
+    found: dict[str, list[str]] = {}
+    for check in checks(grade):
+        for remark in check.remarks:
+            found.setdefault(one_line(remark), []).append(check.id)
+    return found
 
 
 _SEEN_WITH = {
@@ -228,12 +245,15 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = (), then: str = ""
     marks: a sentence.
     """
     again = "Run it again; if it fails again, tell your instructor."
+    errors = [check for check in checks(grade) if check.status == "error"]
+    if broken := grade.status == "error" and next_step_of_errors(errors):
+        return broken
     if grade.status == "error":
         return f"Nothing to mend for you: the grader itself failed. {again}"
     for exercise in grade.exercises:
         for check in mistakes(exercise)[:1]:
             return _mend(grade, exercise, check)
-    if any(check.status == "error" for check in checks(grade)):
+    if errors:
         return f"Nothing to mend for you: what went wrong is the grader's fault. {again}"
     if any(check.points < check.max_points for check in withheld):
         return "Nothing that is shown failed; what is missing are points of checks that are not."
@@ -277,6 +297,8 @@ def where(grade: Grade, check: CheckResult) -> str:
     for finding in grade.findings:
         if finding.check == check.id and finding.location:
             return one_line(finding.location)
-    error = re.search(r"^([^\s:]+:\d+):(?:\d+:)? (?:fatal )?error:", check.log, re.MULTILINE)
+    if errors.first(check.log):  # the next step and this name the same line
+        told = re.search(r"(?<![\w/.+-])[\w./+-]+\.[ch]:\d+", check.hint)
+        return told[0] if told else errors.first(check.log)
     said = re.search(r"(?<![\w/])[\w.+-]+\.c:\d+", check.message)
-    return error[1] if error else said[0] if said else ""
+    return said[0] if said else ""

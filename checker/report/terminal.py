@@ -80,6 +80,7 @@ def _first_failure(grade: Grade) -> Iterator[RenderableType]:
             yield _indented(told.failure(own[0], exercise), 2)
             yield from (_indented(_headline(group[0]), 2) for group in own[1:])
             return
+    yield from _remarks(grade)
     yield Text(story.next_step(grade))
 
 
@@ -113,13 +114,16 @@ def _report(
     for exercise in grade.exercises:
         yield from told.exercise(exercise)
     yield from _findings(grade, verbose)
+    yield from _remarks(grade)
     yield Text()
     yield Text(story.next_step(grade, then=then), "bold")
 
 
 def _grader_error(grade: Grade) -> Text:
     said = grade.message or "it did not say why"
-    return Text.assemble((story.WORDS["error"], STYLES["error"]), ": ", said)
+    more = "\n  " if "\n" in said else " "
+    told = said.replace("\n", "\n  ")
+    return Text.assemble((story.WORDS["error"], STYLES["error"]), f":{more}", told)
 
 
 def _made(grade: Grade) -> str:
@@ -304,16 +308,28 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     shown = list(found.values()) if verbose else list(found.values())[:FINDINGS]
     for same in shown:
         first = same[0]
-        where = f" at {one_line(first.location)}" if first.location else ""
+        # in front: the sentence may name another place, as where memory was allocated
+        where = f"{one_line(first.location)}: " if first.location else ""
         checks = ", ".join(one_line(finding.check) for finding in same if finding.check)
-        place = where + (f", during {checks}" if checks else "")
         summary = one_line(first.summary)
+        told = f"{summary.rstrip('.')}, during {checks}" if checks else summary
         line = Text.assemble((one_line(first.kind), "bold red"), ": ")
-        yield _indented(line.append(summary.rstrip(".") + place if place else summary), 2)
+        yield _indented(line.append(f"{where}{told}"), 2)
         if verbose and first.report:
             yield _indented(Text(fold(first.report)), 4)
     if len(shown) < len(found):
         yield _indented(Text(f"and {len(found) - len(shown)} more"), 2)
+
+
+def _remarks(grade: Grade) -> Iterator[RenderableType]:
+    found = story.remarks(grade)
+    if not found:
+        return
+    yield Text()
+    yield Text(story.REMARKS, "bold")
+    for remark, ids in found.items():
+        line = Text.assemble(remark, (f" ({', '.join(map(one_line, ids))})", "dim"))
+        yield _indented(line, 2)
 
 
 def _fields(fields: dict[str, Text]) -> Table:

@@ -1,7 +1,9 @@
 """What the compiler says of well-known mistakes, and a sentence for each: the labs' advice.toml.
 
 A lab's own advice.toml comes first, then labs/common/advice.toml, which all labs share. A row
-with `kind = "module"` or `kind = "program"` is for the words on builds of that kind alone.
+with `kind = "module"` or `kind = "program"` is for the words on builds of that kind alone. What
+is told is about one mistake, the first that a row knows, so that sentence and place belong
+together; a row with `whole = true` comes before: it is about a mistake that causes others.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,6 +19,7 @@ from typing import Literal, get_args
 from checker.errors import LabError
 from checker.lab import ROOT
 from checker.model import Lab
+from checker.words import errors
 
 FILE = "advice.toml"
 
@@ -30,12 +34,28 @@ Kind = Literal["module", "program"]
 class Advice:
     """A sentence for compiler messages that *pattern* finds; {name} in it is a group of that.
 
-    It is for builds of one *kind*, or of both where that is empty.
+    It is for builds of one *kind*, or of both where that is empty. *whole*: it is looked for
+    in all that the compiler says, and what it is about causes the other errors. *step* is
+    the next step, where that is not to fix the line.
     """
 
     pattern: re.Pattern[str]
     says: str
     kind: str = ""
+    whole: bool = False
+    step: str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of a build that failed: a sentence, the *place* it is about, the next step.
+
+    Each is empty where nothing is known.
+    """
+
+    says: str = ""
+    place: str = ""
+    step: str = ""
 
 
 def of(lab: Lab) -> tuple[Advice, ...]:
@@ -52,12 +72,49 @@ def advise(lab: Lab, output: str, kind: Kind = "module") -> str:
 
     *kind* is that of the build which they are about.
     """
-    for advice in of(lab):
-        if advice.kind not in ("", kind):
-            continue
-        if match := advice.pattern.search(output):
-            return advice.says.format(**match.groupdict())
-    return ""
+    return explain(lab, output, kind).says
+
+
+def explain(
+    lab: Lab, output: str, kind: Kind = "module", sources: Mapping[str, str] | None = None
+) -> Told:
+    """Return what to tell of the compiler messages in *output*.
+
+    *kind* is that of the build which they are about, *sources* its files by path: some places
+    only they tell.
+    """
+    rows = [row for row in of(lab) if row.kind in ("", kind)]
+    for row in rows:
+        if row.whole and (match := row.pattern.search(output)):
+            return _told(row, match, _place_of_whole(output, match, sources or {}))
+    serious = [one for one in errors.mistakes(output) if one.serious]
+    for one in serious:
+        for row in rows:
+            if not row.whole and (match := row.pattern.search(one.text)):
+                name = match.groupdict().get("name") or ""
+                place = one.place or (errors.used(sources or {}, name) if name else "")
+                return _told(row, match, place)
+    return Told(place=errors.first(output))
+
+
+def _told(row: Advice, match: re.Match[str], place: str) -> Told:
+    words = {key: value or "" for key, value in match.groupdict().items()}
+    words["place"] = place or "your source"
+    return Told(row.says.format(**words), place, row.step.format(**words))
+
+
+def _place_of_whole(output: str, match: re.Match[str], sources: Mapping[str, str]) -> str:
+    """Return the place of a mistake that the compiler notices late."""
+    groups = match.groupdict()
+    if "at_end" in groups:  # a function without its }
+        place, _ = errors.never_closed(sources)
+        return place or errors.first(output)
+    if "macro" in groups:  # a call without its )
+        called = rf"^([^\s:]+:\d+):\d+: error: .{groups['macro']}. undeclared"
+        if opened := re.search(called, output, re.MULTILINE):
+            return opened[1]
+    line = output[output.rfind("\n", 0, match.start()) + 1 :].partition("\n")[0]
+    return errors.holding(output, line) or errors.first(output)
 
 
 @functools.cache
@@ -72,22 +129,27 @@ def read(path: Path) -> tuple[Advice, ...]:
     return tuple(_row(f"{path}: advice {number}", row) for number, row in enumerate(rows, 1))
 
 
-def _row(where: str, row: dict[str, str]) -> Advice:
-    kind = row.get("kind", "")
-    if row.keys() - {"kind"} != {"pattern", "says"}:
+def _row(where: str, row: dict[str, str | bool]) -> Advice:
+    kind, whole, step = row.get("kind", ""), row.get("whole", False), row.get("next", "")
+    if row.keys() - {"kind", "whole", "next"} != {"pattern", "says"}:
         raise LabError(
-            f"{where} has the keys {', '.join(row)}: they are pattern and says, and maybe kind."
+            f"{where} has the keys {', '.join(row)}: they are pattern and says, and maybe kind, "
+            "whole and next."
         )
     if kind not in ("", *get_args(Kind)):
         raise LabError(f"{where}: the kind is {kind!r}; it is {' or '.join(get_args(Kind))}.")
+    if not isinstance(whole, bool):
+        raise LabError(f"{where}: whole is {whole!r}; it is true or false.")
+    says = str(row["says"])
     try:
-        pattern = re.compile(row["pattern"], re.MULTILINE)
-        row["says"].format(**dict.fromkeys(pattern.groupindex, ""))
+        pattern = re.compile(str(row["pattern"]), re.MULTILINE)
+        for words in (says, str(step)):
+            words.format(**dict.fromkeys(pattern.groupindex, ""), place="")
     except re.error as error:
         raise LabError(f"{where}: the pattern is no regular expression: {error}.") from error
     except (KeyError, IndexError, ValueError) as error:
         raise LabError(
-            f"{where}: {{name}} in says is a group of the pattern, (?P<name>...), and a brace "
-            f"is written twice: {error!r}."
+            f"{where}: {{name}} in says and next is a group of the pattern, (?P<name>...), or "
+            f"{{place}}, and a brace is written twice: {error!r}."
         ) from error
-    return Advice(pattern, row["says"], kind)
+    return Advice(pattern, says, str(kind), whole, str(step))

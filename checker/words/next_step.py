@@ -19,6 +19,10 @@ _LATE = (
 )
 _BEFORE = "First mend what failed before this check."
 _AGAIN = "Nothing to mend for you: run it again; if it fails again, tell your instructor."
+_AUTHOR = (
+    "This check is broken, whatever your code does. If the lab is yours, fix the check at {where}; "
+    "if not, show this to your instructor."
+)
 _OTHER_KERNEL = "Run `make kernel NAME=debug` once, in some minutes; `make check` then tries it."
 _ID = re.compile(r"(?<![\w.-])\d+\.[a-z][a-z0-9-]*")
 
@@ -42,11 +46,10 @@ def of(
         return _AGAIN
     if check.status == "skip":
         return _of_skipped(check, checks)
-    # that the module is stuck follows from the rest, and is no cause
     reported = [
         of_finding(finding)
         for finding in findings
-        if finding.check == check.id and finding.kind not in ("stuck-module", "lost-guest")
+        if finding.check == check.id and not _is_no_cause(check, finding)
     ]
     if check.status == "timeout":  # what sleeps where it may not hangs later, and elsewhere
         for finding in findings:
@@ -56,6 +59,35 @@ def of(
         # the last report is the one that its message tells of
         return reported[-1] if reported else _LOST if check.status == "crash" else _LATE
     return reported[0] if reported else exercise_hint
+
+
+def _is_no_cause(check: CheckResult, finding: Finding) -> bool:
+    """Tell whether *finding* cannot be why *check* failed.
+
+    That a module is stuck, or a guest lost at the end, follows from the rest. What is never
+    freed, and an order of locks that may be fatal one day, change nothing of what the check
+    has seen instead.
+    """
+    seen = check.status == "fail" and bool(check.expected or check.actual)
+    late = finding.kind in ("stuck-module", "lost-guest")
+    return late or (seen and finding.kind in _HARMLESS_SO_FAR)
+
+
+_HARMLESS_SO_FAR = ("leak", "memory-leak", "reference-left", "lockdep")
+
+
+def of_author(where: str) -> str:
+    """Return the next step where a lab's check is broken at *where*: who is to mend it."""
+    return _AUTHOR.format(where=where)
+
+
+def of_errors(errors: Sequence[CheckResult]) -> str:
+    """Return the next step after checks that are the grader's trouble: what is to be mended.
+
+    That is a check of the lab, where one is broken.
+    """
+    known = [check.hint for check in errors if check.hint not in ("", _AGAIN)]
+    return next(iter(known), "")
 
 
 def _of_skipped(check: CheckResult, checks: Mapping[str, CheckResult]) -> str:

@@ -32,7 +32,7 @@ def parse(output: str, tool: str) -> list[Remark]:
     in_kernel = ""
     for line in output.splitlines():
         if match := _LINE.match(line):
-            own = not _is_kernels(match["file"])
+            own = not is_kernels(match["file"])
             text, serious = match["text"].strip(), match["kind"] != "note"
             if serious:
                 in_kernel = "" if own else text
@@ -75,13 +75,13 @@ def shorten(output: str) -> str:
     inside = False
     for line in output.splitlines():
         if chain := _CHAIN.match(line):
-            if not _is_kernels(chain["place"]):
+            if not is_kernels(chain["place"]):
                 kept.append(f"In file included from {chain['place']}:")
         elif inside and _SOURCE.match(line):
             continue  # it belongs to what was left out
         elif _OF_GCC.match(line) or (
             (note := _LINE.match(line))
-            and _is_kernels(note["file"])
+            and is_kernels(note["file"])
             and _IN_MACRO.match(note["text"])
         ):
             inside = True
@@ -92,5 +92,6 @@ def shorten(output: str) -> str:
     return "\n".join(kept)
 
 
-def _is_kernels(path: str) -> bool:
+def is_kernels(path: str) -> bool:
+    """Tell whether gcc's *path* is one of the kernel's or the system's files."""
     return path.startswith(("/", "./"))

@@ -15,6 +15,8 @@ from support import ROOT
 
 from checker.classroom import course as courses
 from checker.classroom.course import Course, Override, Own, Penalty
+from checker.classroom.export.entries import result
+from checker.classroom.intake.commit import Rule
 from checker.engine import collector
 from checker.errors import InputError, LabError
 from checker.model import (
@@ -130,7 +132,8 @@ def test_an_empty_file_has_no_rules(load: Load, lab: Lab) -> None:
         attempt(lab, DUE + n * DAY, *lost) for n, lost in [(0, ()), (9, ["5.released"])]
     )
     got = mark(lab, load(""), second, first)
-    assert got == Mark(raw=97, penalty=0, final=97, max_score=100)
+    notes = ("Another attempt had more: 100 of 100.",)
+    assert got == Mark(raw=97, penalty=0, final=97, max_score=100, notes=notes)
 
 
 def test_every_student_has_an_entry(lab: Lab) -> None:
@@ -425,6 +428,66 @@ def test_which_attempt_counts(counts: Any, label: str, final: float, lab: Lab) -
     assert entry.mark and entry.mark.final == final
 
 
+def test_a_worse_last_attempt_says_that_another_had_more(lab: Lab) -> None:
+    """The last counts; that an earlier one had more is for the instructor to know."""
+    entry = settle(lab, Course(due=DUE, late=TEN_A_DAY), *three(lab))
+    assert entry.mark and "Another attempt (second) had more: 87 of 100." in entry.mark.notes
+    entry = settle(lab, Course(due=DUE, late=TEN_A_DAY, counts="best"), *three(lab))
+    assert entry.mark and not any("had more" in note for note in entry.mark.notes)
+
+
+@pytest.mark.parametrize(
+    ("course", "now", "final"),
+    [
+        (Course(), DUE, None),
+        (Course(missing=0), DUE, 0),
+        (Course(missing=0, due=DUE, grace_minutes=5), DUE + 5 * MINUTE, None),
+        (Course(missing=0, due=DUE, grace_minutes=5), DUE + 6 * MINUTE, 0),
+        (Course(missing=2.5, due=DUE, students={"ada": Own(extra_days=1)}), DUE + HOUR, None),
+        (Course(missing=2.5, due=DUE, students={"ada": Own(extra_days=1)}), DUE + 2 * DAY, 2.5),
+    ],
+)
+def test_who_handed_in_nothing_has_the_mark_of_the_rules(
+    course: Course, now: datetime, final: float | None, lab: Lab
+) -> None:
+    """Once the student's own deadline is over; a zero of this kind is exported like a grade."""
+    (entry,) = courses.settle(course, lab, [ADA], [], now=now)
+    assert (entry.mark.final if entry.mark else None) == final
+    assert result(entry) == (None if final is None else (final, 100))
+    if entry.mark:
+        assert entry.mark.notes == ("Nothing was handed in.",)
+
+
+def test_the_graders_trouble_is_not_the_rules_zero(lab: Lab) -> None:
+    """Who handed in what could not be graded did hand in something."""
+    broken = Attempt(student=ADA.key, problem="ada.zip is broken.")
+    (entry,) = courses.settle(Course(missing=0), lab, [ADA], [broken])
+    assert entry.mark is None
+
+
+def test_which_commit_was_graded_is_said(lab: Lab) -> None:
+    """The mark names it, where a checkout was handed in."""
+    one = attempt(lab, DUE).model_copy(update={"commit": "1a2b3c4 of 2026-11-20 21:30 +0100"})
+    got = mark(lab, Course(due=DUE), one)
+    assert got.notes == ("Commit 1a2b3c4 of 2026-11-20 21:30 +0100 was graded.",)
+
+
+def test_rules_for_commits() -> None:
+    """The tag, HEAD, or the last one until the student's own deadline and its grace."""
+    eve = Student(key="eve")
+    own = {"ada": Own(extra_days=1)}
+    course = Course(due=DUE, grace_minutes=5, students=own)
+
+    def rules(commit: str) -> dict[str, Rule]:
+        return courses.commits(course.model_copy(update={"commit": commit}), [ADA, eve])
+
+    assert rules("files") == {}
+    assert rules("HEAD") == {"ada-1": Rule(), "eve": Rule()}
+    assert rules("tag:due") == {"ada-1": Rule(tag="due"), "eve": Rule(tag="due")}
+    late = Rule(until=DUE + DAY + 5 * MINUTE)
+    assert rules("before_due") == {"ada-1": late, "eve": Rule(until=DUE + 5 * MINUTE)}
+
+
 def test_with_nothing_on_time_the_last_counts_with_its_penalty(lab: Lab) -> None:
     """Late work is never thrown away: a penalty is what the rules have for it."""
     course = Course(due=DUE, late=TEN_A_DAY, counts="last_on_time")
@@ -663,7 +726,21 @@ def test_hidden_until_the_deadline_of_the_reader(load: Load) -> None:
 
 UTC_DUE = "due = 2026-11-20T12:00:00Z\n"
 WRONG = [
-    ("deadline = 2026-11-20T12:00:00Z", ["deadline", "Extra inputs"]),
+    (
+        "deadline = 2026-11-20T12:00:00Z",
+        ["deadline", "there is no key 'deadline'", "takes commit,"],
+    ),
+    ("late_day = 2", ["did you mean late_days", "course.toml takes commit, counts, due, grace_"]),
+    ("students.ada.day = 3", ["[students.ada] takes due, extra_days, late_days, override"]),
+    (
+        UTC_DUE + "late = { percents = 10 }",
+        ["did you mean percent? [late] takes at_most, per, perc"],
+    ),
+    ("students.ada.override = { points = 1, reason = 'x' }", ["ada.override] takes reason, score"]),
+    ("commit = 'due'", ["commit", 'it is one of "files", "HEAD", "before_due" and "tag:NAME"']),
+    ("commit = 'before_due'", ["commit", "needs a deadline"]),
+    ("missing = 101", ["missing", "100 points"]),
+    ("group_work = 1", ["group_work"]),
     ("path = 'x'", ["'path'"]),
     ("worth = {}", ["'worth'"]),
     ("due = 2026-11-20", ["'due'", "valid datetime"]),

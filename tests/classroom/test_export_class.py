@@ -346,7 +346,8 @@ def test_every_format_of_the_issue_is_there() -> None:
     """The names on the command line, each with a line of help."""
     documents = {"junit", "json", "csv", "markdown", "github"}
     platforms = {"gradescope", "prairielearn", "autolab", "classroom50"}
-    assert set(FORMATS) == documents | platforms | {"canvas", "moodle"}
+    pages = {"canvas-feedback", "moodle-feedback"}
+    assert set(FORMATS) == documents | platforms | pages | {"canvas", "moodle"}
     assert list(ABOUT) == list(FORMATS)
 
 

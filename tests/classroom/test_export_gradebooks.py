@@ -253,7 +253,7 @@ def test_two_rows_of_one_student_are_ambiguous() -> None:
     ("title", "why"),
     [
         ("SYN loger", r"no assignment 'SYN loger'; it has SYN logger \(12\)"),
-        ("Current Score", "the column Current Score is not an assignment's"),
+        ("Current Score", "the column Current Score is a total that Canvas works out itself"),
         ("Section", "the column Section is not an assignment's"),
         ("", "no assignment ''"),
     ],
@@ -262,6 +262,38 @@ def test_canvas_column_that_cannot_be_filled_is_refused(title: str, why: str) ->
     """A title that is wrong, worked out by Canvas, or a student's own is refused."""
     with pytest.raises(InputError, match=why):
         canvas.fill([ADA], book(row(ADA)), title, "grades.csv")
+
+
+@pytest.mark.parametrize(
+    "total", ["Final Grade", "Final Score", "Current Points", "Override Score"]
+)
+@pytest.mark.parametrize("wanted", ["{}: SYN logger", "{}: SYN logger (12)", "12"])
+def test_canvas_column_that_its_importer_drops_is_refused(total: str, wanted: str) -> None:
+    """An assignment called like a total is refused with that cause and what to do."""
+    head = HEAD.replace("SYN logger", f"{total}: SYN logger")
+    with pytest.raises(InputError) as caught:
+        canvas.fill([ADA], book(row(ADA), head=head), wanted.format(total), "grades.csv")
+    assert str(caught.value) == (
+        f"grades.csv: the column {total}: SYN logger (12) cannot be filled: Canvas takes each "
+        f"title that holds '{total}' for a total of its own, and leaves the column out of the "
+        "import. Give the assignment another name in Canvas and export the gradebook again."
+    )
+
+
+def test_canvas_title_with_half_of_a_totals_name_is_filled() -> None:
+    """Final Lab (124) is an assignment like others."""
+    head = HEAD.replace("SYN logger (12)", "Final Lab (124)")
+    filled = canvas.fill([ADA], book(row(ADA), head=head), "Final Lab")
+    assert column(filled.text, "Final Lab (124)")["Ada"] == "20"
+
+
+def test_canvas_rows_above_points_possible_are_not_students() -> None:
+    """What stands above that row stays byte for byte, even where it has a student's keys."""
+    policy = row(ADA, name="Manual Posting")
+    before = book(row(BOB)).replace(POLICY, policy)
+    filled = canvas.fill([ADA, BOB], before, "SYN logger")
+    assert [change.student for change in filled.changes] == ["Bob (bob)"]
+    assert policy in filled.text
 
 
 def test_canvas_title_that_two_have_is_refused() -> None:
@@ -343,24 +375,30 @@ def participant(
 
 
 @pytest.mark.parametrize(
-    ("head", "word", "maximum", "points"),
+    ("head", "word", "maximum", "language"),
     [
-        (ENGLISH, "Participant ", "100.00", "87.5"),
-        (GERMAN, "Teilnehmer/in", "100,00", '"87,5"'),
-        (FRENCH, "Participant", "100,00", '"87,5"'),
-        (SPANISH, "Participante ", "100,00", '"87,5"'),
-        (CHINESE, "参与者", "100.00", "87.5"),
-        (UNKNOWN, "Osallistuja", "100,00", '"87,5"'),
+        (ENGLISH, "Participant ", "100.00", "English"),
+        (GERMAN, "Teilnehmer/in", "100,00", "German"),
+        (FRENCH, "Participant", "100,00", "French"),
+        (SPANISH, "Participante ", "100,00", "Spanish"),
+        (CHINESE, "参与者", "100.00", "Chinese"),
+        (UNKNOWN, "Osallistuja", "100,00", "the language of the titles"),
     ],
 )
-def test_moodle_worksheet_in_any_language(head: str, word: str, maximum: str, points: str) -> None:
-    """Only the cell of the grade changes, and it has the language's decimal mark."""
+def test_moodle_worksheet_in_any_language(
+    head: str, word: str, maximum: str, language: str
+) -> None:
+    """Only the cell of the grade changes, and it has a point: a comma is cut off in English."""
     ada = entry("ada", penalty=12.5)
     before = f"\ufeff{head}\n{participant(ada, word=word, maximum=maximum)}\n"
     filled = moodle.fill([ada], before)
-    assert filled.text == before.replace('late",,', f'late",{points},')
-    assert [(c.old, c.new) for c in filled.changes] == [("", points.strip('"'))]
+    assert filled.text == before.replace('late",,', 'late",87.5,')
+    assert [(c.old, c.new) for c in filled.changes] == [("", "87.5")]
     assert filled.scaling == ()
+    assert filled.lines()[-1] == (
+        "To upload it, choose the separator , and the encoding UTF-8, and have Moodle in "
+        f"{language}: it finds the columns by their titles."
+    )
 
 
 def test_moodle_numbers_and_scaling() -> None:
@@ -440,3 +478,105 @@ def test_moodle_rows_with_two_maxima_are_refused() -> None:
     text = "\n".join((ENGLISH, participant(ADA), participant(BOB, maximum="10.00")))
     with pytest.raises(InputError, match="the same number in each row"):
         moodle.fill([ADA, BOB], text)
+
+
+def worksheet(*rows: str, head: str = ENGLISH) -> str:
+    """Return a worksheet with these rows."""
+    return "\n".join((head, *rows, ""))
+
+
+def plain_row(one: Entry, *, old: str = "", can: str = "Yes", graded: str = "-") -> str:
+    """Return a participant's row without a comment."""
+    s = one.student
+    return f"Participant {s.id},{s.name},{s.email},Submitted,{old},100.00,{can},-,{graded},"
+
+
+def test_moodle_zeros_are_named() -> None:
+    """Moodle may not import a 0: who gets one is said, and who had it before is not."""
+    zero, again = entry("zoe", penalty=100), entry("abe", penalty=100)
+    filled = moodle.fill(
+        [ADA, zero, again],
+        worksheet(plain_row(ADA), plain_row(zero), plain_row(again, old="0.00")),
+    )
+    assert [c.new for c in filled.changes] == ["100", "0"]
+    assert filled.zero == ("Zoe (zoe)",)
+    assert filled.notes[-1].startswith(
+        "These get 0 points: Zoe (zoe). Versions of Moodle after 5.1"
+    )
+
+
+@pytest.mark.parametrize(("head", "word"), [(ENGLISH, "No"), (GERMAN, "Nein"), (FRENCH, "Non")])
+def test_moodle_locked_rows_are_named(head: str, word: str) -> None:
+    """A grade that cannot be changed stays, and whose it is is said."""
+    before = worksheet(plain_row(ADA, can=word), plain_row(BOB), head=head)
+    filled = moodle.fill([ADA, BOB], before)
+    assert [c.student for c in filled.changes] == ["Bob (bob)"]
+    (left,) = filled.kept
+    assert left.student == "Ada (ada)"
+    assert left.why.startswith("The grade is locked in Moodle")
+
+
+@pytest.mark.parametrize(
+    ("head", "graded", "said"),
+    [
+        (ENGLISH, "Friday 20 November 2026", "Moodle skips rows that were graded there after"),
+        (GERMAN, "Freitag 20. November 2026", "Moodle reads the time of the last grade in English"),
+        (GERMAN, "-", ""),
+    ],
+)
+def test_moodle_rows_that_it_takes_for_changed(head: str, graded: str, said: str) -> None:
+    """In other languages than English Moodle skips what had a grade; which box helps is said."""
+    filled = moodle.fill([ADA], worksheet(plain_row(ADA, graded=graded), head=head))
+    assert len(filled.changes) == 1
+    assert [note[: len(said)] for note in filled.notes[1:]] == ([said] if said else [])
+
+
+def comment(text: str) -> str:
+    """Return the last cell of a worksheet's first participant."""
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True))[1][-1]
+
+
+def test_moodle_comments_have_the_score_of_each_check_and_the_next_step() -> None:
+    """An empty cell of feedback gets HTML that PHP's reader of CSV takes as it is."""
+    crash = entry("cy", "crash", penalty=1.5)
+    filled = moodle.fill([crash], worksheet(plain_row(crash)))
+    text = comment(filled.text)
+    assert text.startswith("<p>knetlab: ")
+    got = grade("crash")
+    for exercise in got.exercises:
+        assert f"<li>Exercise {exercise.number}: " in text
+        for check in exercise.checks:
+            if check.max_points:
+                assert f"{check.id} " in text
+    assert "What to do first: " in text
+    assert not set(text) & set('"\\\r\n')
+    assert filled.comments == 1
+    assert "1 comment written." in filled.lines()
+
+
+def test_moodle_comments_of_people_stay() -> None:
+    """What a person wrote is kept and named; what knetlab wrote before is written anew."""
+    filled = moodle.fill([ADA], worksheet(plain_row(ADA)))
+    old = filled.text.replace("100 of 100 points.", "3 of 100 points.", 1)
+    assert old != filled.text
+    assert moodle.fill([ADA], old).text == filled.text
+    kept = moodle.fill([ADA], worksheet(plain_row(ADA) + "Well done"))
+    assert comment(kept.text) == "Well done"
+    assert [left.student for left in kept.comments_kept] == ["Ada (ada)"]
+
+
+def test_moodle_comments_say_nothing_of_hidden_checks() -> None:
+    """A hidden check is in no comment, and neither is its id in another one's words."""
+    crash = entry("cy", "crash")
+    hidden = grade("crash").exercises[0].checks[0].id
+    assert hidden in comment(moodle.fill([crash], worksheet(plain_row(crash))).text)
+    filled = moodle.fill([crash], worksheet(plain_row(crash)), hidden={hidden: "never"})
+    assert hidden not in comment(filled.text)
+
+
+def test_a_grade_that_would_fall_is_marked() -> None:
+    """In the lines that --dry-run prints, a grade that falls stands out and is counted."""
+    told = canvas.fill([ADA, BOB], book(row(ADA), row(BOB, old="12.00")), "12").lines()
+    assert "  Ada (ada): nothing -> 20" in told
+    assert "  Bob (bob): 12.00 -> 10, LOWER than before" in told
+    assert "1 grade would fall; look for LOWER above." in told

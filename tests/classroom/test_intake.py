@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import subprocess
 import unicodedata
 import zipfile
@@ -16,8 +17,9 @@ import pytest
 from support import SOURCES, all_end
 
 from checker.classroom import intake
-from checker.classroom.intake import Handed, Intake, archive, lms
-from checker.classroom.intake.roster import Roster
+from checker.classroom.intake import Commits, Handed, Intake, archive, lms
+from checker.classroom.intake.commit import Rule
+from checker.classroom.intake.roster import Roster, Said
 from checker.engine import submission
 from checker.errors import InputError
 from checker.model import Lab, Student
@@ -57,8 +59,17 @@ Read = Callable[..., Intake]
 def read(lab: Lab, tmp_path: Path) -> Read:
     """Take in what lies in the given PATHs."""
 
-    def take(*paths: Path, roster: Roster | None = None, zone: timezone | None = None) -> Intake:
-        return intake.read(lab, paths, tmp_path / "scratch", roster, zone=zone)
+    def take(
+        *paths: Path,
+        roster: Roster | None = None,
+        zone: timezone | None = None,
+        group_work: bool = False,
+        commits: Commits | None = None,
+    ) -> Intake:
+        scratch = tmp_path / "scratch"
+        return intake.read(
+            lab, paths, scratch, roster, zone=zone, group_work=group_work, commits=commits
+        )
 
     return take
 
@@ -520,6 +531,19 @@ def test_moodle_blind(lab: Lab, read: Read, tmp_path: Path, word: str) -> None:
     assert keys(found) == ["ada", "bob"]
 
 
+def test_canvas_numbers_what_is_handed_in_again(lab: Lab, read: Read, tmp_path: Path) -> None:
+    """Of udp_sock-1.c and udp_sock-2.c the higher is taken and the other named."""
+    names = {"filter.c": b"f", "tcp_sock.c": b"t", "udp_sock-1.c": b"one", "udp_sock-2.c": b"two"}
+    names["udp_sock-10.c"] = b"ten"
+    files = {f"lovelaceada_4711_{n}_{name}": text for n, (name, text) in enumerate(names.items())}
+    found = only(read(put(tmp_path / "c", files)))
+    assert content(lab, found)["5-udp-sock/udp_sock.c"] == b"ten"
+    assert found.missing == ()
+    (note,) = (note for note in found.notes if "not taken" in note)
+    said = "udp_sock-1.c and udp_sock-2.c were not taken: the highest number is the newest file."
+    assert note == said
+
+
 def test_a_file_cannot_change_its_owner(lab: Lab, read: Read, tmp_path: Path) -> None:
     """Whatever a student calls a file, the LMS's part of its name says whose it is."""
     evil = "x_7_assignsubmission_file_filter.c"
@@ -694,12 +718,12 @@ def test_bad_metadata(read: Read, tmp_path: Path, text: str) -> None:
 WHEN = "2026-11-20T21:30:00+01:00"
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, when: str = WHEN) -> str:
     """Run git in *folder*, as a student with a clock of their own."""
     environment = {
         **os.environ,
         "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_COMMITTER_DATE": WHEN,
+        "GIT_COMMITTER_DATE": when,
         "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z",
     }
     command = ["git", "-c", "user.name=Ada", "-c", "user.email=a@x.org", *arguments]
@@ -733,7 +757,8 @@ def test_a_checkout_has_a_time(lab: Lab, read: Read, tmp_path: Path, kind: str) 
     assert attempt.submitted == datetime.fromisoformat(WHEN)
     assert content(lab, attempt) == work()
     assert only(found, "bob").submitted is None
-    assert any("last commit" in note for note in attempt.notes)
+    assert re.fullmatch(r"[0-9a-f]{7} of 2026-11-20 21:30 \+0100", attempt.commit)
+    assert attempt.notes == ()
 
 
 def test_a_checkout_as_path(read: Read, tmp_path: Path) -> None:
@@ -755,6 +780,118 @@ def test_nothing_of_a_checkout_is_run(read: Read, tmp_path: Path) -> None:
     (ada / ".git" / "hooks").mkdir(exist_ok=True)
     (ada / ".git" / "hooks" / "post-index-change").symlink_to(evil)
     assert only(read(tmp_path / "subs")).submitted == datetime.fromisoformat(WHEN)
+    assert not (tmp_path / "was-run").exists()
+
+
+def commits(ada: Path) -> list[str]:
+    """Give the checkout three more commits, an hour each, and return the hashes of all."""
+    found = [git(ada, "rev-parse", "HEAD").strip()]
+    for number in (1, 2, 3):
+        (ada / TCP).write_bytes(b"%d" % number)
+        git(
+            ada,
+            "commit",
+            "--quiet",
+            "-am",
+            "more",
+            when=f"2026-11-20T{21 + number}:30:00+01:00"
+            if number < 3
+            else "2026-11-21T00:30:00+01:00",
+        )
+        found.append(git(ada, "rev-parse", "HEAD").strip())
+    return found
+
+
+def by(rule: Rule) -> Commits:
+    """Return *rule* for everybody."""
+    return lambda students: {student.key: rule for student in students}
+
+
+@pytest.mark.parametrize(
+    ("rule", "number"),
+    [
+        (Rule(), 3),
+        (Rule(tag="due"), 1),
+        (Rule(tag="annotated"), 2),
+        (Rule(until=datetime.fromisoformat("2026-11-20T23:30:00+01:00")), 2),
+        (Rule(until=datetime.fromisoformat("2026-11-20T23:29:59+01:00")), 1),
+    ],
+)
+def test_a_rule_chooses_the_commit(
+    lab: Lab, read: Read, tmp_path: Path, rule: Rule, number: int
+) -> None:
+    """HEAD, a tag, or the last commit until the deadline: its files, its time, and which it is."""
+    ada = checkout(tmp_path / "subs" / "ada")
+    hashes = commits(ada)
+    git(ada, "tag", "due", hashes[1])
+    git(ada, "tag", "-a", "-m", "x", "annotated", hashes[2])
+    (ada / TCP).write_bytes(b"not committed")
+    attempt = only(read(tmp_path / "subs", commits=by(rule)))
+    assert content(lab, attempt)[TCP] == b"%d" % number
+    assert content(lab, attempt)[FILTER] == work()[FILTER]
+    assert attempt.submitted == datetime.fromisoformat(
+        git(ada, "log", "-1", "--format=%cI", hashes[number]).strip()
+    )
+    before = {1: ", 2 before HEAD", 2: ", 1 before HEAD", 3: ""}[number]
+    assert re.fullmatch(rf"{hashes[number][:7]} of [-0-9]+ [0-9:]+ \+0100{before}", attempt.commit)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (Rule(tag="due"), "There is no tag due, and the course grades the commit that has it."),
+        (Rule(until=datetime(2026, 1, 1, tzinfo=UTC)), "No commit is from before the deadline"),
+    ],
+)
+def test_a_commit_that_is_not_there_is_not_guessed(
+    read: Read, tmp_path: Path, rule: Rule, said: str
+) -> None:
+    """Without the tag, or a commit in time, there is nothing to grade, and why is said."""
+    checkout(tmp_path / "subs" / "ada")
+    put(tmp_path / "subs" / "bob", work())
+    found = read(tmp_path / "subs", commits=by(rule))
+    assert only(found, "ada").problem.startswith(said)
+    assert only(found, "ada").files is None
+    assert only(found, "bob").problem == ""  # a folder has no commits to choose from
+
+
+@pytest.mark.parametrize(("tag", "said"), [(1, "2 before"), (3, "1 after")])
+def test_a_tag_beside_head_is_told(read: Read, tmp_path: Path, tag: int, said: str) -> None:
+    """As long as no rule chooses, it is said that a tag is behind or past what is graded."""
+    ada = checkout(tmp_path / "subs" / "ada")
+    hashes = commits(ada)
+    git(ada, "tag", "due", hashes[tag])
+    if tag == 3:
+        git(ada, "reset", "--quiet", "--hard", hashes[2])
+    (note,) = only(read(tmp_path / "subs")).notes
+    assert note.startswith(f"The tag due is at {hashes[tag][:7]}, {said} the last commit, ")
+    assert 'commit = "tag:due" in course.toml' in note
+
+
+def test_files_that_are_not_committed_are_told(lab: Lab, read: Read, tmp_path: Path) -> None:
+    """The files in the folder are graded; which of them the last commit has otherwise is said."""
+    ada = checkout(tmp_path / "subs" / "ada")
+    (ada / TCP).write_bytes(b"not committed")
+    attempt = only(read(tmp_path / "subs"))
+    assert content(lab, attempt)[TCP] == b"not committed"
+    (note,) = attempt.notes
+    assert f"does not have {TCP} so; the files in the folder were taken." in note
+
+
+def test_a_commit_is_read_without_its_filters(lab: Lab, read: Read, tmp_path: Path) -> None:
+    """No filter of the repository's is started for a commit's files, and no link is followed."""
+    ada = checkout(tmp_path / "subs" / "ada")
+    evil = tmp_path / "evil.sh"
+    evil.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\ncat\n")
+    evil.chmod(0o755)
+    (ada / ".gitattributes").write_text("*.c filter=evil\n")
+    (ada / "5-udp-sock" / "udp_sock.c").unlink()
+    (ada / "5-udp-sock" / "udp_sock.c").symlink_to("/etc/passwd")
+    git(ada, "add", ".")
+    git(ada, "commit", "--quiet", "-m", "evil")
+    git(ada, "config", "filter.evil.smudge", str(evil))
+    attempt = only(read(tmp_path / "subs", commits=by(Rule())))
+    assert attempt.missing == ("5-udp-sock/udp_sock.c",)
     assert not (tmp_path / "was-run").exists()
 
 
@@ -790,7 +927,10 @@ ROSTER = Roster(
         Student(key="zoe", name="Zoe"),
         Student(key="jg", name="Groß, Jörg"),
     ],
-    {"jg": datetime(2026, 11, 20, tzinfo=UTC), "zoe": datetime(2026, 11, 21, tzinfo=UTC)},
+    {
+        "jg": Said(datetime(2026, 11, 20, tzinfo=UTC)),
+        "zoe": Said(datetime(2026, 11, 21, tzinfo=UTC)),
+    },
 )
 
 
@@ -802,6 +942,26 @@ def test_a_roster_names_students(read: Read, tmp_path: Path) -> None:
     assert only(found, "jg").submitted == datetime(2026, 11, 20, tzinfo=UTC)
     assert found.students[2].id == "7"  # what the LMS knows beyond it
     assert "Eve is not in the roster." in found.notes
+
+
+def test_the_roster_of_moodle_times_its_download(read: Read, tmp_path: Path) -> None:
+    """A time without a zone is one of the course's; late and draft are told where they hold."""
+    roster = Roster(
+        [Student(key="ada", name="Ada Lovelace", id="12345"), Student(key="eve", id="8")],
+        {
+            "ada": Said(datetime(2026, 7, 1, 21, 30), late=True, note="A draft."),
+            "eve": Said(late=True),
+        },
+        ["A sentence on all."],
+    )
+    zone = timezone(timedelta(hours=2))
+    found = read(put(tmp_path / "download", moodle()), roster=roster, zone=zone)
+    ada, eve = only(found, "ada"), only(found, "eve")
+    assert ada.submitted == datetime(2026, 7, 1, 19, 30, tzinfo=UTC)
+    assert (ada.late, ada.notes[0]) == (True, "A draft.")
+    assert (eve.submitted, eve.late) == (None, True)
+    assert "A sentence on all." in found.notes
+    assert "Times without a time zone were read as those of UTC+02:00." in found.notes
 
 
 def test_two_of_a_name_are_not_merged_by_a_roster(read: Read, tmp_path: Path) -> None:
@@ -826,6 +986,52 @@ def test_a_roster_joins_what_lms_tell_apart(read: Read, tmp_path: Path) -> None:
     assert len(found.of("ada")) == 4
     assert all(attempt.submitted is None for attempt in found.of("zoe"))
     assert any("zoe has 2 attempts and one time" in note for note in found.notes)
+
+
+# --- groups --------------------------------------------------------------------------
+
+GROUPS = Roster(
+    [
+        Student(key=key, name=key.title(), id=n)
+        for key, n in (("ada", "1"), ("bob", "2"), ("cy", "45"))
+    ],
+    {
+        "ada": Said(datetime(2026, 11, 20, tzinfo=UTC)),
+        "bob": Said(datetime(2026, 11, 21, tzinfo=UTC)),
+    },
+    groups={"Team 1": ["ada", "bob"], "Team 2": ["cy"]},
+)
+
+
+@pytest.mark.parametrize("folder", ["Team 1_45_assignsubmission_file_", "team 1"])
+def test_what_a_group_hands_in_is_each_members(
+    lab: Lab, read: Read, tmp_path: Path, folder: str
+) -> None:
+    """Moodle's folder of a group has the group's number, which may be a student's, too."""
+    path = put(tmp_path / "class", {f"{folder}/lab/{name}": text for name, text in work().items()})
+    other = "Cy_45_assignsubmission_file_" if "_" in folder else "cy"
+    put(path / other, work("cy"))
+    found = read(path, roster=GROUPS)
+    assert keys(found) == ["ada", "bob", "cy"]
+    for key, day in (("ada", 20), ("bob", 21)):
+        assert content(lab, only(found, key)) == work()
+        assert only(found, key).submitted == datetime(2026, 11, day, tzinfo=UTC)
+        assert only(found, key).notes == ()
+    assert content(lab, only(found, "cy")) == work("cy")
+    assert "1 submission is of a group: each member has the same one." in found.notes
+
+
+def test_what_one_hands_in_is_the_groups_where_the_course_says_so(
+    lab: Lab, read: Read, tmp_path: Path
+) -> None:
+    """With group_work a member's submission is an attempt of all; without, it is the member's."""
+    put(tmp_path / "class" / "ada", work("ada"))
+    put(tmp_path / "class" / "cy", work("cy"))
+    assert read(tmp_path / "class", roster=GROUPS).of("bob") == ()
+    found = read(tmp_path / "class", roster=GROUPS, group_work=True)
+    assert content(lab, only(found, "bob")) == work("ada")
+    assert content(lab, only(found, "ada")) == work("ada")
+    assert content(lab, only(found, "cy")) == work("cy")
 
 
 # --- the report ----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checker.classroom.intake import roster
-from checker.classroom.intake.roster import Person, Roster, make_keys
+from checker.classroom.intake.roster import Person, Roster, Said, make_keys
 from checker.errors import InputError
 from checker.model import Student
 
@@ -111,7 +111,6 @@ def test_excel_says_its_delimiter(tmp_path: Path) -> None:
         ("name,key\nAda,../x\n", "cannot name a file"),
         ("name,key\nAda,a\nBob,a\n", "the same key"),
         ("name,submitted\nAda,yesterday\n", "line 2.*no time"),
-        ("name,submitted\nAda,2026-11-20T21:30:00\n", "line 2.*no time zone"),
         ('name,id\n"' + "x" * 200_000 + '",7\n', "line"),
     ],
 )
@@ -143,9 +142,142 @@ def test_times(tmp_path: Path) -> None:
     """A column submitted gives times, with their zone."""
     text = "name,key,submitted\nAda,ada,2026-11-20T21:30:00+01:00\nBob,bob,2026-11-20T20:30Z\n"
     text += "Cy,cy,\n"
-    times = load(tmp_path, text).submitted
-    assert times["ada"] == times["bob"] == datetime.fromisoformat("2026-11-20T20:30:00+00:00")
-    assert "cy" not in times
+    said = load(tmp_path, text).said
+    expected = Said(datetime.fromisoformat("2026-11-20T20:30:00+00:00"))
+    assert said == {"ada": expected, "bob": expected}
+
+
+def test_times_without_a_zone_are_read(tmp_path: Path) -> None:
+    """A time without a zone is one of the course's, which the intake puts to it."""
+    said = load(tmp_path, "name,key,submitted\nAda,ada,2026-11-20T21:30:00\n").said
+    assert said["ada"].submitted == datetime(2026, 11, 20, 21, 30)
+
+
+ENGLISH = """Identifier,Full name,ID number,Email address,Status,Grade,Maximum grade,Grade can be \
+changed,Last modified (submission),Last modified (grade),Feedback comments
+Participant 101,Ada Lovelace,s1,a@x.org,"Submitted for grading - ",,100.00,Yes,\
+"Friday, 20 November 2026, 9:30 PM",-,
+Participant 102,Bob Late,s2,b@x.org,Submitted for grading - 1 day 2 hours late - Graded,5.00,\
+100.00,Yes,"Sunday, 22 November 2026, 1:05 AM","Monday, 23 November 2026, 8:00 AM",
+Participant 103,Cy Draft,s3,c@x.org,Draft (not submitted),,100.00,Yes,"Friday, 3 April 2026, \
+12:05 PM",-,
+Participant 104,Zoe None,s4,z@x.org,No submission - Assignment is overdue by: 2 days,,100.00,Yes,\
+-,-,
+"""
+
+GERMAN = """ID;"Vollständiger Name";E-Mail-Adresse;Status;Bewertung;Bestwertung;"Bewertung kann \
+geändert werden";"Zuletzt geändert (Abgabe)";"Zuletzt geändert (Bewertung)";"Feedback als Kommentar"
+Teilnehmer/in101;"Ada Lovelace";a@x.org;"Zur Bewertung abgegeben";;100,00;Ja;"Freitag, 20. \
+November 2026, 21:30";-;
+Teilnehmer/in102;"Bob Late";b@x.org;"Zur Bewertung abgegeben - 1 Tag 2 Stunden zu spät - \
+Bewertet";5,00;100,00;Ja;"Sonntag, 22. November 2026, 01:05";"Montag, 23. November 2026, 08:00";
+Teilnehmer/in103;"Cy Draft";c@x.org;"Entwurf (nicht abgegeben)";;100,00;Ja;"Freitag, 3. April \
+2026, 12:05";-;
+Teilnehmer/in104;"Zoe None";z@x.org;"Keine Abgabe";;100,00;Ja;-;-;
+"""
+
+SPANISH = """Identificador\tNombre completo\tDirección de correo\tEstado\tCalificación\t\
+Calificación máxima\tLa calificación puede ser cambiada\tÚltima modificación (entrega)\t\
+Última modificación (calificación)
+Participante 101\tAda Lovelace\ta@x.org\tEnviado para calificar\t\t100,00\tSí\tviernes, 20 de \
+noviembre de 2026, 21:30\t-
+Participante 102\tBob Late\tb@x.org\tEnviado para calificar - 1 día 2 horas después - Calificado\t\
+5,00\t100,00\tSí\tdomingo, 22 de noviembre de 2026, 01:05\tlunes, 23 de noviembre de 2026, 08:00
+Participante 103\tCy Draft\tc@x.org\tBorrador (no enviado)\t\t100,00\tSí\tviernes, 3 de abril de \
+2026, 12:05\t-
+Participante 104\tZoe None\tz@x.org\tSin entrega\t\t100,00\tSí\t-\t-
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "draft"),
+    [
+        (ENGLISH, "Draft (not submitted)"),
+        (GERMAN, "Entwurf (nicht abgegeben)"),
+        (SPANISH, "Borrador (no enviado)"),
+    ],
+)
+def test_moodle_worksheet_in_its_languages(tmp_path: Path, text: str, draft: str) -> None:
+    """The worksheet tells who, when, what was late and what is a draft, in each language."""
+    found = load(tmp_path, text)
+    assert [student.key for student in found.students] == [
+        "ada-lovelace-101",
+        "bob-late-102",
+        "cy-draft-103",
+        "zoe-none-104",
+    ]
+    assert found.students[0].email == "a@x.org"
+    assert found.said == {
+        "ada-lovelace-101": Said(datetime(2026, 11, 20, 21, 30), late=False),
+        "bob-late-102": Said(datetime(2026, 11, 22, 1, 5), late=True),
+        "cy-draft-103": Said(
+            datetime(2026, 4, 3, 12, 5), late=False, note=f"Moodle's worksheet has it as {draft!r}."
+        ),
+        "zoe-none-104": Said(late=False),
+    }
+    assert found.notes == ()
+
+
+def test_moodle_participants_in_german(tmp_path: Path) -> None:
+    """The list of participants in another language is no list of strangers."""
+    text = "Vorname;Nachname;ID-Nummer;E-Mail-Adresse\nAda;Lovelace;s1;a@x.org\n"
+    expected = {
+        "name": "Ada Lovelace",
+        "sis_id": "s1",
+        "email": "a@x.org",
+        "key": "ada-lovelace-s1",
+    }
+    assert students(tmp_path, text) == [expected]
+
+
+def test_moodle_worksheet_in_a_language_that_is_not_known(tmp_path: Path) -> None:
+    """Numbers and names are found by where they stand; that times are not read is said."""
+    text = "Tunniste,Koko nimi,Tila,Arvosana\nOsallistuja 7,Ada,Palautettu,\n"
+    found = load(tmp_path, text)
+    assert [(s.key, s.id, s.name) for s in found.students] == [("ada-7", "7", "Ada")]
+    (note,) = found.notes
+    assert "in a language that is not known here: its times were not read" in note
+
+
+def test_times_that_a_spreadsheet_rewrote_are_not_guessed(tmp_path: Path) -> None:
+    """3/4 may be in March or in April: such times are none, and how many is said."""
+    text = ENGLISH.replace('"Friday, 3 April 2026, 12:05 PM"', "3/4/2026 12:05")
+    found = load(tmp_path, text)
+    assert found.said["cy-draft-103"].submitted is None
+    (note,) = found.notes
+    assert "of the times of submission 1 could not be read, such as '3/4/2026 12:05'" in note
+
+
+def test_groups(tmp_path: Path) -> None:
+    """A column group tells who is in which; a student may be in two."""
+    text = "name,key,group\nAda,ada,Team 1\nBob,bob,Team 1\nCy,cy,\nAda,ada,Team 2\n"
+    found = load(tmp_path, text)
+    assert found.groups == {"Team 1": ("ada", "bob"), "Team 2": ("ada",)}
+    assert found.group("team 1") == ("ada", "bob")
+    assert found.group("Team 3") == found.group("Ada") == found.group("") == ()
+
+
+def test_groups_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """Its rows are students of the roster, by whatever tells them; strangers are refused."""
+    whole = load(tmp_path, "name,id,login\nAda Lovelace,7,al\nBob Smith,8,bs\n")
+    groups = tmp_path / "groups.csv"
+    groups.write_text("group;login\nTeam 1;al\nTeam 1;bs\n")
+    assert whole.with_groups(groups).groups == {"Team 1": ("ada-lovelace-7", "bob-smith-8")}
+    groups.write_text("group,login\nTeam 1,zoe\n")
+    with pytest.raises(InputError, match=r"groups\.csv: zoe is not in the roster\. Mend one of"):
+        whole.with_groups(groups)
+    groups.write_text("login\nal\n")
+    with pytest.raises(InputError, match=r"groups\.csv has no groups"):
+        whole.with_groups(groups)
+
+
+def test_moodle_worksheet_of_group_submissions(tmp_path: Path) -> None:
+    """Moodle's column Group, in its languages, is the roster's."""
+    for status, group in (("Status", "Group"), ("Status", "Gruppe"), ("Statut", "Groupe")):
+        text = f"ID,Full name,{status},{group}\nParticipant 7,Ada,x,A\nParticipant 8,Bob,x,A\n"
+        text = text if group == "Group" else text.replace("Full name", "Vollständiger Name")
+        text = text if group != "Groupe" else text.replace("Vollständiger Name", "Nom complet")
+        assert load(tmp_path, text).groups == {"A": ("ada-7", "bob-8")}
 
 
 def test_nothing_in_a_roster_reaches_a_terminal(tmp_path: Path) -> None:

@@ -210,3 +210,16 @@ def test_sigkill_loses_nothing_that_had_ended(tmp_path: Path) -> None:
         kept = [a for a in store.attempts() if a.grade]
         assert len(kept) >= len(told)
         assert {f"s{n:05}" for n in told} <= {a.student for a in kept}
+
+
+def test_a_file_without_commits_is_read(tmp_path: Path) -> None:
+    """What an earlier knetlab stored, which knew of no commits, goes on."""
+    with Store(tmp_path, "networking") as store:
+        store.add(Student(key="ada"), Attempt(student="ada", label="1"), {}, "")
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("ALTER TABLE attempts DROP COLUMN git")
+    db.close()
+    with Store(tmp_path) as store:
+        attempt = Attempt(student="bob", label="1", commit="1a2b3c4 of then")
+        store.add(Student(key="bob"), attempt, {}, "")
+        assert [one.commit for one in store.attempts()] == ["", "1a2b3c4 of then"]

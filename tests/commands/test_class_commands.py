@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -138,6 +139,28 @@ def test_gradebook_is_filled_and_the_download_kept(
     assert ",100," in changed[0]
 
 
+def test_pages_go_back_in_a_zip(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who handed in has a page there, without hidden checks; who has none is named."""
+    (graded / "course.toml").write_text('[visible]\n"1.outgoing-syn" = "never"\n')
+    download, out = tmp_path / "submissions.zip", tmp_path / "feedback.zip"
+    with zipfile.ZipFile(download, "w") as packed:
+        packed.writestr("alice_100_7_filter.c", "")
+    for name in ("moodle-feedback", "canvas-feedback"):
+        options = ["--into", download] if name == "canvas-feedback" else []
+        assert knetlab("export", name, "--from", graded, "--out", out, *options) == 0
+        with zipfile.ZipFile(out) as made:
+            pages = {entry: made.read(entry).decode() for entry in made.namelist()}
+        (alice,) = (page for entry, page in pages.items() if "alice" in entry.lower())
+        assert "1.outgoing-syn" not in alice
+        assert "1.not-syn-ack" in alice
+        assert len(pages) == (2 if name == "moodle-feedback" else 1)
+        told = capsys.readouterr().out
+        assert "Dan (dan): left out, as" in told
+        assert "Eve" not in told
+
+
 def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Path) -> None:
     """`knetlab export moodle ... | head -1` fills the file in like any other."""
     book, filled = tmp_path / "book.csv", tmp_path / "filled.csv"
@@ -164,6 +187,12 @@ def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Pat
         (("export", "moodle", "--into", "x.csv"), "--out says where"),
         (("export", "csv", "--dry-run"), "for gradebooks, which csv is not"),
         (("export", "gradescope"), "--out says in which folder"),
+        (("export", "canvas-feedback", "--out", "y.csv"), "--into says which download"),
+        (("export", "moodle-feedback"), "--out says where the zip goes"),
+        (
+            ("export", "canvas-feedback", "--into", "no.zip", "--out", "y.csv"),
+            "no.zip cannot be read",
+        ),
     ],
 )
 def test_option_that_is_missing_is_named(
@@ -225,6 +254,19 @@ def test_hidden_check_is_not_on_a_students_page(knetlab: Run, graded: Path) -> N
     assert "1.outgoing-syn" in (graded / "report" / "index.html").read_text()
 
 
+def test_a_name_in_the_rules_that_is_nobodys_is_an_error(
+    knetlab: Run, graded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After grading all students are known: a name that fits none is told with the near ones."""
+    (graded / "course.toml").write_text("students.alcie.late_days = 2\n")
+    assert knetlab("report", "--from", graded) == 2
+    said = capsys.readouterr().err
+    assert (
+        "the key 'students.alcie' is wrong: there is no student 'alcie'; did you mean alice?"
+        in said
+    )
+
+
 def test_diff_names_whose_mark_changed(
     knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,6 +325,21 @@ def handed_in(tmp_path: Path) -> Path:
     (folder / "di").mkdir()
     (folder / "di" / "work.zip").write_bytes(b"PK\x03\x04 cut off")
     return folder
+
+
+def test_groups_that_nobody_knows_are_asked_for(
+    handed_in: Path, knetlab: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """group_work without groups is an error that says how to name them; with a file it goes on."""
+    rules = handed_in.parent / "rules.toml"
+    rules.write_text("group_work = true\n")
+    groups = handed_in.parent / "groups.csv"
+    groups.write_text("group,key\nA,ada\nA,eve\nB,bob\nB,cy\nB,di\n")
+    options = ["--out", handed_in.parent / "out", "--course", rules, "--dry-run"]
+    assert knetlab("grade", "networking", handed_in, *options) == 2
+    assert "the key 'group_work' needs to know the groups: --groups" in capsys.readouterr().err
+    assert knetlab("grade", "networking", handed_in, *options, "--groups", groups) == 0
+    assert "each member has the same one" in capsys.readouterr().out
 
 
 def command(handed_in: Path, out: Path, *more: str) -> list[str]:

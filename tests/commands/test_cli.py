@@ -144,7 +144,7 @@ def test_broken_lab_is_refused_with_file_and_key(
         cli.main(["check", "bad"])
     assert exit_.value.code == 2
     said = capsys.readouterr().err
-    assert "bad/lab.toml: the key 'exercises.0.points' is wrong" in said
+    assert "bad/lab.toml: `points` of the 1st [[exercises]] is wrong" in said
 
 
 @pytest.mark.vm
@@ -179,7 +179,10 @@ def test_skeletons_are_written(tmp_path: Path) -> None:
     done = _run("skeleton", "networking", "--output", str(tmp_path / "mine"))
     assert done.returncode == 0
     assert (tmp_path / "mine/5-udp-sock/udp_sock.c").is_file()
-    assert "13 files written" in done.stdout
+    assert "13 files written, 0 left as they are" in done.stdout
+    (tmp_path / "mine/5-udp-sock/udp_sock.c").unlink()
+    done = _run("skeleton", "networking", "--output", str(tmp_path / "mine"))
+    assert "1 file written, 12 left as they are" in done.stdout
 
 
 def test_edited_skeleton_stops_the_command(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_files_that_count_for_nothing_are_told(lab: Lab, tmp_path: Path) -> None
         (extra.parent / built).write_text("x")
     assert unread.notes(lab, mine) == [
         f"{header} was edited, but the lab's own is used.",
-        f"{extra} is not read.",
+        f"{extra} is not read: put its code into filter.c.",
         f"knetlab reads only your {FILTER}, {TCP} and {UDP}.",
     ]
     for number in range(9):

@@ -20,7 +20,8 @@ from terminal import Terminal
 
 from checker.desk import at_failure, console, debugger, last_run
 from checker.errors import InputError
-from checker.model import KernelInfo, Lab
+from checker.model import Finding, KernelInfo, Lab
+from checker.report import story
 from vm import kernel, machine, snapshot
 from vm.console import Keys
 from vm.kernel import Kernel
@@ -179,6 +180,7 @@ def test_a_guest_that_panics_is_told(terminal: Callable[..., Terminal]) -> None:
     at.until("sysrq triggered crash")
     at.until("The guest is gone: the guest's kernel panicked")
     assert at.ends() == 0
+    assert "The kernel says: " in at.printed
     assert at.settings() == at.found
 
     at = terminal("--submission", str(SOLUTION))
@@ -213,6 +215,24 @@ def test_a_pipe_with_nothing_in_it_and_one_that_kills_the_guest() -> None:
     done = piped("echo c >/proc/sysrq-trigger; sleep 60", "--submission", str(SOLUTION))
     assert done.returncode == 1
     assert "The guest is gone" in done.stderr
+
+
+@pytest.mark.vm
+def test_a_module_that_takes_the_guest_down_is_told_as_check_does(
+    student: Callable[..., Student],
+) -> None:
+    """With the sentence, the line and how the report begins, which has scrolled by."""
+    alice = student()
+    alice.replace("udp_sock.c", "static int __init my_udp_sock_init(void)\n{", _PANICKING)
+    lines = alice.file("udp_sock.c").read_text().splitlines()
+    (number,) = (n for n, line in enumerate(lines, 1) if "*(volatile int *)NULL" in line)
+    done = piped("insmod 5-udp-sock/udp_sock.ko", "--submission", str(alice.path))
+    assert done.returncode == 1
+    said = done.stderr.partition("The guest is gone")[2]
+    assert f"udp_sock took the kernel down (udp_sock.c:{number}): " in said
+    assert "NULL" in said
+    begins = said.partition("The report begins:\n")[2].splitlines()
+    assert "BUG: kernel NULL pointer dereference" in begins[0]
 
 
 @pytest.mark.vm
@@ -311,6 +331,61 @@ def test_gdb_stops_in_a_function_of_init(
 
 
 @pytest.mark.vm
+def test_gdb_steps_through_a_program(
+    fixture_lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It stops in main() of the program that is started, steps over calls, knows variables.
+
+    Each program stops at its own lines, and at those that an update has brought.
+    """
+    monkeypatch.setenv("KNETLAB_LABS", str(fixture_lab.root.parent))
+    ann = tmp_path / "ann"
+    shutil.copytree(fixture_lab.solution, ann)
+    source = ann / "user/greet.c"
+    lines = source.read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if "sigaction(SIGTERM" in line)
+    script = tmp_path / "commands"
+    script.write_text(
+        f"break main\ncontinue\nbacktrace 1\ntbreak greet.c:{number}\ncontinue\n"
+        "next\nnext\nprint name[0]\nprint argv[1]\ninfo source\ncontinue\nbacktrace 1\n"
+        "delete\ntbreak later\ncontinue\nnext\nprint twice\nkill\n"
+    )
+    at = Terminal("console", "fixture", "--kernel", "stock", "--submission", str(ann), "--gdb")
+    try:
+        (line,) = re.findall(r"^  (gdb -x \S+)$", at.until_prompt(), re.MULTILINE)
+        code = source.read_text().replace("int main(", _LATER)
+        source.write_text(code.replace("free(name);", 'free(name);\n\tprintf("%d\\n", later(21));'))
+        typed = (
+            "echo ann | user/greet '!'; user/ring </dev/null; cat /dev/null; "
+            "update; echo ann | user/greet\r"
+        )
+        said = debugged(line, script, "(main) pending", lambda: at.type(typed))
+    finally:
+        at.close()
+    assert "symbols of greet loaded" in said
+    assert re.search(r"#0 +main \(argc=2, argv=0x\w+\) at \S*user/greet\.c:\d+", said)
+    assert re.search(r"print.* = 97 'a'|\$1 = 97 'a'", said)
+    assert re.search(r"\$2 = 0x\w+ \"!\"", said)
+    assert f"Located in {source}" in said
+    assert re.search(r"#0 +main \(.*\) at \S*user/ring\.c:\d+", said)
+    assert "later (n=21)" in said, said
+    assert "$3 = 42" in said, said
+
+
+_LATER = """\
+int later(int n);
+
+int later(int n)
+{
+	int twice = 2 * n;
+
+	return twice;
+}
+
+int main("""
+
+
+@pytest.mark.vm
 def test_gdb_session_of_the_book(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     """What docs/students/debugging.md shows of gdb comes again, but for addresses and numbers."""
     page = (ROOT / "docs/students/debugging.md").read_text()
@@ -365,15 +440,64 @@ def test_nothing_to_go_back_to_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_the_last_failure_is_taken_unless_one_is_named(tmp_path: Path) -> None:
+def test_the_failure_that_the_report_begins_with_is_taken(tmp_path: Path) -> None:
     """Skipped checks and those that no guest runs (N.healthy) are no failures to go back to."""
+    kept_grade = grade("skeleton")
     with last_run.keeping(tmp_path) as kept:
-        last_run.save(kept, grade("skeleton"))
-    _, last, failed = at_failure.last_failure(tmp_path, None)
-    assert last == failed[-1]
+        last_run.save(kept, kept_grade)
+    _, first, failed = at_failure.last_failure(tmp_path, None)
+    assert first == failed[0] == story.reasons(kept_grade)[0][0]
     assert {check.status for check in failed} <= {"fail", "crash", "timeout"}
     assert not any(check.id.endswith(".healthy") for check in failed)
-    assert at_failure.last_failure(tmp_path, failed[0].id)[1] == failed[0]
+    assert at_failure.last_failure(tmp_path, failed[-1].id)[1] == failed[-1]
+
+
+def test_what_failed_comes_before_what_only_was_reported() -> None:
+    """A check that passed while the kernel reported something stands behind those that failed."""
+    made = grade("skeleton")
+    exercise = made.exercises[0]
+    first, second, *rest = exercise.checks
+    checks = (first.model_copy(update={"status": "pass"}), second, *rest)
+    finding = Finding(kind="kasan", summary="It writes beyond the end.", check=first.id)
+    exercises = (exercise.model_copy(update={"checks": checks}), *made.exercises[1:])
+    changed = made.model_copy(update={"exercises": exercises, "findings": (finding,)})
+    own = [check.id for check in at_failure.failing(changed) if check in checks]
+    assert own[-1] == first.id
+    assert len(own) > 1
+
+
+def test_the_greeting_at_a_failure_has_what_a_person_starts(fixture_lab: Lab) -> None:
+    """It says where files lie, and that a program is started by its path."""
+    check = grade("skeleton").exercises[0].checks[0]
+    said = at_failure.greeting(
+        check, "It is silent.", fixture_lab.targets(fixture_lab.exercise(1)), ["user/greet"]
+    )
+    assert "In /lab, where a program is started by its path, as user/greet is:\n" in said
+    assert "  user   greet\n" in said
+
+
+@pytest.mark.vm
+def test_the_guest_of_a_programs_failure_has_no_other_programs(
+    fixture_lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The one with sanitizers, which checks alone start, is not among them."""
+    monkeypatch.setenv("KNETLAB_LABS", str(fixture_lab.root.parent))
+    ann = tmp_path / "ann"
+    shutil.copytree(fixture_lab.solution, ann)
+    source = ann / "user/greet.c"
+    source.write_text(source.read_text().replace("%s %s%s", "%s, %s%s"))
+    command = [sys.executable, "-m", "checker", "check", "fixture", "--kernel", "stock"]
+    command += ["--submission", str(ann), "--exercise", "1"]
+    assert subprocess.run(command, check=False, capture_output=True, cwd=ROOT).returncode == 1
+    done = subprocess.run(
+        [*command[:3], "console", "fixture", "--submission", str(ann), "--at-failure"],
+        check=False,
+        input="ls user",
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout) == (0, "greet\n"), done
 
 
 def test_a_check_that_the_lab_has_no_more_is_not_repeated(lab: Lab) -> None:

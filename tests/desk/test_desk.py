@@ -128,7 +128,7 @@ def test_a_file_as_handed_out_does_not_count(two_labs: Path) -> None:
 
 def test_where_nothing_tells_the_labs_are_named(two_labs: Path) -> None:
     """With no lab edited, and nobody at a terminal to ask, it is refused; a name settles it."""
-    with pytest.raises(InputError, match="Say which lab, as in `make check LAB=one`: one, two"):
+    with pytest.raises(InputError, match="Say which lab, as in `knetlab check one`: one, two"):
         work.lab(None)
     assert work.lab("two").name == "two"
 
@@ -222,7 +222,7 @@ def test_list_of_several_labs_tells_what_was_reached_in_each(two_labs: Path) -> 
     one = labs.load("one")
     said = printed(lambda console: overview.course(labs.in_order(), console))
     assert "1 one Networking in the kernel 0 of 100 not tried yet 2 two " in said
-    assert "You are at one: `make list LAB=one` shows its exercises." in said
+    assert "You are at one: `knetlab list one` shows its exercises." in said
 
     note(one, Path("skels/one"), (1, 20), (2, 5))
     edit(two_labs / "skels/two" / UDP, 1000)
@@ -244,7 +244,7 @@ def test_list_of_several_labs_goes_on_with_the_next(two_labs: Path) -> None:
     shutil.rmtree("skels/two")
     progress.forget(labs.load("two"), Path("skels/two"), [1])
     said = printed(lambda console: overview.course(labs.in_order(), console))
-    assert "Next is two: `make skels LAB=two` writes what you start from." in said
+    assert "Next is two: `knetlab skeleton two` writes what you start from." in said
 
 
 def test_labs_come_in_the_order_of_the_course(two_labs: Path) -> None:
@@ -569,24 +569,36 @@ def test_an_exercise_that_is_not_there_is_refused(command: str, skels: Student) 
 
 @pytest.mark.parametrize("command", ["list", "hint", "watch", "pcap"])
 def test_a_student_without_files_is_told_what_writes_them(command: str, tmp_path: Path) -> None:
-    """Without skels/LAB it is said how it comes to be."""
+    """Without skels/LAB it is said how it comes to be, by make only where there is a Makefile."""
     done = run(command, cwd=tmp_path)
     assert done.returncode == 2
-    assert "There is no folder skels/networking; `make skels` writes it." in done.stderr
+    written = "There is no folder skels/networking; `{}` writes it."
+    assert written.format("knetlab skeleton networking") in done.stderr
+    (tmp_path / "Makefile").write_text("")
+    assert written.format("make skels") in run(command, cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("words", [["networking", "2"], ["2"]])
+def test_a_number_without_its_option_is_told_how_to_write(words: list[str]) -> None:
+    """Exit status 2, and the command line that was meant."""
+    done = run("hint", *words)
+    assert done.returncode == 2
+    lab = " networking" if len(words) == 2 else ""
+    assert f"to name exercise 2, write: knetlab hint{lab} --exercise 2\n" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("ex=1", "make knows no ex: write EX=1"),
-        ("Ex=1", "make knows no Ex: write EX=1"),
-        ("EXERCISE=1", "make knows no EXERCISE: write EX=1"),
-        ("exercises=1", "make knows no exercises: write EX=1"),
-        ("lab=foo", "make knows no lab: write LAB=foo"),
-        ("Submission=a b", "make knows no Submission: write SUBMISSION=a b"),
-        ("fresh=1", "make knows no fresh: write FRESH=1"),
-        ("EX=one", "EX=one is no number of an exercise: write EX=2"),
-        ("EX=1,2", "EX=1,2 is no number of an exercise: write EX=2 or EX='1 2'"),
+        ("ex=1", "make does not know ex. Write EX=1"),
+        ("Ex=1", "make does not know Ex. Write EX=1"),
+        ("EXERCISE=1", "make does not know EXERCISE. Write EX=1"),
+        ("exercises=1", "make does not know exercises. Write EX=1"),
+        ("lab=foo", "make does not know lab. Write LAB=foo"),
+        ("Submission=a b", "make does not know Submission. Write SUBMISSION=a b"),
+        ("fresh=1", "make does not know fresh. Write FRESH=1"),
+        ("EX=one", "EX=one is not the number of an exercise. Write EX=2"),
+        ("EX=1,2", "EX=1,2 is not the number of an exercise. Write EX=2 or EX='1 2'"),
     ],
 )
 def test_make_refuses_what_would_grade_everything(given: str, said: str) -> None:

@@ -30,32 +30,94 @@ def compile_module(lab: Lab, stock_kernel: Kernel) -> Callable[[Student, str], M
     return run
 
 
-def test_next_step_begins_at_the_first_error_of_the_students() -> None:
+def step(lab: Lab, said: str, source: str = "") -> str:
+    """Return the next step for what gcc *said* of filter.c, whose text is *source*."""
+    target = lab.target("filter")
+    return compiler.failure(lab, target, said, {target.files[0]: source.encode()})[1]
+
+
+FILTER = "1-2-netfilter/kernel/filter.c"
+
+
+def test_next_step_begins_at_the_first_error_of_the_students(lab: Lab) -> None:
     """The place is the student's own, even where the compiler complains of a kernel's header."""
-    folder = "1-2-netfilter/kernel"
-    plain = f"{folder}/filter.c: In function 'f':\n{folder}/filter.c:90:15: error: too few\n"
-    assert f"Mend {folder}/filter.c:90 first" in compiler.next_step(plain, [folder])
+    plain = f"{FILTER}: In function 'f':\n{FILTER}:90:15: error: too few\n"
+    assert step(lab, plain) == f"Fix {FILTER}:90, then check again."
+    two = f"{plain}{FILTER}:95:15: error: too few\n"
+    assert step(lab, two).startswith(f"Fix {FILTER}:90 first, then check again: it may have")
     inlined = (
-        f"                 from {folder}/filter.c:15:\n"
-        f"    inlined from 'my_ioctl' at {folder}/filter.c:138:7:\n"
-        "/kernel/include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'\n"
+        f"In file included from {FILTER}:15:\n"
+        "In function 'check_copy_size',\n"
+        "    inlined from 'copy_from_user' at ./include/linux/uaccess.h:160:6,\n"
+        f"    inlined from 'my_ioctl' at {FILTER}:138:7:\n"
+        "./include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'\n"
     )
-    assert f"Mend {folder}/filter.c:138 first" in compiler.next_step(inlined, [folder])
+    assert f"Fix {FILTER}:138" in step(lab, inlined)
     in_macro = (
         "./include/uapi/asm-generic/fcntl.h:42:25: error: passing argument 3 of 'f' makes pointer\n"
-        f"{folder}/filter.c:19:49: note: in expansion of macro 'O_NONBLOCK'\n"
+        f"{FILTER}:19:49: note: in expansion of macro 'O_NONBLOCK'\n"
     )
-    assert f"Mend {folder}/filter.c:19 first" in compiler.next_step(in_macro, [folder])
-    assert "Mend the first error first" in compiler.next_step("no place at all", [folder])
+    assert f"Fix {FILTER}:19" in step(lab, in_macro)
+    in_header = f"In file included from {FILTER}:21:\n./include/net/ip.h:9:1: error: unknown\n"
+    assert f"Fix {FILTER}:21" in step(lab, in_header)
+    assert "Fix the first error below" in step(lab, "no place at all")
 
 
-def test_next_step_begins_where_a_call_is_opened() -> None:
+def test_next_step_begins_where_a_call_is_opened(lab: Lab) -> None:
     """A bracket that is never closed is told of at the end of the file, and mended elsewhere."""
     said = (
-        "lab/bad.c:26:23: error: unterminated argument list invoking macro 'htons'\n"
-        "lab/bad.c:20:33: error: 'htons' undeclared (first use in this function)\n"
+        f"{FILTER}:26:23: error: unterminated argument list invoking macro 'htons'\n"
+        f"{FILTER}:20:33: error: 'htons' undeclared (first use in this function)\n"
     )
-    assert "Mend lab/bad.c:20 first" in compiler.next_step(said, ["lab"])
+    assert f"Fix {FILTER}:20 first" in step(lab, said)
+
+
+UNCLOSED = """\
+static int helper(int a)
+{
+\tif (a) { /* a brace } in a comment, and "in a string {" */
+\t\treturn '}';
+}
+
+static int __init my_init(void)
+{
+\treturn helper(1);
+}
+"""
+
+
+def test_a_function_without_its_end_is_named(lab: Lab) -> None:
+    """The compiler gives up at the function after it, and at the end of the file."""
+    said = (
+        f"{FILTER}:7:19: error: invalid storage class for function 'my_init'\n"
+        f"{FILTER}:10:1: error: expected declaration or statement at end of input\n"
+    )
+    assert step(lab, said, UNCLOSED) == (
+        f"Add the missing }} to the function that begins at {FILTER}:1, then check again."
+    )
+
+
+def test_headline_and_next_step_are_about_one_error(lab: Lab) -> None:
+    """Of several errors the first that is known is told, with its own line."""
+    said = (
+        f"{FILTER}:70:9: error: implicit declaration of function 'nf_register_hook'\n"
+        f"{FILTER}:50:9: error: 'IP_OFFSET' undeclared (first use in this function)\n"
+    )
+    target = lab.target("filter")
+    says, hint = compiler.failure(lab, target, said, {})
+    assert "nf_register_hook() is gone since Linux 4.13" in says
+    assert f"Fix {FILTER}:70 first" in hint
+
+
+def test_what_modpost_misses_is_looked_up_in_the_source(lab: Lab) -> None:
+    """The linker names no line; the next step names the call, and that one file is compiled."""
+    said = 'ERROR: modpost: "my_helper" [1-2-netfilter/kernel/filter.ko] undefined!'
+    source = "int my_helper(int x);\n\nint f(void)\n{\n\treturn my_helper(1);\n}\n"
+    hint = step(lab, said, source)
+    assert f"See {FILTER}:5: correct the name" in hint
+    assert "no other .c file is compiled" in hint
+    licensed = "ERROR: modpost: missing MODULE_LICENSE() in 1-2-netfilter/kernel/filter.o"
+    assert step(lab, licensed).startswith("Add the line MODULE_LICENSE(")
 
 
 CHATTER = f"""\

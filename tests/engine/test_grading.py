@@ -194,6 +194,7 @@ def compile(*_, meanwhile, **__):
     sys.exit()
 
 build.build = compile
+grading.prove_lab = lambda *_: None  # it is done once, when a lab is new
 grading.machine = lambda *_: SimpleNamespace(kernel=None)
 grading.earlier.key = lambda *_: ""
 grading.sandbox.prove = lambda: None

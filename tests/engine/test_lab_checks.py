@@ -16,7 +16,7 @@ import pytest
 
 from checker.engine import build, check_run, collector, grading, plugin, submission
 from checker.engine import testbed as testbeds
-from checker.engine.testbed import Testbed
+from checker.engine.testbed import Session, Testbed, Traces
 from checker.errors import LabError
 from checker.model import (
     Build,
@@ -128,6 +128,52 @@ def test_wrong_check_is_told_of(tmp_path: Path, old: str, new: str, words: str) 
     assert re.search(words, str(error.value))
 
 
+def test_all_that_is_wrong_with_checks_is_told_at_once(tmp_path: Path) -> None:
+    """Two checks without docstrings are two lines, not one and then the other."""
+    text = GOOD.replace('"""The first."""', "pass").replace('"""The second."""', "pass")
+    with pytest.raises(LabError) as error:
+        collector.worth(a_lab(tmp_path, text))
+    assert str(error.value).count("needs a docstring") == 2
+
+
+def test_a_wrong_sum_of_points_is_told(tmp_path: Path) -> None:
+    """With the file, the exercise and both sums."""
+    lab = a_lab(tmp_path, GOOD.replace("points(2)", "points(1)"))
+    with pytest.raises(LabError, match=r"lab\.toml: exercise 1 is worth 5 points, but .* worth 4 "):
+        collector.prove(lab)
+    (tmp_path / "right").mkdir()
+    collector.prove(a_lab(tmp_path / "right", GOOD))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"""The first."""', "pass"), ("points(2)", "points(1)"), ('"1.first"', '"1.frist"')],
+)
+def test_a_wrong_check_is_told_before_anything_is_built(
+    tmp_path: Path, stock_kernel: Kernel, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    """An author need not wait for a compiler and a guest; a lab that is right is read once."""
+
+    def built(*_: object, **__: object) -> None:
+        raise AssertionError("something was built")
+
+    monkeypatch.setattr(build, "build", built)
+    monkeypatch.setattr(grading, "machine", built)
+    text = f"# {tmp_path}\n{GOOD}"
+    given = Submission(name="s", path=tmp_path, files=())
+    with pytest.raises(LabError):
+        grading.grade_submission(
+            a_lab(tmp_path, text.replace(old, new, 1)), given, stock_kernel, grading.Options()
+        )
+    (tmp_path / "right").mkdir()
+    lab = a_lab(tmp_path / "right", text)
+    grading.prove_lab(lab, str(tmp_path))
+    monkeypatch.setattr(collector, "prove", built)
+    grading.prove_lab(lab, str(tmp_path))
+    with pytest.raises(AssertionError):
+        grading.prove_lab(lab, f"{tmp_path} edited")
+
+
 def test_file_of_no_exercise_is_told_of(tmp_path: Path) -> None:
     """A file whose name has no exercise of the lab would never be run."""
     with pytest.raises(LabError, match=r"check_2_all_\d+\.py is not named for an exercise"):
@@ -137,7 +183,7 @@ def test_file_of_no_exercise_is_told_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("(): 1 / 0", r"ZeroDivisionError: division by zero \(check_1_all_\d+\.py:3\)"),
+        ("(): 1 / 0", r"x/checks/check_1_all_\d+\.py:3: ZeroDivisionError: division by zero"),
         (
             "(modul): pass",
             ".* a fixture 'modul', which there is not: there are module, .* conftest.py.",
@@ -149,6 +195,7 @@ def test_check_that_breaks_says_where(tmp_path: Path, body: str, words: str) -> 
     head = "import pytest\n@pytest.mark.points(5)\n"
     (result,) = run(a_lab(tmp_path, f'{head}def check_x{body}\ncheck_x.__doc__ = "x"\n'))
     assert result.status == "error"
+    assert "If the lab is yours, fix the check at x/checks/check_1_all_" in result.hint
     assert re.fullmatch(words, result.message)
 
 
@@ -237,6 +284,49 @@ def test_a_check_without_the_module_fails_where_that_does_not_compile(tmp_path: 
     (result,) = ran(a_lab(tmp_path, text), made=failed).results
     assert (result.status, result.message) == ("fail", "It does not compile.")
     assert (result.points, result.log) == (0, "m.c:1: no")
+
+
+# --- remarks ---------------------------------------------------------------------------
+
+REMARKS = '''
+import pytest
+
+@pytest.mark.points(2)
+def check_first(session):
+    """The first."""
+    session.remark("It works, and is long.")
+    session.remark("It works, and is long.")
+    session.remark("")
+
+@pytest.mark.points(3)
+def check_second(session):
+    """The second."""
+    session.remark("It works, and is long.")
+    assert False, "it fails"
+'''
+
+
+def test_a_remark_is_told_of_a_check_that_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs no point, is there once, and goes where the check fails."""
+    guest: Any = SimpleNamespace(
+        records=[],
+        dead=None,
+        files={},
+        lost_log=False,
+        machine=SimpleNamespace(console=str),
+        sync=lambda: None,
+        end_processes=lambda: None,
+    )
+    before = Traces(0, frozenset(), frozenset(), frozenset())
+    monkeypatch.setattr(Testbed, "session", lambda _: Session(guest, before, {}))
+    monkeypatch.setattr(Session, "tidy", lambda _: before)
+    monkeypatch.setattr(Session, "sweep", lambda _: ("", ""))
+    first, second = run(a_lab(tmp_path, REMARKS))
+    assert (first.status, first.points) == ("pass", 2)
+    assert first.remarks == ("It works, and is long.",)
+    assert (second.status, second.remarks) == ("fail", ())
 
 
 # --- checks that are after one of another exercise -------------------------------------

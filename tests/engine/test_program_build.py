@@ -80,12 +80,12 @@ def test_warnings_are_told_once(compiled: Compile) -> None:
 @pytest.mark.parametrize(
     ("change", "message", "output", "hint"),
     [
-        (("free(name);", "free(name)"), "A semicolon is missing", "user/greet.c:", "Mend user/gre"),
-        (("free(name);", "kfree(name);"), "kfree() is the kernel's own", "user/greet.c", "Mend"),
-        (("free(name);", "lost(name);"), "does not know lost()", "error: implicit", "Mend"),
-        (("int main(", "int mian("), "has no main()", "main", "Mend the first error first"),
-        (('"words.h"', '"word.h"'), "There is no header word.h in the system", "word.h", "Mend"),
-        (('"words.h"', '"/etc/passwd"'), "There is no header /etc/passwd", "/etc/passwd", "Mend"),
+        (("free(name);", "free(name)"), "A semicolon is missing", "user/greet.c:", "Fix user/gre"),
+        (("free(name);", "kfree(name);"), "kfree() is the kernel's own", "user/greet.c", "Fix"),
+        (("free(name);", "lost(name);"), "does not know lost()", "error: implicit", "Fix"),
+        (("int main(", "int mian("), "has no main()", "main", "Fix the first error below"),
+        (('"words.h"', '"word.h"'), "There is no header word.h in the system", "word.h", "Fix"),
+        (('"words.h"', '"/etc/passwd"'), "There is no header /etc/passwd", "/etc/passwd", "Fix"),
     ],
 )
 def test_a_program_that_does_not_compile_is_told_why(

@@ -31,7 +31,7 @@ SAYS = {
     "1-hook-post-routing": ("1.not-forwarded", "Set .hooknum to NF_INET_LOCAL_OUT"),
     "1-drops-everything": ("1.leaves-the-guest", "0 is NF_DROP"),
     "1-hook-not-unregistered": ("1.several-connections", "Call nf_unregister_net_hook() in exit"),
-    "1-old-hook-prototype": ("1.any-line", "Mend 1-2-netfilter/kernel/filter.c:"),
+    "1-old-hook-prototype": ("1.any-line", "Fix 1-2-netfilter/kernel/filter.c:"),
     # the ioctl
     "2-address-converted": ("2.address-set", "Take htonl() or ntohl() away"),
     "2-source-compared": ("2.chooses", "Compare the destination, ip_hdr(skb)->daddr"),
@@ -45,7 +45,7 @@ SAYS = {
     "3-no-listen": ("3.listens", "Call kernel_listen() after kernel_bind()"),
     "3-not-released-on-exit": ("3.released", "Call sock_release(sock) in exit"),
     "4-own-name": ("4.peer-logged", "Ask new_sock for its peer with kernel_getpeername()"),
-    "4-old-accept": ("4.waits", "Mend 3-4-tcp-sock/tcp_sock.c:"),
+    "4-old-accept": ("4.waits", "Fix 3-4-tcp-sock/tcp_sock.c:"),
     "4-connection-not-released": ("4.released", "Call sock_release(new_sock) in exit"),
     # the datagram
     "5-no-destination": ("5.sends", "Set msg_name to the address of the destination"),

@@ -10,8 +10,10 @@ import pytest
 from support import ROOT, SOURCES
 
 from checker import lab as labs
+from checker.engine import collector
 from checker.errors import InputError, LabError
 from checker.model import Lab
+from vm.kernel import Kernel
 
 
 @pytest.fixture
@@ -63,6 +65,24 @@ def test_the_readme_has_the_labs_in_their_order() -> None:
     assert rows == [(str(lab.order), lab.name) for lab in there]
 
 
+def test_the_readme_shows_what_the_solution_earns(lab: Lab, stock_kernel: Kernel) -> None:
+    """Its table has the points and the number of checks that the lab has, health included."""
+    readme = (ROOT / "README.md").read_text()
+    shown = re.findall(r"^ (\d)   (.*?) +(\d+) of (\d+)   (\d+) passed$", readme, re.MULTILINE)
+    specs = collector.specs(lab)
+    wanted = []
+    for exercise in lab.exercises:
+        checks = sum(spec.exercise.number == exercise.number for spec in specs) + 1
+        points = f"{exercise.points:g}"
+        wanted.append((str(exercise.number), exercise.title, points, points, str(checks)))
+    assert shown == wanted
+    needing = [spec for spec in specs if set(spec.needs) - stock_kernel.features]
+    (told,) = re.findall(r"There (\w+) checks are not tried, and you can\s+reach (\d+)", readme)
+    numbers = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    left = lab.max_score - sum(spec.points for spec in needing)
+    assert told == (numbers[len(needing)], f"{left:g}")
+
+
 def test_a_copy_loads(folder: Path) -> None:
     """A lab may lie anywhere."""
     assert labs.load("networking", folder).root == folder / "networking"
@@ -84,57 +104,138 @@ WRONG = [
     ('title = "Networking', 'titel = "Networking', ["title"]),
     ('title = "Networking in the kernel"', "title = 5", ["title"]),
     ("order = 1", "order = 0", ["order"]),
+    ('title = "Networking in the kernel"', 'title = " "', ["`title`"]),
+    ("points = 20", "points = 1e308", ["`points` of the 1st [[exercises]]", "10000"]),
+    ("format = 2", 'format = 2\nguest = {drivers = ["tun", "tun"]}', ["guest.drivers", "twice"]),
+    (
+        'headers = ["1-2-netfilter/include/filter.h"]',
+        'headers = ["1-2-netfilter/include/filter.h", "1-2-netfilter/include/filter.h"]',
+        ["`headers` of the 1st [[builds]]", "twice"],
+    ),
+    (
+        'path = "checks/probe"',
+        'path = "checks/capture"',
+        ["`path` of the 2nd [[programs]]", "knetlab's own"],
+    ),
     ('title = "Networking in the kernel"', 'title = "x"\ncolour = "red"', ["colour"]),
-    ("points = 20", 'points = "twenty"', ["exercises.0.points"]),
-    ("points = 20", "points = 0", ["exercises.0.points"]),
-    ("points = 20", "points = -5", ["exercises.0.points"]),
-    ("points = 20", "points = nan", ["exercises.0.points"]),
-    ("points = 20", "points = inf", ["exercises.0.points"]),
-    ("points = 20", "pionts = 20", ["exercises.0."]),
-    ("number = 1", "number = 0", ["exercises.0.number"]),
-    ("number = 1", "number = 1.5", ["exercises.0.number"]),
+    ("points = 20", 'points = "twenty"', ["`points` of the 1st [[exercises]]"]),
+    ("points = 20", "points = 0", ["`points` of the 1st [[exercises]]"]),
+    ("points = 20", "points = -5", ["`points` of the 1st [[exercises]]"]),
+    ("points = 20", "points = nan", ["`points` of the 1st [[exercises]]"]),
+    ("points = 20", "points = inf", ["`points` of the 1st [[exercises]]"]),
+    ("points = 20", "pionts = 20", ["the 1st [[exercises]]"]),
+    ("number = 1", "number = 0", ["`number` of the 1st [[exercises]]"]),
+    ("number = 1", "number = 1.5", ["`number` of the 1st [[exercises]]"]),
     ("number = 2", "number = 1", ["same number", "1, 1, 3"]),
-    ('builds = ["udp_sock"]', 'builds = ["udp"]', ["exercises.4.builds", "'udp'", "udp_sock"]),
-    ('builds = ["udp_sock"]', "builds = []", ["exercises.4.builds"]),
-    ('builds = ["udp_sock"]', 'builds = ["udp_sock", "udp_sock"]', ["exercises.4", "twice"]),
+    (
+        'builds = ["udp_sock"]',
+        'builds = ["udp"]',
+        ["`builds` of the 5th [[exercises]]", "'udp'", "udp_sock"],
+    ),
+    ('builds = ["udp_sock"]', "builds = []", ["`builds` of the 5th [[exercises]]"]),
+    (
+        'builds = ["udp_sock"]',
+        'builds = ["udp_sock", "udp_sock"]',
+        ["the 5th [[exercises]]", "twice"],
+    ),
     ('builds = ["udp_sock"]', 'builds = ["filter", "udp_sock"]', ["2 modules", "one at most"]),
-    ('kind = "module"', 'kind = "modul"', ["builds.0.kind"]),
-    ('kind = "module"', 'kind = "module"\nlibraries = ["m"]', ["builds.0.libraries", "filter"]),
+    ('kind = "module"', 'kind = "modul"', ["`kind` of the 1st [[builds]]"]),
+    (
+        'kind = "module"',
+        'kind = "module"\nlibraries = ["m"]',
+        ["`libraries` of the 1st [[builds]]", "filter"],
+    ),
     ("format = 2", "format = 3", ["format 3", "format = 2"]),
     ("format = 2", 'format = 2\nguest = {drivers = ["tun.ko"]}', ["guest.drivers", "without .ko"]),
     ("format = 2", 'format = 2\nguest = {packages = ["-o"]}', ["guest.packages", "'-o'"]),
     ("format = 2", 'format = 2\nguest = {needs = ["CONFIG_TUN"]}', ["guest.needs", "CONFIG_TUN"]),
     ("format = 2", "", ["no key 'format'", "format = 2"]),
-    ('name = "filter"', 'name = "my-filter"', ["builds.0.name"]),
-    ('name = "filter"', 'name = "../filter"', ["builds.0.name"]),
-    ('sources = ["filter.c"]', "sources = []", ["builds.0.sources"]),
-    ('sources = ["filter.c"]', 'sources = "filter.c"', ["builds.0.sources"]),
+    ('name = "filter"', 'name = "my-filter"', ["`name` of the 1st [[builds]]"]),
+    ('name = "filter"', 'name = "../filter"', ["`name` of the 1st [[builds]]"]),
+    ('sources = ["filter.c"]', "sources = []", ["`sources` of the 1st [[builds]]"]),
+    ('sources = ["filter.c"]', 'sources = "filter.c"', ["`sources` of the 1st [[builds]]"]),
     ('"1-2-netfilter/include/filter.h"', '"include/none.h"', ["include/none.h", "not there"]),
     ('folder = "5-udp-sock"', 'folder = "6"', ["6/Kbuild", "not there"]),
     ('"5-udp-sock/test-5.sh"', '"5-udp-sock/test-6.sh"', ["test-6.sh", "not there"]),
     ('"checks/probe.c"', '"checks/prob.c"', ["checks/prob.c", "not there"]),
-    ('folder = "5-udp-sock"', 'folder = "../5-udp-sock"', ["builds.2.folder", "'../5-udp-sock'"]),
-    ('folder = "5-udp-sock"', 'folder = "/etc"', ["builds.2.folder", "'/etc'", "relative"]),
-    ('folder = "5-udp-sock"', 'folder = "5-udp-sock/"', ["builds.2.folder", "'5-udp-sock/'"]),
-    ('folder = "5-udp-sock"', 'folder = "$(id) x"', ["builds.2.folder", "'$(id) x'"]),
-    ('folder = "5-udp-sock"', 'folder = "checks/x"', ["builds.2.folder", "knetlab's own"]),
-    ('["udp_sock.c"]', '["../5-udp-sock/udp_sock.c"]', ["builds.2.sources", "without `..`"]),
-    ('["udp_sock.c"]', '["-ludp_sock.c"]', ["builds.2.sources", "'-ludp_sock.c'"]),
-    ('["udp_sock.c"]', '["udp_sock.o"]', ["builds.2.sources", "does not end in .c, .h or .S"]),
+    (
+        'folder = "5-udp-sock"',
+        'folder = "../5-udp-sock"',
+        ["`folder` of the 3rd [[builds]]", "'../5-udp-sock'"],
+    ),
+    (
+        'folder = "5-udp-sock"',
+        'folder = "/etc"',
+        ["`folder` of the 3rd [[builds]]", "'/etc'", "relative"],
+    ),
+    (
+        'folder = "5-udp-sock"',
+        'folder = "5-udp-sock/"',
+        ["`folder` of the 3rd [[builds]]", "'5-udp-sock/'"],
+    ),
+    (
+        'folder = "5-udp-sock"',
+        'folder = "$(id) x"',
+        ["`folder` of the 3rd [[builds]]", "'$(id) x'"],
+    ),
+    (
+        'folder = "5-udp-sock"',
+        'folder = "checks/x"',
+        ["`folder` of the 3rd [[builds]]", "knetlab's own"],
+    ),
+    (
+        '["udp_sock.c"]',
+        '["../5-udp-sock/udp_sock.c"]',
+        ["`sources` of the 3rd [[builds]]", "without `..`"],
+    ),
+    ('["udp_sock.c"]', '["-ludp_sock.c"]', ["`sources` of the 3rd [[builds]]", "'-ludp_sock.c'"]),
+    (
+        '["udp_sock.c"]',
+        '["udp_sock.o"]',
+        ["`sources` of the 3rd [[builds]]", "does not end in .c, .h or .S"],
+    ),
     ('["udp_sock.c"]', '["none.c"]', ["5-udp-sock/none.c", "not there"]),
     ('["udp_sock.c"]', '["udp_sock.c", "udp_sock.c"]', ["builds.sources", "twice"]),
-    ('"1-2-netfilter/include/filter.h"', '"../lab.toml"', ["builds.0.headers", "'../lab.toml'"]),
-    ('"1-2-netfilter/include/filter.h"', '"5-udp-sock/Kbuild"', ["builds.0.headers", "end in .h"]),
+    (
+        '"1-2-netfilter/include/filter.h"',
+        '"../lab.toml"',
+        ["`headers` of the 1st [[builds]]", "'../lab.toml'"],
+    ),
+    (
+        '"1-2-netfilter/include/filter.h"',
+        '"5-udp-sock/Kbuild"',
+        ["`headers` of the 1st [[builds]]", "end in .h"],
+    ),
     ('"5-udp-sock/test-5.sh"', '"/etc/passwd"', ["scripts", "'/etc/passwd'"]),
-    ('path = "checks/probe"', 'path = "../probe"', ["programs.1.path", "'../probe'"]),
+    (
+        'path = "checks/probe"',
+        'path = "../probe"',
+        ["`path` of the 2nd [[programs]]", "'../probe'"],
+    ),
     ('path = "checks/probe"', 'path = "5-udp-sock/udp_sock.ko"', ["two files", "udp_sock.ko"]),
-    ('path = "checks/probe"', 'path = "lib/libc.so.6"', ["programs.1.path", "knetlab's own"]),
-    ('"checks/probe.c"', '"../probe.c"', ["programs.1.source", "'../probe.c'"]),
-    ("points = 20", "points = true", ["exercises.0.points"]),
-    ("points = 20", "points = 20\nhidden = inf", ["exercises.0.hidden"]),
-    ("points = 20", "points = 20\nhidden = 20", ["exercises.0.points", "more than that"]),
-    ("points = 20", 'points = 20\ncapability = "net_raw"', ["exercises.0.capability", "none"]),
-    ("points = 20", 'points = 20\ncapability = "root"', ["exercises.0.capability", "net_raw"]),
+    (
+        'path = "checks/probe"',
+        'path = "lib/libc.so.6"',
+        ["`path` of the 2nd [[programs]]", "knetlab's own"],
+    ),
+    ('"checks/probe.c"', '"../probe.c"', ["`source` of the 2nd [[programs]]", "'../probe.c'"]),
+    ("points = 20", "points = true", ["`points` of the 1st [[exercises]]"]),
+    ("points = 20", "points = 20\nhidden = inf", ["`hidden` of the 1st [[exercises]]"]),
+    (
+        "points = 20",
+        "points = 20\nhidden = 20",
+        ["`points` of the 1st [[exercises]]", "more than that"],
+    ),
+    (
+        "points = 20",
+        'points = 20\ncapability = "net_raw"',
+        ["`capability` of the 1st [[exercises]]", "none"],
+    ),
+    (
+        "points = 20",
+        'points = 20\ncapability = "root"',
+        ["`capability` of the 1st [[exercises]]", "net_raw"],
+    ),
     ("[[exercises]]", "[[exercises", ["not TOML", "line"]),
     ('title = "Networking', 'title = "x"\ntitle = "Networking', ["not TOML", "line"]),
 ]
@@ -196,6 +297,33 @@ def test_a_lab_in_another_encoding_is_told_of_by_file(folder: Path) -> None:
         labs.load("networking", folder)
 
 
+def test_a_sanitizer_is_no_library_of_a_program(folder: Path, fixture_lab: Lab) -> None:
+    """A program that is linked with a sanitizer as it is would judge itself."""
+    shutil.copytree(fixture_lab.root, folder / "fixture")
+    path = folder / "fixture/lab.toml"
+    kind = 'kind = "program"'
+    for name in ("asan", "ubsan", "lsan"):
+        text = (fixture_lab.root / "lab.toml").read_text()
+        path.write_text(text.replace(kind, f'{kind}\nlibraries = ["{name}"]', 1))
+        with pytest.raises(LabError, match=rf"has '{name}', a sanitizer's own: leave it out"):
+            labs.load("fixture", folder)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (("exercises", 0, "points"), "`points` of the 1st [[exercises]]"),
+        (("builds", 1, "sources", 2), "`sources`, item 3, of the 2nd [[builds]]"),
+        (("exercises", 10), "the 11th [[exercises]]"),
+        (("exercises", 21, "title"), "`title` of the 22nd [[exercises]]"),
+        (("guest", "drivers"), "`guest.drivers`"),
+    ],
+)
+def test_keys_are_counted_as_people_count(parts: tuple[str | int, ...], words: str) -> None:
+    """The first of a list is the 1st."""
+    assert labs._key(*parts) == words
+
+
 def test_a_library_is_named_as_behind_its_option(folder: Path, fixture_lab: Lab) -> None:
     """An option of the linker's, a path or two words are none, and nothing of it is built."""
     shutil.copytree(fixture_lab.root, folder / "fixture")
@@ -204,5 +332,7 @@ def test_a_library_is_named_as_behind_its_option(folder: Path, fixture_lab: Lab)
         text = (fixture_lab.root / "lab.toml").read_text()
         kind = 'kind = "program"'
         path.write_text(text.replace(kind, f'{kind}\nlibraries = ["{name}"]', 1))
-        with pytest.raises(LabError, match=r"lab.toml: builds.0.libraries has .*behind -l"):
+        with pytest.raises(
+            LabError, match=r"`libraries` of the 1st \[\[builds\]\] has .*behind -l"
+        ):
             labs.load("fixture", folder)

@@ -272,7 +272,7 @@ def test_a_check_that_differs_is_told_with_its_next_step() -> None:
 def test_reports_and_compilers_words_are_told() -> None:
     """Who reports what and where; who cannot compile what, and why."""
     text = words(shown(run("6.1 debug", findings=(LEAK,)), run("7.2 stock", unbuilt=("two",))))
-    assert "Only 6.1 debug reports memory-leak: It leaks at one.c:7, during 1.a. Next: Free" in text
+    assert "Only 6.1 debug reports memory-leak: one.c:7: It leaks, during 1.a. Next: Free" in text
     assert "two does not compile for 7.2 stock. A semicolon is missing." in text
     assert "one.c:3:1: error: expected ';' Next: Mend one.c:3 first." in text
 

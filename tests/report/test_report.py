@@ -199,6 +199,42 @@ def test_terminal_full_marks() -> None:
     assert not re.search("failed|Next|What to do", text)
 
 
+def with_remark(name: str, remark: str) -> Grade:
+    """Return the sample grade with *remark* at the first two checks of its first exercise."""
+    grade = load(name)
+    first, *others = grade.exercises
+    checks = tuple(
+        check.model_copy(update={"remarks": (remark,)}) if n < 2 else check
+        for n, check in enumerate(first.checks)
+    )
+    first = first.model_copy(update={"checks": checks})
+    return grade.model_copy(update={"exercises": (first, *others)})
+
+
+def test_a_remark_is_told_on_terminal_and_page() -> None:
+    """Once on the terminal, with the checks that make it, and on the page at each of them."""
+    grade = with_remark("full", "Use `WRITE_ONCE()` here.")
+    first, second = (check.id for check in grade.exercises[0].checks[:2])
+    said = report(grade, width=120)
+    assert story.REMARKS in said
+    assert said.count("Use `WRITE_ONCE()` here.") == 1
+    assert f"Use `WRITE_ONCE()` here. ({first}, {second})" in said
+    assert "nothing left to do" in said
+    page = words(Page(html.render(grade)).said)
+    assert page.count("Better: Use WRITE_ONCE() here. This costs no points.") == 2
+    out = io.StringIO()
+    terminal.first_failure(grade, Console(file=out, width=120, _environ={}))
+    assert "Use `WRITE_ONCE()` here." in out.getvalue()
+
+
+def test_a_remark_names_no_hidden_check() -> None:
+    """A remark of a hidden check, or about one, is not shown."""
+    grade = with_remark("full", "See 2.address-set.")
+    assert story.remarks(story.shown(grade, {"2.address-set"})) == {}
+    first = grade.exercises[0].checks[0].id
+    assert first not in str(story.remarks(story.shown(grade, {first})))
+
+
 def test_full_marks_on_a_kernel_that_cannot_try_all_say_so() -> None:
     """What waits for the debug kernel is named beside full marks, and nothing is called done."""
     grade = load("full")
@@ -327,9 +363,42 @@ def test_terminal_crash() -> None:
     assert "lines left out" not in report("crash", verbose=True)
 
 
+def test_a_finding_begins_with_its_place() -> None:
+    """The sentence may end with another place, as where the memory was allocated."""
+    finding = Finding(
+        kind="leak",
+        summary="4 bytes are never freed that were allocated at ask.c:46.",
+        location="ask.c:38",
+        check="3.asks",
+    )
+    text = words(report(load("full").model_copy(update={"findings": (finding,)})))
+    assert "leak: ask.c:38: 4 bytes are never freed that were allocated at ask.c:46, during" in text
+    assert "ask.c:46 at" not in text
+
+
+def test_both_broken_checks_are_told() -> None:
+    """A line each, below the words for the grader's trouble."""
+    broken = load("grader-error").model_copy(update={"message": "1.a: no\n1.b: neither"})
+    text = report(broken)
+    assert "grader error (costs you nothing):\n  1.a: no\n  1.b: neither\n" in text
+
+
 def test_terminal_folds_a_flood() -> None:
     """A line the module logged over and over is shown once with its count."""
     assert "(repeated 40 times)" in words(report("crash"))
+
+
+def test_what_to_do_first_names_no_line_of_the_kernels_headers() -> None:
+    """Where gcc stops in a header, the place is the student's line that leads there."""
+    log = (
+        "In function 'check_copy_size',\n    inlined from 'my_ioctl' at kernel/filter.c:138:7:\n"
+        "./include/linux/thread_info.h:230:25: error: call to '__bad_copy_to'"
+    )
+    grade = load("compile-error")
+    check = grade.exercises[0].checks[0].model_copy(update={"log": log, "hint": "Fix it."})
+    assert story.where(grade, check) == "kernel/filter.c:138"
+    check = check.model_copy(update={"hint": "Fix kernel/filter.c:90 first, then check again."})
+    assert story.where(grade, check) == "kernel/filter.c:90"
 
 
 def test_next_step_goes_to_the_first_mistake() -> None:

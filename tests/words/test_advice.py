@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from checker import lab as labs
 from checker.errors import LabError
@@ -168,7 +170,7 @@ SAID = {
         "ERROR: modpost: missing MODULE_LICENSE() in lab/bad.o",
         "ERROR: modpost: lab/bad.ko: missing MODULE_LICENSE()",
     ],
-    "__root_device_register is for modules under the kernel's license": [
+    "exports __root_device_register only to modules under its own license": [
         "ERROR: modpost: GPL-incompatible module bad.ko uses GPL-only symbol "
         "'__root_device_register'",
         "ERROR: modpost: lab/bad.ko: GPL-incompatible module uses GPL-only symbol "
@@ -195,14 +197,25 @@ def test_well_known_mistakes_get_a_sentence(lab: Lab, sentence: str, said: str) 
 @pytest.mark.parametrize(
     "said",
     [
-        "filter.c:3:1: error: expected identifier or '(' before '}' token",
-        "tcp_sock.c:90:15: error: too few arguments to function 'kernel_accept'",
-        "bad.c:9:2: warning: missing terminating ' character\nbad.c:12:3: error: redefinition of x",
+        "filter.c:3:1: error: stray '\\\\' in program",
+        "tcp_sock.c:90:15: error: void value not ignored as it ought to be",
+        "bad.c:9:2: warning: missing terminating ' character\nbad.c:12:3: error: stray '\\1' in it",
     ],
 )
 def test_other_messages_get_none(lab: Lab, said: str) -> None:
     """No advice is given on what is not known, as on what #if 0 leaves out."""
     assert advice.advise(lab, said) == ""
+
+
+COMPILED = json.loads((ROOT / "tests/data/compiler/linux-6.1.json").read_text())
+"""What gcc 12 and modpost of Linux 6.1 said of a mistake made on purpose, and what we say."""
+
+
+@pytest.mark.parametrize("made", COMPILED, ids=[made["mistake"] for made in COMPILED])
+def test_a_mistake_that_was_made_is_told_in_its_own_words(lab: Lab, made: dict[str, str]) -> None:
+    """An interface of before, a function of programs, a header that is missing, a slip in C."""
+    assert advice.advise(lab, made["said"]).startswith(made["says"])
+    assert advice.advise(lab, curly(made["said"])).startswith(made["says"])
 
 
 def test_advice_is_of_one_error(lab: Lab) -> None:
@@ -263,7 +276,8 @@ def test_a_program_gets_sentences_of_its_own(lab: Lab, said: str, sentence: str)
         ("[[advice]]\npattern = 'a'\n", "advice 1 has the keys pattern: they are"),
         ("[[advice]]\npattern = '('\nsays = ''\n", "advice 1: the pattern is no regular"),
         ("[[advice]]\npattern = 'a'\nsays = ''\nkind = 'x'\n", "advice 1: the kind is 'x'; it is"),
-        ("[[advice]]\npattern = 'a'\nsays = '{name}'\n", "advice 1: {name} in says is a group"),
+        ("[[advice]]\npattern = 'a'\nsays = ''\nwhole = 1\n", "advice 1: whole is 1; it is true"),
+        ("[[advice]]\npattern = 'a'\nsays = '{name}'\n", "advice 1: {name} in says and next is a"),
     ],
 )
 def test_advice_that_is_wrong_is_told_with_its_row(tmp_path: Path, text: str, message: str) -> None:

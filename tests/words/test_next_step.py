@@ -17,6 +17,7 @@ from checker.model import (
     Status,
     Submission,
 )
+from checker.report import story
 from checker.words import next_step
 from checker.words.kernel_kinds import KINDS
 
@@ -65,6 +66,33 @@ def test_the_kernel_knows_better_than_the_exercise() -> None:
     assert "filter.c:7" in _step(failed, _report("atomic-sleep"))
     assert _step(failed, _report("atomic-sleep", check="1.b")) == FIRST.hint
     assert _step(failed) == FIRST.hint
+
+
+@pytest.mark.parametrize("kind", ["leak", "memory-leak", "reference-left", "lockdep"])
+def test_what_never_was_freed_is_not_why_a_check_saw_something_else(kind: str) -> None:
+    """The exercise's own hint stands; where nothing was seen, the report is the best there is."""
+    failed = _check("1.a", "fail")
+    assert "filter.c:7" in _step(failed, _report(kind)) or kind == "reference-left"
+    seen = failed.model_copy(update={"expected": "hello", "actual": "hullo"})
+    assert _step(seen, _report(kind)) == FIRST.hint
+    assert "filter.c:7" in _step(seen, _report("kasan"))
+
+
+def test_broken_checks_are_all_told_and_whose_they_are(lab: Lab) -> None:
+    """Each message stands in the grade once; the last line says who is to mend which."""
+    first = _check("1.a", "error", "x/checks/a.py:3: KeyError: 1", next_step.of_author("x/a.py:3"))
+    second = _check("1.b", "error", "x/checks/a.py:9: KeyError: 2", next_step.of_author("x/a.py:9"))
+    made = _grade(lab, Checked(FIRST, (first, second)))
+    assert made.status == "error"
+    assert made.message.splitlines() == [
+        "1.a: x/checks/a.py:3: KeyError: 1",
+        "1.b: x/checks/a.py:9: KeyError: 2",
+    ]
+    assert "fix the check at x/a.py:3" in story.next_step(made)
+    assert "Nothing to mend" not in story.next_step(made)
+    alone = _grade(lab, Checked(FIRST, (_check("1.a", "error", "QEMU is gone"),)))
+    assert alone.message == "QEMU is gone"
+    assert "Nothing to mend for you" in story.next_step(alone)
 
 
 def test_a_crash_is_told_by_the_last_report() -> None:

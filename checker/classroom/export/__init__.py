@@ -13,6 +13,8 @@ ABOUT = {
     "github": "annotations at file and line, to be printed in a step of GitHub Actions",
     "canvas": "fills the gradebook that Canvas exported",
     "moodle": "fills the offline grading worksheet of Moodle",
+    "moodle-feedback": "a zip of the students' pages, for Moodle's upload of feedback files",
+    "canvas-feedback": "the same for Canvas's upload of submissions; --into is its download",
     "gradescope": "results.json of a Gradescope autograder",
     "prairielearn": "results.json of a PrairieLearn external grader",
     "autolab": "the last line of an Autolab autograder",

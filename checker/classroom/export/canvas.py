@@ -55,7 +55,7 @@ def fill(entries: Sequence[Entry], text: str, column: str, name: str = "the grad
         )
     rows = [
         Row(number=n, student=book.get(n, 0), keys=_keys(book, n, at), maximum=maximum)
-        for n in range(1, len(book.rows))
+        for n in range(possible[0] + 1, len(book.rows))  # above stand policies, and no student
         if n not in possible and book.get(n, 0) not in ("", TEST_STUDENT)
     ]
     own = [
@@ -98,6 +98,19 @@ def _assignment(
     if found:
         several = ", ".join(titles[n] for n in found)
         raise InputError(f"{name} has several columns {wanted}: {several}. Name one in full.")
+    for title in header[first:]:
+        if (total := _TOTALS.search(title)) and wanted in (title, *_names(title)):
+            cause = (
+                f"Canvas takes each title that holds {total[0]!r} for a total of its own, and "
+                "leaves the column out of the import"
+            )
+            raise InputError(
+                f"{name}: the column {title} cannot be filled: {cause}. Give the assignment "
+                "another name in Canvas and export the gradebook again."
+                if _names(title)
+                else f"{name}: the column {title} is a total that Canvas works out itself; name "
+                "an assignment with --column."
+            )
     if wanted in header:
         raise InputError(f"{name}: the column {wanted} is not an assignment's; Canvas ignores it.")
     near = difflib.get_close_matches(wanted, titles.values(), n=1) or list(titles.values())[:5]

@@ -44,10 +44,11 @@ def result(entry: Entry) -> tuple[float, float] | None:
     """Return the entry's points and of how many, penalties taken off; None: there are none.
 
     A grade that is an error, or missing, is never a zero: without one only a mark
-    above zero counts, which somebody gave by hand.
+    above zero counts, which somebody gave by hand, or the one that the rules have for
+    who handed in nothing.
     """
     grade, mark = graded(entry), entry.mark
-    if mark and (grade or mark.final > 0):
+    if mark and (grade or mark.final > 0 or mark.missing):
         return mark.final, mark.max_score
     return (grade.score, grade.max_score) if grade and not mark else None
 

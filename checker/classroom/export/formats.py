@@ -10,6 +10,7 @@ from checker.classroom.export import (
     canvas,
     classroom50,
     document,
+    feedback,
     github,
     gradescope,
     junit,
@@ -19,6 +20,7 @@ from checker.classroom.export import (
     table,
 )
 from checker.classroom.export.entries import Hidden, for_students
+from checker.classroom.export.feedback import Page, Zipped
 from checker.classroom.export.gradebook import Filled
 from checker.model import Entry
 
@@ -53,16 +55,27 @@ class Result:
 
 @dataclass(frozen=True)
 class Gradebook:
-    """A format that is filled in: entries, the file's text, the column's name, the file's name.
+    """A format that is filled in: entries, the file's text, the column, the file's name, hidden.
 
     With *column* the column has to be named; otherwise it may be empty.
     """
 
     column: bool
-    fill: Callable[[Sequence[Entry], str, str, str], Filled]
+    fill: Callable[[Sequence[Entry], str, str, str, Hidden], Filled]
 
 
-Format = Document | Result | Gradebook
+@dataclass(frozen=True)
+class Feedback:
+    """A format with each student's page in a zip: pages, and names of the LMS's download.
+
+    With *download* the download has to be at hand.
+    """
+
+    download: bool
+    render: Callable[[Sequence[Page], Sequence[str]], Zipped]
+
+
+Format = Document | Result | Gradebook | Feedback
 
 
 def _junit(entries: Sequence[Entry], options: Options) -> str:
@@ -76,8 +89,10 @@ FORMATS: Mapping[str, Format] = {
     "junit": Document(_junit),
     "markdown": Document(lambda e, o: markdown.render(e, o.hidden)),
     "github": Document(lambda e, o: github.render(e, o.paths, o.hidden)),
-    "canvas": Gradebook(True, canvas.fill),
+    "canvas": Gradebook(True, lambda e, text, column, name, _: canvas.fill(e, text, column, name)),
     "moodle": Gradebook(False, moodle.fill),
+    "moodle-feedback": Feedback(False, feedback.moodle),
+    "canvas-feedback": Feedback(True, feedback.canvas),
     "gradescope": Result("results.json", lambda e, o: gradescope.render(e, o.hidden)),
     "prairielearn": Result("results.json", lambda e, o: prairielearn.render(e, o.hidden)),
     "autolab": Result("autoresult", lambda e, o: autolab.render(e)),

@@ -3,42 +3,53 @@
 The worksheet is that of assign_grading_table and assignfeedback_offline_grade_importer in
 Moodle's source. Its columns are Identifier ("Participant 12345"), Full name unless marking is
 blind, more about the user, Status, Grade, Maximum grade, Last modified ... and feedback, with
-titles in the language of whoever downloaded it. Moodle finds its columns by those titles and
-its users by the number in the identifier, so that none can be made up.
+titles in the language of whoever downloaded it (checker/classroom/intake/moodle.py). Moodle finds
+its columns by those titles and its users by the number in the identifier, so that none can be
+made up.
+
+What its importer (process_import_grades in mod/assign/feedback/offline/locallib.php) does with a
+row, by its source from 4.x to the main branch of October 2025 (2025100600):
+
+- It replaces the decimal mark of the uploader's language by a point and casts (unformat_float), so
+  a point is right in every language, and a comma is right in some: 87,5 becomes 87 in English.
+- It skips a row whose grade is locked, and one that was graded after the time in the column "Last
+  modified (grade)". That time goes through PHP's strtotime(), which knows English alone: in other
+  languages each row that has been graded before is skipped, unless the uploader ticks the box.
+- The main branch takes a grade of 0 for none (``$grademodified = ($record->grade && ...)``) and
+  does not say so.
+- A comment is HTML (set_editor_text), its length is not bounded, and it is written even where the
+  grade is locked. PHP's fgetcsv() takes a backslash before a quote for an escape.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from checker.classroom.export import sheet
-from checker.classroom.export.gradebook import Filled, Keyed, Row
+from checker.classroom.export import comment, sheet
+from checker.classroom.export.entries import Hidden
+from checker.classroom.export.gradebook import Comments, Filled, Keyed, Row
 from checker.classroom.export.gradebook import fill as fill_rows
 from checker.classroom.export.sheet import Sheet
+from checker.classroom.intake import moodle
 from checker.errors import InputError
 from checker.model import Entry
+from checker.report.story import listed
 
-# recordid, gradenoun and maxgrade of Moodle's language packs: English, German, French, Spanish,
-# simplified Chinese, and what is certain of Dutch, Japanese, Portuguese (Brazil) and Galician.
-IDENTIFIER = ("Identifier", "ID", "Identifiant", "Identificador", "识别码", "Identificatie")
-GRADE = ("Grade", "Bewertung", "Note", "Calificación", "成绩", "Cualificación")
-MAXIMUM = (
-    "Maximum grade",
-    "Bestwertung",
-    "Note maximale",
-    "Calificación máxima",
-    "最高成绩",
-    "Nota máxima",
-    "Cualificación máxima",
-)
+IDENTIFIER = moodle.titles("id")
+GRADE = moodle.titles("grade")
+MAXIMUM = moodle.titles("maximum")
 KEYS = ("identifier", "email address", "full name")
 
 _PARTICIPANT = re.compile(r"(\D*)(\d+)")
 
 
 def fill(
-    entries: Sequence[Entry], text: str, column: str = "", name: str = "the worksheet"
+    entries: Sequence[Entry],
+    text: str,
+    column: str = "",
+    name: str = "the worksheet",
+    hidden: Hidden | None = None,
 ) -> Filled:
     """Return the worksheet *text* with the entries' points as grades.
 
@@ -46,8 +57,9 @@ def fill(
     decode). *column* names the column of grades where it is not to be found. Students are
     matched by the number of the identifier, which submissions are downloaded with, by
     the email address and by the full name; of the keys that are known none may contradict.
-    Numbers get the decimal mark of the worksheet. Feedback is left as it is. Raises InputError,
-    with *name*, when the file is no worksheet or its columns are not certain.
+    Numbers have a point. A comment without *hidden* checks goes where there is a column of
+    feedback and nobody has written in it. Raises InputError, with *name*, when the file is no
+    worksheet or its columns are not certain.
     """
     book = sheet.read(text, name)
     if len(book.rows) < 2:
@@ -57,6 +69,8 @@ def fill(
     identifier = _identifier(book, header, body, name)
     grade, maximum = _grade(book, header, body, column, name)
     emails = _emails(book, header, body)
+    language = moodle.language(header)
+    where = {language.column(title): n for n, title in enumerate(header)} if language else {}
     rows = []
     for n in body:
         number = _PARTICIPANT.fullmatch(book.get(n, identifier))
@@ -71,6 +85,7 @@ def fill(
                     _plain(full),
                 ),
                 maximum=book.get(n, maximum),
+                locked=_locked(book, n, where, language),
             )
         )
     own = [
@@ -84,7 +99,57 @@ def fill(
         )
         for entry in entries
     ]
-    return fill_rows(book, rows, own, grade, titles=KEYS, reserved={})
+    at = where.get("comments")
+    comments = (
+        None
+        if at is None
+        else Comments(at, lambda entry: comment.render(entry, hidden), comment.BEGIN)
+    )
+    filled = fill_rows(
+        book, rows, own, grade, titles=KEYS, reserved={}, point=True, comments=comments
+    )
+    return filled.model_copy(update={"notes": _notes(filled, book, language, where)})
+
+
+def _locked(
+    book: Sheet, row: int, where: Mapping[str, int], language: moodle.Language | None
+) -> str:
+    """Return why Moodle would skip *row*; empty as far as one can tell from the worksheet."""
+    at = where.get("changeable")
+    if language and at is not None and book.get(row, at) == language.no:
+        return "The grade is locked in Moodle, which would skip the row: unlock it there first."
+    return ""
+
+
+def _notes(
+    filled: Filled, book: Sheet, language: moodle.Language | None, where: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Return what to choose in Moodle's form, and what to look at after the upload."""
+    mark = "tab" if book.delimiter == "\t" else book.delimiter
+    said = language.name if language else "the language of the titles"
+    notes = [
+        f"To upload it, choose the separator {mark} and the encoding UTF-8, and have Moodle in "
+        f"{said}: it finds the columns by their titles."
+    ]
+    graded = where.get("graded")
+    old = graded is not None and any(
+        book.get(n, graded) not in ("", "-") for n in range(1, len(book.rows))
+    )
+    if old:
+        notes.append(
+            "Moodle skips rows that were graded there after this worksheet was downloaded."
+            if language and language.code == "en"
+            else "Moodle reads the time of the last grade in English only, and skips each row that "
+            "has one. Tick the box that allows updating records which were modified more recently "
+            "in Moodle than in the spreadsheet, or download the worksheet in English."
+        )
+    if filled.zero:
+        notes.append(
+            f"These get 0 points: {listed(filled.zero)}. Versions of Moodle after 5.1 do not "
+            "import a 0, and do not say so: look at these grades after the upload, and enter them "
+            "by hand where they are missing."
+        )
+    return tuple(notes)
 
 
 def _plain(name: str) -> str:

@@ -39,8 +39,11 @@ class Sheet:
         parts, at = [], 0
         for (row, column), value in sorted(new.items()):
             cell = self.rows[row][column]
-            quoted = self.text[cell.start : cell.start + 1] == '"' or self.delimiter in value
-            parts += [self.text[at : cell.start], f'"{value}"' if quoted else value]
+            quoted = self.text[cell.start : cell.start + 1] == '"' or any(
+                mark in value for mark in (self.delimiter, '"', "\r", "\n")
+            )
+            said = value.replace('"', '""') if quoted else value
+            parts += [self.text[at : cell.start], f'"{said}"' if quoted else said]
             at = cell.end
         return "".join((*parts, self.text[at:]))
 

@@ -15,16 +15,17 @@ import resource
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 from pydantic import AwareDatetime, Field
 
-from checker.classroom.intake import archive, bundles, commit_time, layout
+from checker.classroom.intake import archive, bundles, layout
 from checker.classroom.intake.archive import ArchiveError
 from checker.classroom.intake.bundles import Bundle, Seen
+from checker.classroom.intake.commit import Checkout, Commit, Rule, blob
 from checker.classroom.intake.names import printable, shown, slug
 from checker.classroom.intake.roster import Match, Person, Roster, make_keys
 from checker.engine import pool
@@ -49,11 +50,16 @@ class Handed(Record):
     source: str = Field(description="where it came from, for people")
     submitted: AwareDatetime | None = None
     late: bool | None = Field(default=None, description="what the LMS says, where it does")
+    commit: str = Field(default="", description="which commit it is, of a checkout")
     files: Path | None = Field(default=None, description="folder for submission.read()")
     found: dict[str, str] = Field(default={}, description="file of the lab -> where it was")
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = Field(default=(), description="sentences")
     problem: str = Field(default="", description="a sentence when there is nothing to grade")
+
+
+Commits = Callable[[Sequence[Student]], Mapping[str, Rule]]
+"""The class -> which commit of a student's checkout is graded, by key."""
 
 
 class Intake(Record):
@@ -77,13 +83,17 @@ def read(
     *,
     zone: tzinfo | None = None,
     jobs: int = 2,
+    group_work: bool = False,
+    commits: Commits | None = None,
 ) -> Intake:
     """Find what was handed in for *lab* in *paths*, laid out in *scratch*/key/label.
 
-    *zone* is that of times which an LMS writes without one (Blackboard's); None: the
-    host's. At most *jobs* submissions are looked into at a time. One bad submission is
-    a problem of its attempt. Raises InputError when a PATH is none, holds nothing that
-    could be a submission, or *scratch* lies in it; then nothing is laid out.
+    What a group of the *roster* handed in is an attempt of each member; with *group_work* what
+    one member handed in is, too. Of checkouts the files are taken as they lie there, or those of
+    the commit that *commits* chooses. *zone* is that of times which an LMS writes without one
+    (Blackboard's); None: the host's. At most *jobs* submissions are looked into at a time. One
+    bad submission is a problem of its attempt. Raises InputError when a PATH is none, holds
+    nothing that could be a submission, or *scratch* lies in it; then nothing is laid out.
 
     A PATH is one student's when the lab's files lie in it, when it is a checkout, and,
     where several are given, when it is an archive or has one folder with any of the
@@ -113,7 +123,20 @@ def read(
             raise InputError(
                 f"{names} has no submissions: there is no folder and no archive of a student."
             )
-        return _assemble(lab, seen, scratch, roster, zone=zone, jobs=jobs)
+        students, attempts, found, notes = _assemble(
+            lab, seen, roster, zone=zone, together=group_work
+        )
+        rules = commits(students) if commits else {}
+        attempts = _staged(lab, attempts, found, scratch, jobs=jobs, rules=rules)
+        attempts, more = _timed(attempts, roster, zone)
+        order = {student.key: number for number, student in enumerate(students)}
+        attempts.sort(key=lambda a: (order[a.student], *_age(a), a.label))
+        return Intake(
+            lab=lab.name,
+            students=tuple(students),
+            attempts=tuple(attempts),
+            notes=(*seen.notes, *(roster.notes if roster else ()), *notes, *more),
+        )
 
 
 def _check(paths: Sequence[Path], scratch: Path) -> None:
@@ -200,17 +223,21 @@ def _too_much(name: str) -> str:
 
 
 def _assemble(
-    lab: Lab,
-    seen: Seen,
-    scratch: Path,
-    roster: Roster | None,
-    *,
-    zone: tzinfo | None,
-    jobs: int,
-) -> Intake:
-    handed_in = _one_each(seen.bundles)
-    people = list(dict.fromkeys(bundle.person for bundle in handed_in))
-    known, notes = _known(handed_in, roster)
+    lab: Lab, seen: Seen, roster: Roster | None, *, zone: tzinfo | None, together: bool
+) -> tuple[list[Student], list[Handed], list[Bundle], list[str]]:
+    """Return the students, their attempts with the bundles they are of, and sentences on all."""
+    handed_in = list(_of_groups(_one_each(seen.bundles), roster))
+    alone = [bundle for bundle in handed_in if not bundle.member]
+    people = list(dict.fromkeys(bundle.person for bundle in alone))
+    known, notes = _known(alone, roster)
+    if roster and together:
+        handed_in += _shared(alone, known, roster)
+    if shared := len({bundle.source for bundle in handed_in if bundle.member}):
+        notes.append(
+            f"{shared} submissions are of groups: each member has the same one."
+            if shared > 1
+            else "1 submission is of a group: each member has the same one."
+        )
     keys = make_keys(
         [person for person in people if person not in known],
         taken=[student.key for student in roster.students] if roster else [],
@@ -224,7 +251,7 @@ def _assemble(
     handed = list(_labelled(handed_in, keys))
     attempts = [
         Handed(
-            student=keys[bundle.person],
+            student=bundle.member or keys[bundle.person],
             label=label,
             source=bundle.source,
             submitted=_with_zone(bundle.submitted, zone),
@@ -234,19 +261,12 @@ def _assemble(
         )
         for label, bundle in handed
     ]
-    if any(bundle.submitted and not bundle.submitted.tzinfo for bundle in handed_in):
+    times = [b.submitted for b in handed_in]
+    times += [said.submitted for said in roster.said.values()] if roster else []
+    if any(when and not when.tzinfo for when in times):
         where = f"those of {zone}" if zone else "this computer's"
         notes.append(f"Times without a time zone were read as {where}.")
-    attempts = _staged(lab, attempts, [bundle for _, bundle in handed], scratch, jobs)
-    attempts, more = _timed(attempts, roster)
-    order = {key: number for number, key in enumerate(students)}
-    attempts.sort(key=lambda a: (order[a.student], *_age(a), a.label))
-    return Intake(
-        lab=lab.name,
-        students=tuple(students.values()),
-        attempts=tuple(attempts),
-        notes=(*seen.notes, *notes, *more),
-    )
+    return list(students.values()), attempts, [bundle for _, bundle in handed], notes
 
 
 def _age(attempt: Handed) -> tuple[bool, float]:
@@ -264,6 +284,32 @@ def _one_each(found: Iterable[Bundle]) -> list[Bundle]:
         if known is None or astuple(person).count("") < astuple(known).count(""):
             best[person.identity] = person
     return [replace(bundle, person=best[bundle.person.identity]) for bundle in found]
+
+
+def _of_groups(found: Iterable[Bundle], roster: Roster | None) -> Iterator[Bundle]:
+    """Yield *found*, with one for each member in place of what is called like a group."""
+    for bundle in found:
+        members = roster.group(bundle.person.name) if roster else ()
+        if members:
+            yield from (replace(bundle, member=key) for key in members)
+        else:
+            yield bundle
+
+
+def _shared(
+    found: Iterable[Bundle], known: Mapping[Person, Student], roster: Roster
+) -> Iterator[Bundle]:
+    """Yield what one of a group handed in for each other member."""
+    for bundle in found:
+        student = known.get(bundle.person)
+        others = {
+            key: None
+            for members in roster.groups.values()
+            if student and student.key in members
+            for key in members
+            if key != student.key
+        }
+        yield from (replace(bundle, member=key) for key in others)
 
 
 def _known(
@@ -311,10 +357,11 @@ def _labelled(found: Iterable[Bundle], keys: Mapping[Person, str]) -> Iterator[t
     for bundle in found:
         label = base = slug(bundle.label) or "attempt"
         number = 1
-        while (keys[bundle.person], label) in used:
+        key = bundle.member or keys[bundle.person]
+        while (key, label) in used:
             number += 1
             label = f"{base}-{number}"
-        used.add((keys[bundle.person], label))
+        used.add((key, label))
         yield label, bundle
 
 
@@ -324,8 +371,10 @@ def _with_zone(when: datetime | None, zone: tzinfo | None) -> datetime | None:
     return when.replace(tzinfo=zone) if zone else when.astimezone()
 
 
-def _timed(attempts: list[Handed], roster: Roster | None) -> tuple[list[Handed], list[str]]:
-    """Give *attempts* the times of the roster, which is the instructor's word."""
+def _timed(
+    attempts: list[Handed], roster: Roster | None, zone: tzinfo | None
+) -> tuple[list[Handed], list[str]]:
+    """Give *attempts* what the roster says of them: times above all, the instructor's word."""
     if not roster:
         return attempts, []
     of = defaultdict(list)
@@ -333,13 +382,18 @@ def _timed(attempts: list[Handed], roster: Roster | None) -> tuple[list[Handed],
         of[attempt.student].append(attempt)
     notes, timed = [], []
     for attempt in attempts:
-        when = roster.submitted.get(attempt.student)
-        if when and len(of[attempt.student]) == 1:
-            timed.append(attempt.model_copy(update={"submitted": when}))
+        said = roster.said.get(attempt.student)
+        if said and len(of[attempt.student]) == 1:
+            new = {
+                "submitted": _with_zone(said.submitted, zone) or attempt.submitted,
+                "late": said.late if attempt.late is None else attempt.late,
+                "notes": (*attempt.notes, said.note) if said.note else attempt.notes,
+            }
+            timed.append(attempt.model_copy(update=new))
         else:
             timed.append(attempt)
     for key, several in of.items():
-        if key in roster.submitted and len(several) > 1:
+        if key in roster.said and roster.said[key].submitted and len(several) > 1:
             notes.append(
                 f"{key} has {len(several)} attempts and one time in the roster, which was not used."
             )
@@ -354,7 +408,9 @@ def _staged(
     attempts: Sequence[Handed],
     found: Sequence[Bundle],
     scratch: Path,
+    *,
     jobs: int,
+    rules: Mapping[str, Rule],
 ) -> list[Handed]:
     """Look into each attempt, several at a time, and lay its files out."""
     staged = list(attempts)
@@ -363,7 +419,7 @@ def _staged(
         for number, (attempt, bundle) in enumerate(zip(attempts, found, strict=True))
         if not attempt.problem
     ]
-    work = functools.partial(_stage, lab, scratch)
+    work = functools.partial(_stage, lab, scratch, rules)
     with contextlib.closing(pool.each(work, items, jobs, method="fork")) as results:
         for (number, attempt, _), result in results:
             if isinstance(result, Handed):
@@ -378,7 +434,9 @@ def _staged(
     return staged
 
 
-def _stage(lab: Lab, scratch: Path, item: tuple[int, Handed, Bundle]) -> Handed:
+def _stage(
+    lab: Lab, scratch: Path, rules: Mapping[str, Rule], item: tuple[int, Handed, Bundle]
+) -> Handed:
     """Look into one attempt: unpack, choose, copy. In a process of the pool."""
     _, attempt, bundle = item
     _bound(SECONDS)
@@ -386,26 +444,33 @@ def _stage(lab: Lab, scratch: Path, item: tuple[int, Handed, Bundle]) -> Handed:
     target = scratch / attempt.student / attempt.label
     if target.exists():
         shutil.rmtree(target)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=_TEMPORARY) as temporary:
+    rule = rules.get(attempt.student)
+    checkouts = [path for name, path in bundle.pieces if not name and (path / ".git").exists()]
+    with (
+        tempfile.TemporaryDirectory(dir=scratch, prefix=_TEMPORARY) as temporary,
+        Checkout(checkouts[0]) if checkouts else contextlib.nullcontext() as checkout,
+    ):
+        commit = None
+        if checkout and rule:
+            commit = checkout.chosen(rule)
+            laid = Path(temporary) / "commit"
+            checkout.lay_out(commit, {Path(name).suffix for name in lab.sources}, laid)
+            bundle = replace(bundle, pieces=(("", laid),))
         sources = list(_sources(lab, bundle, Path(temporary), notes))
         found = layout.choose(lab, sources)
+        if checkout and not rule:
+            commit = checkout.head
+            notes += _as_it_lies(checkout, found)
         if not found.problem:
             part = Path(temporary) / "laid-out"
             layout.lay_out(found, part)
             target.parent.mkdir(parents=True, exist_ok=True)
             part.rename(target)
-    submitted = attempt.submitted
-    checkouts = [path for name, path in bundle.pieces if not name and (path / ".git").exists()]
-    if submitted is None and checkouts:
-        submitted = commit_time.of_head(checkouts[0])
-        notes.append(
-            "The time is that of the last commit, as the student's computer had it."
-            if submitted
-            else "It is a checkout, and has no commit that tells a time."
-        )
+        said = _about(checkout, commit) if checkout and commit else ""
     return attempt.model_copy(
         update={
-            "submitted": submitted,
+            "submitted": attempt.submitted or (commit.when if commit else None),
+            "commit": said,
             "files": None if found.problem else target,
             "found": {name: source.shown for name, source in found.files.items()},
             "missing": found.missing,
@@ -413,6 +478,46 @@ def _stage(lab: Lab, scratch: Path, item: tuple[int, Handed, Bundle]) -> Handed:
             "problem": found.problem,
         }
     )
+
+
+def _about(checkout: Checkout, commit: Commit) -> str:
+    """Return which commit it is, and where HEAD and the tags are seen from it."""
+    said = f"{commit.short} of {commit.when:%Y-%m-%d %H:%M %z}"
+    ahead = checkout.ahead(commit)
+    if ahead:
+        said += f", {abs(ahead)} {'before' if ahead > 0 else 'after'} HEAD"
+    return said
+
+
+def _as_it_lies(checkout: Checkout, found: layout.Found) -> list[str]:
+    """Return what is to be said of a checkout that is taken as it lies there."""
+    head = checkout.head
+    if head is None:
+        return ["It is a checkout, and has no commit that tells a time."]
+    notes = []
+    with contextlib.suppress(InputError):
+        known = checkout.files(head)
+        changed = [
+            source.shown
+            for source in found.files.values()
+            if not source.origin
+            and blob(layout.read(source.path), head.hash) != known.get("/".join(source.parts))
+        ]
+        if changed:
+            notes.append(
+                f"Its last commit, {head.short}, does not have {' and '.join(changed)} so; the "
+                "files in the folder were taken."
+            )
+        for name in sorted(checkout.tags())[:20]:
+            tagged = checkout.tag(name)
+            ahead = checkout.ahead(tagged) if tagged else None
+            if tagged and ahead:
+                where = f"{abs(ahead)} {'before' if ahead > 0 else 'after'} the last commit"
+                notes.append(
+                    f"The tag {name} is at {tagged.short}, {where}, {head.short}, which was taken; "
+                    f'commit = "tag:{name}" in course.toml takes the tag\'s.'
+                )
+    return notes
 
 
 def _sources(

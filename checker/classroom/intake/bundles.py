@@ -43,6 +43,8 @@ class Bundle:
     problem: str = ""
     path: str = ""
     """The PATH it came from, as it was given."""
+    member: str = ""
+    """The key of the student who has it as one of a group; empty: the person says whose it is."""
 
 
 @dataclass(frozen=True)

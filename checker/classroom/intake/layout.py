@@ -127,7 +127,7 @@ def choose(lab: Lab, sources: Iterable[Source]) -> Found:
         chosen = dict(places[place])
     loose = [source for source in sources if source not in chosen.values()]
     for name in [name for name in files if name not in chosen]:
-        best = _loose(name, files, loose)
+        best, older = _loose(name, files, loose)
         if len(best) > 1:
             names = " and ".join(sorted(source.shown for source in best)[:4])
             problem = f"{files[name][-1]} is there more than once, and differs: {names}. "
@@ -135,6 +135,9 @@ def choose(lab: Lab, sources: Iterable[Source]) -> Found:
         for source in best:
             chosen[name] = source
             notes.append(_loose_note(name, source))
+            if others := " and ".join(sorted(other.shown for other in older)[:4]):
+                was = "was" if len(older) == 1 else "were"
+                notes.append(f"{others} {was} not taken: the highest number is the newest file.")
     unused = [p for p in places if not set(places[p].values()) & set(chosen.values())]
     if names := " and ".join(sorted(map(_place_shown, unused))[:4]):
         notes.append(f"There are some in {names} as well, which were not taken.")
@@ -196,26 +199,38 @@ def _differ(files: dict[str, Source], others: dict[str, Source]) -> bool:
     )
 
 
-def _loose(name: str, files: dict[str, tuple[str, ...]], sources: list[Source]) -> list[Source]:
-    """Return what can be the file *name*: none, one, or several that differ."""
+def _loose(
+    name: str, files: dict[str, tuple[str, ...]], sources: list[Source]
+) -> tuple[list[Source], list[Source]]:
+    """Return what can be the file *name* (none, one, or several that differ), and older ones.
+
+    Canvas and browsers number a name that they had before: the highest is the newest.
+    """
     parts = files[name]
-    ranks: dict[tuple[bool, int, int], list[Source]] = {}
+    ranks: dict[tuple[bool, int, int], dict[int, list[Source]]] = {}
     base = Path(parts[-1])
-    # what Canvas and browsers make of a name that they had before
     again = re.compile(
-        rf"{re.escape(base.stem)}(?:-\d+| ?\(\d+\)){re.escape(base.suffix)}", re.IGNORECASE
+        rf"{re.escape(base.stem)}(?:-(\d+)| ?\((\d+)\)){re.escape(base.suffix)}", re.IGNORECASE
     )
     alone = Counter(other[-1] for other in files.values())[parts[-1]] == 1
     for source in sources:
         exact = source.parts[-1] == parts[-1]
-        if exact or again.fullmatch(source.parts[-1]):
+        numbered = again.fullmatch(source.parts[-1])
+        if exact or numbered:
             depth = _common_end(source.parts[:-1], parts[:-1])
             if alone or depth:
-                ranks.setdefault((exact, depth, -len(source.parts)), []).append(source)
+                number = int(numbered[1] or numbered[2]) if numbered else 0
+                of_rank = ranks.setdefault((exact, depth, -len(source.parts)), {})
+                of_rank.setdefault(number, []).append(source)
     if not ranks:
-        return []
-    best = ranks[max(ranks)]
-    return best[:1] if len({read(source.path) for source in best}) == 1 else best
+        return [], []
+    by_number = ranks[max(ranks)]
+    best = by_number.pop(max(by_number))
+    text = read(best[0].path)
+    if any(read(source.path) != text for source in best):
+        return best, []
+    older = [source for found in by_number.values() for source in found]
+    return best[:1], [source for source in older if read(source.path) != text]
 
 
 def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:

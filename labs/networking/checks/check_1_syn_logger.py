@@ -208,6 +208,8 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.any-line")
 def check_any_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A SYN is logged with a header of 20 bytes, behind IP options, and in two pieces."""
+    # a log of ten lines in five seconds, as net_info_ratelimited() has it, may be full by now
+    guest.run(["/sbin/tool", "sleep", "6"])
     address = picks.loopback()
     syn_filter.aim(address)
     for kind, what, hint in (
