@@ -163,7 +163,7 @@ def test_check_writes_all_reports_and_tells_by_its_status(tmp_path: Path) -> Non
     assert "\x1b" not in full.stdout + full.stderr
     assert json.loads(reports[0].read_text())["score"] == 19
     suite = ElementTree.fromstring(reports[1].read_text())[0]  # noqa: S314
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("9", "0", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("11", "0", "0")
     assert "19 of 19" in reports[2].read_text()
     assert _run("check", *stock).returncode == 1
 

@@ -511,7 +511,7 @@ def test_a_check_that_the_lab_has_no_more_is_not_repeated(lab: Lab) -> None:
     exercise = lab.exercise(3)
     assert at_failure._up_to("3.nonesuch", lab, exercise) == []
     ids = at_failure._up_to("3.nowhere-else", lab, exercise)
-    assert ids[0] == "3.listening"
+    assert ids[0] == "3.listens"
     assert ids[-1] == "3.nowhere-else"
 
 
@@ -580,7 +580,7 @@ def test_a_failure_that_took_the_guest_down(student: Callable[..., Student]) -> 
     alice = student()
     alice.replace("udp_sock.c", "static int __init my_udp_sock_init(void)\n{", _PANICKING)
     checked(alice, 5)
-    done = piped("lsmod", "--submission", str(alice.path), "--at-failure", "5.datagram")
+    done = piped("lsmod", "--submission", str(alice.path), "--at-failure", "5.sends")
     assert done.returncode == 2
     assert "crashes the guest" in done.stderr
     assert "NULL pointer dereference" in done.stderr
