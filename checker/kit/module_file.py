@@ -7,12 +7,15 @@ the kernel, whether init and exit are marked, and what MODULE_*() lines it has.
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass, field
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from checker.engine.testbed import Module
+
+_logger = logging.getLogger("knetlab")
 
 _OWN = frozenset({"init_module", "cleanup_module", "__this_module"})
 """What the kernel's build makes global in each module."""
@@ -37,8 +40,12 @@ class ModuleFile:
 
 
 def of(module: Module) -> ModuleFile:
-    """Return what the file of *module* says."""
-    return read(module.files[module.file].content)
+    """Return what the file of *module* says; nothing where an assembler made it unreadable."""
+    try:
+        return read(module.files[module.file].content)
+    except Exception as error:  # whatever is in it is no reason for a verdict
+        _logger.info(f"{module.file} cannot be read for remarks: {error!r}")
+        return ModuleFile()
 
 
 def read(content: bytes) -> ModuleFile:

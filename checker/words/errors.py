@@ -106,7 +106,9 @@ def _together(found: list[Mistake]) -> list[Mistake]:
 # --- places that only the source tells ------------------------------------------------
 
 
-_NOT_CODE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+_NOT_CODE = re.compile(
+    r"/\*(?:.*?\*/|.*)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
+)
 
 
 def code(source: str) -> str:

@@ -229,7 +229,7 @@ def _is_cleared(syn_filter: Filter, picks: Picks) -> bool:
             _lines_for(syn_filter, picks, _route(picks, other))
             or not _lines_for(syn_filter, picks, _route(picks, address))
         )
-    except Unmet:
+    except (GuestError, Unmet):
         return False
 
 
