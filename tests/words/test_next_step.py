@@ -92,7 +92,7 @@ def test_broken_checks_are_all_told_and_whose_they_are(lab: Lab) -> None:
     assert "Nothing to mend" not in story.next_step(made)
     alone = _grade(lab, Checked(FIRST, (_check("1.a", "error", "QEMU is gone"),)))
     assert alone.message == "QEMU is gone"
-    assert "Nothing to mend for you" in story.next_step(alone)
+    assert "You have nothing to fix" in story.next_step(alone)
 
 
 def test_a_crash_is_told_by_the_last_report() -> None:
