@@ -81,7 +81,7 @@ def test_a_save_is_checked_and_the_next_exercise_follows(
     seen.until("hint 2 of 6")
     seen.type("l")
     seen.until("networking, submission mine")
-    seen.until("all that the guest printed")
+    seen.until("everything that the guest printed")
     solve(skels, FILTER)
     seen.until("Exercise 1, SYN logger: 19.5 of 19.5 points, solved")
     seen.until("Exercise 2, Address filter: 20 of 20 points, solved")
@@ -171,7 +171,7 @@ def test_what_a_save_breaks_elsewhere_is_told(
     seen.type("r")
     seen.until("running the checks")
     seen.type("l")
-    seen.until("This is an earlier run; exercise 3 is being checked.")
+    seen.until("This is an earlier run. Exercise 3 is being checked now.")
 
 
 @pytest.mark.vm
