@@ -467,7 +467,7 @@ static int set_refuse(const char *value, const struct kernel_param *param)
 
 	stop_refusing();
 	strscpy(refused, value, sizeof(refused));
-	while ((name = strsep(&names, " \n"))) {
+	while ((name = strsep(&names, "\n "))) {
 		if (!*name)
 			continue;
 		if (refusing == ARRAY_SIZE(refusals))
