@@ -19,6 +19,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,8 +169,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="FILE",
-        help="show what each mutant earned, the lowest first; with FILE, which --json wrote, no "
-        "check is run",
+        help="show what each mutant earned, the lowest first; with a FILE that --json wrote, "
+        "show its results and run nothing",
     )
     own.add_argument("-v", "--verbose", action="store_true", help="show all results")
     own.set_defaults(run=_selftest)
@@ -284,7 +285,7 @@ def _chosen_kernel(arguments: argparse.Namespace) -> Kernel:
 def _own_kernel(arguments: argparse.Namespace) -> Kernel | None:
     """Return the user's own kernel, None when none is given."""
     if bool(arguments.kernel_image) != bool(arguments.kernel_build):
-        raise InputError("--kernel-image and --kernel-build go together: give both or neither.")
+        raise InputError("--kernel-image and --kernel-build belong together: give both or neither.")
     if not arguments.kernel_image:
         return None
     try:
@@ -297,7 +298,7 @@ def _alone(arguments: argparse.Namespace, option: str, others: Sequence[str]) ->
     """Refuse *option* together with any of *others* that was given."""
     given = [o for o in others if getattr(arguments, o.removeprefix("--").replace("-", "_"))]
     if given:
-        raise InputError(f"{option} and {given[0]} do not go together: leave out one of them.")
+        raise InputError(f"{option} and {given[0]} cannot be used together: leave out one of them.")
 
 
 def _build_debug(release: str = "", *, update: bool) -> Kernel:
@@ -419,7 +420,9 @@ def _check_on_all(arguments: argparse.Namespace) -> int:
         ("--release", "--kernel-image", "--kernel-build", "--json", "--junit", "--html", "--keep"),
     )
     if arguments.kernel != "auto":
-        raise InputError("--all-kernels and --kernel do not go together: leave out one of them.")
+        raise InputError(
+            "--all-kernels and --kernel cannot be used together: leave out one of them."
+        )
     the_lab = work.lab(arguments.lab, arguments.submission)
     for number in arguments.exercise or ():
         work.exercise(the_lab, number)
@@ -459,7 +462,7 @@ def _require_folder(target: Path | None) -> None:
 
 def _selftest(arguments: argparse.Namespace) -> int:
     from checker import lab
-    from checker.engine import guests
+    from checker.engine import collector, guests
     from checker.report import selftest as report
     from checker.report.progress import Progress
     from checker.workshop import points, selftest
@@ -474,6 +477,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
         file = Path(arguments.points)
         report.points(points.rows(points.read(file, the_lab), the_lab), Console(highlight=False))
         return FULL
+    collector.prove(the_lab)  # what is wrong with it is told before a kernel is fetched
     if arguments.auto:
         if arguments.points is not None:
             raise InputError(
@@ -520,9 +524,9 @@ def _auto(arguments: argparse.Namespace, the_lab: Lab) -> int:
     from checker.workshop import auto
 
     if arguments.only or arguments.repeat != 1 or arguments.verbose:
-        raise InputError("--auto goes with neither --only nor --repeat nor --verbose.")
+        raise InputError("--auto cannot be used together with --only, --repeat or --verbose.")
     if arguments.sample == 0:
-        raise InputError("With --auto, --sample needs a number: of how many mutants.")
+        raise InputError("With --auto, --sample needs the number of mutants.")
     possible = auto.make(the_lab)  # what is wrong with it is told before a kernel is fetched
     with Progress(Console(stderr=True, highlight=False)) as progress:
         _announce(progress.stage, progress.note)
@@ -569,7 +573,7 @@ def _kernels_of(arguments: argparse.Namespace) -> dict[str, Kernel]:
         if not found:
             name = "stock" if arguments.kernel == "all" else arguments.kernel
             raise InputError(
-                f"No such kernel of any release is at hand: `knetlab kernel {name}` gets one."
+                f"The cache has no such kernel of any release. `knetlab kernel {name}` gets one."
             )
     elif arguments.kernel == "all":
         debug = kernels.debug_if_built(release)
@@ -606,7 +610,8 @@ def _write(arguments: argparse.Namespace, grade: Grade, given: Submission) -> No
     if arguments.junit:
         from checker.classroom.export import junit
 
-        arguments.junit.write_text(junit.render([grade]), encoding="utf-8")
+        made = datetime.now(UTC)
+        arguments.junit.write_text(junit.render([grade], made), encoding="utf-8")
     if arguments.html:
         from checker.report import html, source
 
@@ -640,9 +645,9 @@ def _skeleton(arguments: argparse.Namespace) -> int:
     target = arguments.output or SKELS / arguments.lab
     report = skeleton.write(files, target, force=arguments.force)
     for old, new in report.backups:
-        print(f"kept your {old} as {new}")
-    written, left = count(len(report.written), "file"), len(report.unchanged)
-    print(f"{target}: {written} written, {left} left as {'it is' if left == 1 else 'they are'}")
+        print(f"your {old} is kept as {new}")
+    written = count(len(report.written), "file")
+    print(f"{target}: {written} written, {len(report.unchanged)} not changed")
     return FULL
 
 
@@ -701,7 +706,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = f"{error.filename}: " if error.filename else ""
-        said = "no space is left on the disk; make room and run again" if full else error.strerror
+        said = (
+            "no space is left on the disk; free some space and run the command again"
+            if full
+            else error.strerror
+        )
         status = _say(f"{what}{said}.", BAD_INPUT if full else GRADER_FAILED)
     except KeyboardInterrupt:
         status = _say("stopped.", STOPPED)

@@ -149,7 +149,7 @@ def test_a_clone_that_was_moved_or_copied_gets_its_own_venv(ready: Host, how: st
         shutil.copytree(old, ready.clone, symlinks=True)
     done = ready.setup()
     assert done.returncode == 0, done.stderr
-    said = f"Making .venv again: it was made for {old}, and this is {ready.clone}."
+    said = f"Making .venv again: it was made for {old}, but this folder is {ready.clone}."
     assert done.stdout.splitlines() == [said, "Installing the Python packages into .venv"]
     assert str(ready.clone) in (ready.clone / ".venv/bin/knetlab").read_text()
     assert ready.setup().stdout == ""
@@ -163,7 +163,7 @@ def test_a_venv_whose_python_is_gone_is_made_again(ready: Host) -> None:
     python.symlink_to("/usr/bin/python3.0")
     done = ready.setup()
     assert done.returncode == 0, done.stderr
-    assert "Making .venv again: the Python that it was made with is gone." in done.stdout
+    assert "Making .venv again: the Python that it was made with no longer exists." in done.stdout
     assert (ready.clone / ".venv/bin/python").exists()
 
 
@@ -174,7 +174,7 @@ def test_a_venv_of_an_older_python_is_made_again(ready: Host) -> None:
     made_for.write_text(f"{folder}\n/usr/bin/python3.0\n")
     done = ready.setup()
     assert done.returncode == 0, done.stderr
-    assert f"it was made with /usr/bin/python3.0, and Python is {python} now." in done.stdout
+    assert f"it was made with /usr/bin/python3.0, but now Python is {python}." in done.stdout
     assert ready.setup().stdout == ""
 
 
@@ -189,7 +189,7 @@ def test_a_venv_of_unknown_origin_is_made_again_if_it_does_not_work(ready: Host,
     else:
         (ready.clone / ".venv/bin/knetlab").write_text("#!/other/.venv/bin/python")
     done = ready.setup()
-    assert "Making .venv again: it is not whole, or of another folder." in done.stdout
+    assert "Making .venv again: it is not complete, or it belongs to another folder." in done.stdout
 
 
 def test_what_a_link_leads_to_is_left_alone(ready: Host) -> None:
@@ -211,7 +211,7 @@ def test_what_is_missing_is_named_and_installed_with_sudo(host: Host) -> None:
     host.lacks("qemu-img", "gcc")
     done = host.setup()
     assert done.returncode == 0, done.stderr
-    assert "qemu-utils is missing; it makes their disks." in done.stdout
+    assert "qemu-utils is missing; it makes the disks of the guests." in done.stdout
     assert "apt-get install qemu-utils gcc libc6-dev with sudo" in done.stdout
     assert host.installed() == ["qemu-utils", "gcc", "libc6-dev"]
 
@@ -259,7 +259,9 @@ def test_a_setting_that_is_none_is_refused(host: Host) -> None:
     """KNETLAB_TOOLCHAIN is own or host, and nothing is done before that is known."""
     done = host.setup(KNETLAB_TOOLCHAIN="mine")
     assert done.returncode == 2
-    assert done.stderr == "KNETLAB_TOOLCHAIN=mine: it is own or host, or not set.\n"
+    assert (
+        done.stderr == "KNETLAB_TOOLCHAIN=mine is wrong: set it to own or host, or do not set it.\n"
+    )
     assert not (host.clone / ".venv").exists()
 
 

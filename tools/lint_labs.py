@@ -5,7 +5,6 @@ Prints what is found; exit status 1 if there is anything.
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -14,15 +13,9 @@ from pathlib import Path
 
 from checker import lab
 from checker.desk.lint import style
+from checker.engine.compiler import CHATTER
 from checker.workshop import new
 from vm import kernel, tools
-
-_CHATTER = re.compile(
-    r"the compiler differs|pahole version differs|^  (The kernel was built|You are using)\b"
-    r"|checker-valid\.sh: No such file|C=2 specified, but sparse is not available"
-)
-"""What make says of itself. 7.x looks for sparse by a script that Debian's headers lack, and
-runs it all the same where KBUILD_CHECKSRC is given on the command line."""
 
 
 def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
@@ -41,7 +34,7 @@ def compile_strictly(folder: Path, kbuild: Path, on: kernel.Kernel) -> str:
             "CONFIG_DEBUG_INFO_BTF_MODULES=",
         ]
         done = subprocess.run(sandbox.argv(argv), check=False, capture_output=True, text=True)
-    said = [x for x in (done.stdout + done.stderr).splitlines() if not _CHATTER.search(x)]
+    said = [x for x in (done.stdout + done.stderr).splitlines() if not CHATTER.search(x)]
     return "\n".join(said) + ("" if done.returncode == 0 else "\nmake failed")
 
 

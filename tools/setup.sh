@@ -39,7 +39,7 @@ own | host) ;;
 	esac
 	;;
 *)
-	echo "KNETLAB_TOOLCHAIN=$compiler: it is own or host, or not set." >&2
+	echo "KNETLAB_TOOLCHAIN=$compiler is wrong: set it to own or host, or do not set it." >&2
 	exit 2
 	;;
 esac
@@ -47,10 +47,10 @@ esac
 # one line each: the program, its package, what it is for
 needs='
 qemu-system-x86_64 qemu-system-x86 boots the guests
-qemu-img qemu-utils makes their disks
-bwrap bubblewrap shuts the compiler and QEMU in
-setpriv util-linux lets root drop its rights
-make make runs what the README names
+qemu-img qemu-utils makes the disks of the guests
+bwrap bubblewrap runs the compiler and QEMU in a sandbox
+setpriv util-linux takes the rights of root away from the compiler and QEMU
+make make runs the commands of the README
 '
 [ "$compiler" = own ] || needs="$needs
 gcc gcc compiles the modules
@@ -61,7 +61,7 @@ kernel:host | dev:host) needs="$needs
 flex flex builds the debug kernel
 bison bison builds the debug kernel
 bc bc builds the debug kernel
-xz xz-utils unpacks its source
+xz xz-utils unpacks the source of the debug kernel
 " ;;
 esac
 case $want in
@@ -80,13 +80,13 @@ dot graphviz draws the figures of the book
 " ;;
 esac
 [ "$want" != dev ] || needs="$needs
-gcc gcc compiles programs of the tests
+gcc gcc compiles programs for the tests
 patch patch makes wrong solutions for the tests
 shellcheck shellcheck checks the shell code
-chromium chromium shows the tests the pages of a class
-chromedriver chromium-driver lets the tests use it
-gdb gdb is let at a guest by the tests
-git git is asked by the tests which files are the project's
+chromium chromium shows HTML pages in tests
+chromedriver chromium-driver controls chromium in tests
+gdb gdb debugs a guest in tests
+git git tells the tests which files belong to the project
 "
 
 missing=
@@ -104,7 +104,7 @@ $needs
 END
 case $compiler:$(gcc -print-file-name=libc.a 2>/dev/null || true) in
 own:* | host:/*) ;;
-*) lack libc6-dev "has what programs for the guest are built with" ;;
+*) lack libc6-dev "has the libraries for programs in the guest" ;;
 esac
 case $want:$compiler in
 kernel:host | dev:host)
@@ -123,16 +123,16 @@ again=
 if [ ! -e .venv ]; then
 	again=first
 elif [ ! -x .venv/bin/python ]; then
-	again="the Python that it was made with is gone"
+	again="the Python that it was made with no longer exists"
 elif [ -n "$folder" ] && [ "$folder" != "$here" ]; then
-	again="it was made for $folder, and this is $here"
+	again="it was made for $folder, but this folder is $here"
 elif [ -n "$python_then" ] && [ "$python_then" != "$python_now" ]; then
-	again="it was made with $python_then, and Python is $python_now now"
+	again="it was made with $python_then, but now Python is $python_now"
 elif [ -z "$folder" ] && ! { # who made it did not come to the end, or was another program
 	.venv/bin/python -c 'import pip' 2>/dev/null &&
 		{ [ ! -e .venv/bin/knetlab ] || grep -qF "$here/.venv/" .venv/bin/knetlab; }
 }; then
-	again="it is not whole, or of another folder"
+	again="it is not complete, or it belongs to another folder"
 fi
 
 # the system's own Python first, as another one comes and goes
@@ -147,13 +147,13 @@ find_python() {
 	return 1
 }
 [ -z "$again" ] || find_python ||
-	lack python3-venv "makes .venv, where the Python packages go (Python 3.11 or newer)"
+	lack python3-venv "makes .venv, the folder for the Python packages (Python 3.11 or newer)"
 
 if [ -n "$missing" ] && [ -z "$apt" ]; then
 	cat >&2 <<END
-There is no apt here, so install these with this host's package manager, and run it again.
+This system has no apt. Install these packages with its own package manager, then run this again.
 knetlab needs Python 3.11 or newer with venv, QEMU 7.2 or newer (qemu-system-x86_64 and
-qemu-img), bubblewrap, util-linux and make; the compiler and its like it fetches itself.
+qemu-img), bubblewrap, util-linux and make. It downloads the compiler itself.
 Fedora: sudo dnf install qemu-system-x86-core qemu-img bubblewrap util-linux make python3
 Arch:   sudo pacman -S qemu-system-x86 qemu-img bubblewrap util-linux make python
 END
@@ -169,29 +169,29 @@ if [ -n "$missing" ] || [ -z "$lists" ]; then
 	as_root=
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null || {
-			echo "There is no sudo here. Run this as root, then try again: $by_hand" >&2
+			echo "There is no sudo here. Run this as root and then try again: $by_hand" >&2
 			exit 2
 		}
 		as_root=sudo
 	fi
 	echo "Running apt-get update${missing:+ and apt-get install$missing}${as_root:+ with sudo}"
 	$as_root true || {
-		echo "sudo does not let you. Have this run as root, then try again: $by_hand" >&2
+		echo "sudo does not work for you. Ask somebody to run this as root, and then try again: $by_hand" >&2
 		exit 2
 	}
 	# one source of many that fails is no reason to stop: what lacks shows at the install
 	$as_root apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null ||
-		echo "apt-get update failed; going on with what apt knows." >&2
+		echo "apt-get update failed. Continuing with the lists that apt has." >&2
 	if [ -n "$missing" ]; then
 		# shellcheck disable=SC2086 # a list of words
 		$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
 			install --yes --no-install-recommends $missing >/dev/null || {
-			echo "apt-get could not install$missing: its words are above." >&2
+			echo "apt-get could not install$missing. Its error message is above." >&2
 			exit 2
 		}
 	fi
 	[ -z "$again" ] || find_python || {
-		echo "Python 3.11 or newer is needed, and /usr/bin/python3 here is older." >&2
+		echo "knetlab needs Python 3.11 or newer, but /usr/bin/python3 is older." >&2
 		exit 2
 	}
 fi
@@ -213,7 +213,7 @@ if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml -newer "$stamp")" ]; then
 		wheels=$(mktemp -d)
 		trap 'rm -rf "$wheels"' EXIT
 		tar -xf "$kit" -C "$wheels" wheels || {
-			echo "$kit is no kit of knetlab, or damaged: it has no wheels." >&2
+			echo "$kit is not a kit of knetlab, or it is damaged: it has no wheels." >&2
 			exit 2
 		}
 		set -- "$@" --no-index --find-links "$wheels/wheels"

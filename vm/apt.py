@@ -24,7 +24,9 @@ def candidate(package: str) -> str:
     text = tools.run(["apt-cache", "policy", package])
     match = re.search(r"^  Candidate: (\S+)$", text, re.MULTILINE)
     if match is None or match[1] == "(none)":
-        raise NoPackage(package, f"apt does not know {package}: run `apt-get update` as root.")
+        raise NoPackage(
+            package, f"apt does not know the package {package}. Run `apt-get update` as root."
+        )
     return match[1]
 
 
@@ -63,9 +65,9 @@ def unpack(packages: Iterable[str], folder: Path) -> dict[str, str]:
         why = re.search(r"E: ([^\n]*?)(?: / |\n|$)", str(error))
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise VMError(
-            f"apt-get could not fetch {names[0]}{more}: {why[1] if why else error}. "
+            f"apt-get could not download {names[0]}{more}: {why[1] if why else error}. "
             "If this host has a network, `apt-get update` as root may help. "
-            "Where there is none, a kit does: `make check KIT=FILE`."
+            "Without a network, use a kit: `make check KIT=FILE`."
         ) from error
     versions: dict[str, str] = {}
     for deb in sorted(debs.glob("*.deb")):

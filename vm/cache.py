@@ -124,9 +124,9 @@ def entry(kind: str, key: str, make: Callable[[Path], None], doing: str = "") ->
         said = f"The cache entry {folder} cannot be written: {error.strerror or error}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace(
-                f"{said}. Make room on that disk, or set XDG_CACHE_HOME to another one."
+                f"{said}. Free some space there, or set XDG_CACHE_HOME to a folder on another disk."
             ) from error
-        raise VMError(f"{said}{place}. XDG_CACHE_HOME names another folder for it.") from error
+        raise VMError(f"{said}{place}. Set XDG_CACHE_HOME to use another folder.") from error
     return folder
 
 

@@ -135,7 +135,9 @@ def mirror() -> Mirror:
     if addresses:
         for address in addresses:
             if not re.match(r"(https?|file)://", address):
-                raise VMError(f"{MIRROR}={address}: an address begins with https:// or http://.")
+                raise VMError(
+                    f"{MIRROR}={address} is wrong: the address must begin with https:// or http://."
+                )
         security = addresses[1] if len(addresses) > 1 else f"{addresses[0]}-security"
         return Mirror(addresses[0], security)
     if found := _apt_mirror():
@@ -143,7 +145,7 @@ def mirror() -> Mirror:
     raise NoMirror(
         "Packages of Debian are needed, and this host's apt names no mirror of it. Set "
         f"{MIRROR} to the address of a Debian mirror (https://.../debian) and run the command "
-        "again, or use a kit that has all that is needed: make check KIT=FILE."
+        "again, or use a kit, which has all packages: make check KIT=FILE."
     )
 
 
@@ -274,7 +276,7 @@ class Archive:
 def archive(release: str) -> Archive:
     """Return the archive of *release*; VMError when no such release is known."""
     if release not in SUITES:
-        raise VMError(f"There is no release {release}: it is one of {', '.join(SUITES)}.")
+        raise VMError(f"There is no release {release}. Use one of {', '.join(SUITES)}.")
     return Archive(release)
 
 
@@ -290,7 +292,7 @@ def _suite(address: str, suite: str) -> list[Package]:
     path = f"main/binary-{ARCHITECTURE}/Packages.xz"
     match = re.search(rf"^ ([0-9a-f]{{64}}) +\d+ {re.escape(path)}$", index, re.MULTILINE)
     if match is None:
-        raise VMError(f"{address} {suite} names no {path} in its index.")
+        raise VMError(f"The index of {address} {suite} does not list {path}.")
     sha256 = match[1]
     _tell_age(index, suite)
 
@@ -301,7 +303,7 @@ def _suite(address: str, suite: str) -> list[Package]:
         (folder / "packages.json").write_text(json.dumps(_rows(text)))
 
     key = cache.digest(Path(__file__), sha256)
-    doing = f"fetching the list of packages of Debian's {suite}, about 10 MB"
+    doing = f"downloading the list of packages of Debian's {suite}, about 10 MB"
     entry = cache.entry("debian-index", key, make, doing)
     rows = json.loads((entry / "packages.json").read_text())
     return [
@@ -350,7 +352,7 @@ def _tell_age(index: str, suite: str) -> None:
         return
     until = email.utils.parsedate_to_datetime(match[1].replace("UTC", "+0000"))
     if until < datetime.datetime.now(datetime.UTC):
-        log.info(f"the mirror's list of {suite} is old: it was to be renewed by {until:%Y-%m-%d}")
+        log.info(f"the mirror's list of {suite} is old: a new one was due on {until:%Y-%m-%d}")
 
 
 def _verified(signed: bytes, what: str) -> str:
@@ -380,19 +382,19 @@ def _fetch(address: str, sha256: str = "") -> bytes:
                 data: bytes = answer.read()
         except urllib.error.HTTPError as error:
             raise _Unreachable(
-                f"{address} cannot be fetched: {error.code} {error.reason}"
+                f"{address} cannot be downloaded: {error.code} {error.reason}"
             ) from error
         except (OSError, ValueError) as error:
             if attempt == TRIES:
                 reason = getattr(error, "reason", error)
-                raise _Unreachable(f"{address} cannot be fetched: {reason}") from error
+                raise _Unreachable(f"{address} cannot be downloaded: {reason}") from error
             time.sleep(attempt)
             continue
         if not sha256 or hashlib.sha256(data).hexdigest() == sha256:
             return data
         if attempt == TRIES:
             break
-    raise VMError(f"{address} is not what the signed index names: its hash is another one.")
+    raise VMError(f"{address} is not the file that the signed index lists: its hash is different.")
 
 
 # --- a .deb ----------------------------------------------------------------------------

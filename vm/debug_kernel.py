@@ -1,4 +1,4 @@
-"""The debug kernel: the distribution's source, built small with what tells on a wrong module.
+"""The debug kernel: the distribution's source, built small with what reports a wrong module.
 
 The source package and the fragment debug.config make it; all options that the
 fragment does not name are off. A build takes some minutes and may be stopped
@@ -83,7 +83,9 @@ def source_package(packages: Packages) -> str:
     try:
         (name,) = (n for n in packages.depends(SOURCE) if n.startswith(f"{SOURCE}-"))
     except ValueError as error:
-        raise VMError(f"apt does not know {SOURCE}: run `apt-get update` as root.") from error
+        raise VMError(
+            f"apt does not know the package {SOURCE}. Run `apt-get update` as root."
+        ) from error
     return f"{name}={packages.candidate(name)}"
 
 
@@ -103,12 +105,12 @@ def make(folder: Path, key: str, package: str, builder: Toolchain, progress: Pro
     work = work_folder(key)
     if " " in str(work):
         raise VMError(
-            f"The kernel's Makefile builds nothing in a folder with a blank in its path: {work}. "
-            "Set XDG_CACHE_HOME to a folder without one."
+            f"The kernel cannot be built in a folder with a blank in its path: {work}. "
+            "Set XDG_CACHE_HOME to a folder without a blank."
         )
     work.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(work).free < ROOM and not (work / "src/arch/x86/boot/bzImage").exists():
-        raise NoSpace(f"{work} is on a disk with less than {ROOM >> 30} GiB free; make room.")
+        raise NoSpace(f"{work} is on a disk with less than {ROOM >> 30} GiB of free space.")
     with FileLock(work / "lock"):
         tree = _unpacked(work, package, builder)
         source.keep(package, tree)  # for those who want to read it
@@ -124,7 +126,7 @@ def _unpacked(work: Path, package: str, builder: Toolchain) -> Path:
     source = work / "src"
     if source.is_dir():
         return source
-    log.info(f"fetching {package}, about 140 MB")
+    log.info(f"downloading {package}, about 140 MB")
     scratch = work / "unpacking"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -151,8 +153,8 @@ def _configure(source: Path, builder: Toolchain) -> None:
     missing = missing_options(FRAGMENT.read_text(), config.read_text())
     if missing:
         raise VMError(
-            f"{FRAGMENT} asks for what this source does not offer, or only with other "
-            f"options: {', '.join(missing)}. See the source's Kconfig files for what they need."
+            f"{FRAGMENT} has options that this source does not have, or that need other options: "
+            f"{', '.join(missing)}. The source's Kconfig files say what they need."
         )
 
 
@@ -215,7 +217,7 @@ def _compile(source: Path, output: Path, builder: Toolchain, progress: Progress)
             process.wait()
     if process.returncode:
         tail = "\n".join(output.read_text().splitlines()[-15:])
-        raise VMError(f"The debug kernel does not build; all is in {output}.\n{tail}")
+        raise VMError(f"The debug kernel cannot be built. The whole output is in {output}.\n{tail}")
 
 
 def _copy_build_tree(source: Path, target: Path) -> None:

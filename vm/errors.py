@@ -14,8 +14,8 @@ class NoDriver(VMError):
 
     def __init__(self, driver: str, kernel: str, release: str) -> None:
         super().__init__(
-            f"The {kernel} kernel {release} has no driver {driver}: it is neither among its "
-            "modules nor built in."
+            f"The {kernel} kernel {release} has no driver {driver}: it is not among its "
+            "modules, and it is not built in."
         )
         self.driver = driver
 

@@ -9,6 +9,7 @@ are evidence for the caller to compare with what it chose, never verdicts.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -245,7 +246,7 @@ class Guest:
             self._ask("ready", 0, seconds, boots=True)
         except GuestError as error:
             tail = "\n".join(self.machine.console().splitlines()[-15:])
-            raise GuestUnready(f"The guest did not come up: {error}.\n{tail}") from error
+            raise GuestUnready(f"The guest did not start: {error}.\n{tail}") from error
 
     def unpack(self, files: Mapping[str, PayloadFile]) -> None:
         """Put *files* below /lab; VMError when they are too many, GuestError when it dies.
@@ -277,7 +278,7 @@ class Guest:
         if self.dead:
             raise self.dead
         if len(data) > MAX_SENT:  # more would wait for a guest that is stopped
-            raise GuestError(f"{len(data)} bytes are too many to send at once.")
+            raise GuestError(f"{len(data)} bytes are too much to send at once.")
         self._send_whole(kind, number, data)
 
     def _send_whole(self, kind: str, number: int, data: bytes) -> None:
@@ -295,8 +296,8 @@ class Guest:
     def _crashed(self, why: str = "") -> GuestError:
         """Return how the guest went; raises GuestLost when something outside ended its QEMU."""
         if self.machine.end_status(5) in _KILLED:
-            self.dead = GuestCrashed("its QEMU was killed from outside")
-            raise GuestLost("QEMU was killed from outside; is there enough memory?")
+            self.dead = GuestCrashed("its QEMU was killed by another process")
+            raise GuestLost("QEMU was killed by another process. Is there enough memory?")
         events = self.machine.events
         if "GUEST_PANICKED" in events:
             why = "the guest's kernel panicked"
@@ -384,12 +385,12 @@ class Guest:
     def _hung(self, pulse: Pulse | None) -> GuestError:
         """Ask by NMI where the guest's processor is, unless in a program; give the guest up."""
         if pulse and pulse.in_program:
-            self.dead = GuestSpins("a program in the guest computes without end")
+            self.dead = GuestSpins("a program in the guest runs forever")
             return self.dead
         with contextlib.suppress(VMError):
             self.machine.execute("inject-nmi")
             self.machine.wait_end(10)
-        self.dead = GuestTimeout("the guest's kernel hangs and answers nothing")
+        self.dead = GuestTimeout("the guest's kernel hangs and does not answer")
         return self.dead
 
     def _ask(
@@ -487,7 +488,7 @@ class Guest:
         return process
 
     def _more(self, process: Process, seconds: float, seen: int) -> tuple[int, float]:
-        self._send("more", process.id, f"{int(seconds * 1000)} {seen}".encode())
+        self._send("more", process.id, f"{math.ceil(seconds * 1000)} {seen}".encode())
         said = self._ask("more", process.id, _most(seconds))
         answer = re.fullmatch(rb"(\d{1,15}) (\d{1,15})", said)
         if answer is None:

@@ -149,7 +149,7 @@ def _copy_libraries(program: str, file: Path, sources: Sequence[Path], target: P
         places = (source / folder / name for source in sources for folder in _LIBRARY_FOLDERS)
         found = next((path for path in places if path.exists()), None)
         if found is None:
-            raise VMError(f"The library {name}, which {program} needs, is in none of its packages.")
+            raise VMError(f"{program} needs the library {name}, and none of its packages has it.")
         shutil.copy(found, copy)
         queue += needed(copy)
 
@@ -238,7 +238,7 @@ def _make_root(folder: Path, more: Sequence[str] = ()) -> None:
             raise NoPackage(
                 ", ".join(more),
                 f"With {', '.join(more)} a guest's root file system has {size >> 20} MiB of "
-                f"files, and there is room for {ROOM >> 20}.",
+                f"files, but there is space only for {ROOM >> 20}.",
             )
         raw = scratch / "root.img"
         make_ext2(target, raw, 64 << 20)
@@ -270,7 +270,7 @@ def root(packages: Sequence[str] = ()) -> Image:
     """
     more = sorted(set(packages))
     key = cache.digest(Path(__file__), *sorted(_INIT.iterdir()), tools().name, *more)
-    doing = "making the guests' root file system from packages, about 10 MB (once)"
+    doing = "downloading the programs for the guests, about 10 MB (once)"
     if more:
         doing = f"making a root file system for guests with {', '.join(more)} (once)"
     entry = cache.entry("image", key, lambda folder: _make_root(folder, more), doing)

@@ -75,7 +75,7 @@ def _asked(kernel: Kernel) -> list[str]:
         except (MissingTool, NoSpace):
             raise
         except VMError as error:
-            raise VMError(f"Nothing compiles on this host. {error}") from error
+            raise VMError(f"The compiler does not work on this host. {error}") from error
         asked = build / "asked"
         return sorted(set(asked.read_text().split())) if asked.exists() else []
 

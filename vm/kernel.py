@@ -199,11 +199,11 @@ def stock(release: str = "", *, update: bool = False) -> Kernel:
             )
         except ValueError as error:
             raise VMError(
-                f"Debian {release} has no {STOCK_IMAGE}: run `apt-get update` as root, or give "
+                f"Debian {release} has no {STOCK_IMAGE}. Run `apt-get update` as root, or give "
                 "--kernel-image and --kernel-build."
             ) from error
         key = f"{image.removeprefix('linux-image-')}+{_RECIPE}"
-        doing = f"fetching {image} and its headers, about 40 MB (once)"
+        doing = f"downloading {image} and its headers, about 40 MB (once)"
 
         def make(folder: Path) -> None:
             _make_stock(folder, image, headers, packages)
@@ -308,7 +308,7 @@ def debug(
         builder = toolchain.of(release, "kernels", update=update)
         package = debug_kernel.source_package(builder.packages)
         key = f"{package.replace('=', '_')}+{recipe}"
-        doing = f"building the debug kernel of {package}, some minutes (once)"
+        doing = f"building the debug kernel from {package}, which takes some minutes (once)"
 
         def make(folder: Path) -> None:
             debug_kernel.make(folder, key, package, builder, progress)
@@ -396,8 +396,8 @@ def _prove(kernel: Kernel) -> None:
             tools.run(box.argv(kernel.make("/build")))
         except VMError as error:
             raise VMError(
-                f"Not even an empty module compiles against the {kernel.name} kernel "
-                f"{kernel.release}, so it is not kept. {error}"
+                f"An empty module does not compile for the {kernel.name} kernel {kernel.release}, "
+                f"so this kernel cannot be used. {error}"
             ) from error
 
 

@@ -172,7 +172,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         with tarfile.open(path, "r:") as tar:
             yield tar
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-        raise BadKit(f"{path} is no whole kit of knetlab: {error}. Copy it again.") from error
+        raise BadKit(f"{path} is not a complete kit of knetlab: {error}. Copy it again.") from error
 
 
 def _index(tar: tarfile.TarFile, path: Path) -> dict[str, Any]:
@@ -185,10 +185,12 @@ def _index(tar: tarfile.TarFile, path: Path) -> dict[str, Any]:
         whole = names and index["schema"] == SCHEMA and index["release"] in debian.SUITES
     except (KeyError, ValueError, TypeError, AssertionError) as error:
         raise BadKit(
-            f"{path} is no kit of knetlab: it has no {_INDEX} that can be read."
+            f"{path} is not a kit of knetlab: it has no {_INDEX} that can be read."
         ) from error
     if not whole:
-        raise BadKit(f"{path} is a kit that this knetlab does not know: {index['schema']}.")
+        raise BadKit(
+            f"{path} is a kit in a format that this knetlab does not know: {index['schema']}."
+        )
     if index["made_by"] != made_by():
         raise BadKit(
             f"{path} was made by another version of knetlab than this one, and its files do not "
@@ -210,7 +212,7 @@ def _unpack(tar: tarfile.TarFile, path: Path, entry: dict[str, str], folder: Pat
         file = None
     data = file.read() if file else b""
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise BadKit(f"{path} is damaged: its part {name} is not what it was. Copy it again.")
+        raise BadKit(f"{path} is damaged: its part {name} has changed. Copy it again.")
     with (
         zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)) as stream,
         tarfile.open(fileobj=stream, mode="r|") as packed,

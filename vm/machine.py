@@ -267,7 +267,9 @@ class Machine:
             said = self.qemu_log() or error or type(error).__name__
             self.close()
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise NoSpace(f"No space is left in {self.folder.parent}; make room.") from error
+                raise NoSpace(
+                    f"No space is left in {self.folder.parent}. Free some space and try again."
+                ) from error
             raise VMError(f"QEMU did not start: {said}.") from error
         except BaseException:
             self.close()

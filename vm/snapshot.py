@@ -52,12 +52,14 @@ def template(config: Config) -> Frozen | None:
     made = cache.stamp(before)
     if (before / WHY_NOT).exists() and not _in_force(before / WHY_NOT):
         cache.drop(before, made)
-    doing = f"booting Linux {config.kernel.release} to freeze a template of it (once)"
+    doing = f"booting Linux {config.kernel.release} and saving this guest for later (once)"
     folder = cache.entry("template", key, lambda folder: _make(config, folder), doing)
     if (folder / "state").exists():
         return Frozen(folder / "ram", folder / "state")
     if why := _first_line(folder / WHY_NOT):
-        _tell(f"Guests cannot be restored here, so each is booted, which takes longer: {why}")
+        _tell(
+            f"Saved guests cannot be restored here, so each guest boots, which takes longer: {why}"
+        )
     return None
 
 
@@ -125,7 +127,7 @@ def _twice(boot: Callable[[], T]) -> T:
     try:
         return boot()
     except (GuestError, GuestUnready) as error:
-        log.info(f"A guest did not come up; it is booted again: {str(error).splitlines()[0]}")
+        log.info(f"A guest did not start and is booted again: {str(error).splitlines()[0]}")
         return boot()
 
 
@@ -162,5 +164,7 @@ def guest(config: Config, payload: Mapping[str, PayloadFile]) -> Iterator[Guest]
             failed = error
         if failed and not isinstance(failed, GuestLost | NoSpace):  # for want of memory, of disk
             cache.drop(folder, made)
-            _tell(f"A frozen guest did not go on; another is made: {str(failed).splitlines()[0]}")
+            _tell(
+                f"A saved guest did not continue; a new one is made: {str(failed).splitlines()[0]}"
+            )
         yield fresh

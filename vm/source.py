@@ -67,7 +67,7 @@ def of(package: str, packages: Packages) -> Path:
             with tarfile.open(archives[0]) as archive:
                 _extract(archive, folder)
 
-    doing = f"fetching {package}, about 140 MB, and keeping 110 MB of it (once)"
+    doing = f"downloading {package}, about 140 MB, and keeping 110 MB of it (once)"
     return cache.entry("source", _key(package), make, doing)
 
 

@@ -152,7 +152,7 @@ def setting() -> str:
     """Return what KNETLAB_TOOLCHAIN says: "own", "host" or ""; VMError for anything else."""
     value = os.environ.get(SETTING, "") or _default.get()
     if value not in ("", "own", "host"):
-        raise VMError(f"{SETTING}={value}: it is own or host, or not set.")
+        raise VMError(f"{SETTING}={value} is wrong: set it to own or host, or do not set it.")
     return value
 
 
@@ -213,7 +213,7 @@ def _own(release: str, kind: Kind, *, update: bool = False, fetch: bool = True) 
         )
         versions = "".join(f"{name}={packages.candidate(name)}\n" for name in names)
         key = f"{cache.digest(versions)}+{recipe}"
-        doing = f"fetching Debian {release}'s compiler and what belongs to it, 70 MB (once)"
+        doing = f"downloading the compiler of Debian {release}, 70 MB (once)"
         cache.entry("toolchain", key, lambda folder: _make(packages, names, folder), doing)
         cache.set_newest("toolchain", pointer, key)
     return Toolchain(release, key, cache.root() / "toolchain" / key)

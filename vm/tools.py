@@ -52,7 +52,7 @@ def find(program: str) -> str:
         package = PACKAGES.get(program, program)
         how = install(package)
         how = how if how.startswith("install ") else f"run `{how}`"
-        raise MissingTool(f"{program} is not on this host: {how}.")
+        raise MissingTool(f"{program} is not installed: {how}.")
     return path
 
 
@@ -74,10 +74,12 @@ def run(argv: Sequence[str], *, cwd: Path | None = None, timeout: float = 600) -
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise VMError(f"`{' '.join(argv)}` did not end within {timeout:.0f} s.") from error
+        raise VMError(f"`{' '.join(argv)}` did not finish within {timeout:.0f} s.") from error
     if done.returncode:
         if os.strerror(errno.ENOSPC) in done.stderr:
-            raise NoSpace(f"{argv[0]} finds no space left on the disk; make room and run again.")
+            raise NoSpace(
+                f"{argv[0]}: no space is left on the disk. Free some space and try again."
+            )
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         words = [line for line in said if not line.startswith("W: ")][-4:]
         raise VMError(

@@ -265,7 +265,7 @@ class Trace:
             said = " ".join([done.err.decode(errors="replace").strip(), log]).strip()
             trace.stop()
             wanted = ", ".join([*events, *(probe.definition for probe in probes)])
-            raise VMError(f"The guest's kernel does not trace {wanted}: {said or done.how}")
+            raise VMError(f"The guest's kernel cannot trace {wanted}: {said or done.how}")
         return trace
 
     def read(self) -> list[Record]:

@@ -28,6 +28,7 @@ from checker.classroom.intake.commit import Rule
 from checker.engine import collector
 from checker.errors import InputError
 from checker.model import Attempt, Entry, Grade, Lab, Mark, Record, Student
+from checker.points import rounded, told
 
 Moment = Annotated[datetime, Strict()]  # a date alone would mean its first second
 Count = Annotated[int, Strict(), Field(ge=0)]
@@ -426,23 +427,24 @@ def _mark(course: Course, lab: Lab, own: Own, attempt: Attempt) -> Mark:
     assert attempt.grade is not None
     grade = weigh(course, attempt.grade)
     full = maximum(course, lab)
-    raw = round(grade.score / grade.max_score * full, 2)
+    raw = rounded(grade.score / grade.max_score * full)
     notes = [f"Commit {attempt.commit} was graded."] if attempt.commit else []
     if not math.isclose(raw, grade.score, abs_tol=0.005):
+        had, could = told(grade.score), told(grade.max_score)
         notes.append(
-            f"The kernel {grade.kernel.name} could check {grade.max_score:g} of {full:g} points: "
-            f"{grade.score:g} of {grade.max_score:g} counts as {raw:g} of {full:g}."
+            f"The kernel {grade.kernel.name} could check {could} of {told(full)} points: "
+            f"{had} of {could} counts as {told(raw)} of {told(full)}."
         )
     late = _lateness(course, own, attempt)
     notes += late.notes
     penalty = 0.0
     if course.late and late.units:
-        penalty = min(raw, round(course.late.of(late.units, full), 2))
-        notes.append(f"{penalty:g} of {full:g} points are taken off.")
+        penalty = min(raw, rounded(course.late.of(late.units, full)))
+        notes.append(f"{told(penalty)} of {told(full)} points are taken off.")
     return Mark(
         raw=raw,
         penalty=penalty,
-        final=round(raw - penalty, 2),
+        final=rounded(raw - penalty),
         max_score=full,
         notes=tuple(notes),
     )
@@ -538,7 +540,7 @@ def _entry(
         if marks[better].final > mark.final:
             notes.append(
                 f"Another attempt{_label(attempts[better])} had more: "
-                f"{_points(marks[better].final)} of {_points(mark.max_score)}."
+                f"{told(marks[better].final)} of {told(mark.max_score)}."
             )
         mark = mark.model_copy(update={"notes": (*mark.notes, *notes)})
     elif attempts:
@@ -596,14 +598,9 @@ def _choose(
     return (max(on_time), []) if on_time else (last, ["Nothing was handed in on time."])
 
 
-def _points(value: float) -> str:
-    """Return *value* with two decimals at most."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
 def _set(override: Override, mark: Mark | None, full: float) -> Mark:
     """Return *mark* with the final score set by hand; raw and penalty stay as they were."""
     final = override.score
     mark = mark or Mark(raw=final, penalty=0, final=final, max_score=full)
-    note = f"Set to {final:g} points by hand: {override.reason}"
+    note = f"Set to {told(final)} points by hand: {override.reason}"
     return mark.model_copy(update={"final": final, "notes": (*mark.notes, note)})

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from checker.model import CheckResult, Entry, Grade, Mark, Record, Status, Student
+from checker.points import rounded, told
 
 Kind = Literal["changed", "appeared", "vanished"]
 
@@ -138,7 +139,7 @@ def _marks(old: Mark | None, new: Mark | None) -> Iterable[str]:
         ("maximum", old.max_score, new.max_score),
     ):
         if first != second:
-            yield f"The {what} was {first:g} and is {second:g}."
+            yield f"The {what} was {told(first)} and is {told(second)}."
     yield from (note for note in new.notes if note not in old.notes)
 
 
@@ -155,7 +156,7 @@ def _checks(old: Grade | None, new: Grade | None) -> list[CheckChange]:
             id=id_,
             before=first.status if first else None,
             after=second.status if second else None,
-            points=round(_points(second) - _points(first), 6),
+            points=rounded(_points(second) - _points(first)),
         )
         for id_ in {**befores, **afters}
         for first, second in [(befores.get(id_), afters.get(id_))]

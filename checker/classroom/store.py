@@ -4,13 +4,16 @@ Each change is one transaction, so a run that is killed at any moment has lost
 nothing that had ended. A grade is kept under the key of what it was made of
 (checker/classroom/batch.py); an attempt names the grade that stands for it, which is an
 earlier one while there is no newer.
+
+One run at a time writes. Who only reads takes a copy of what is there, in a moment, so that
+neither waits for the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +28,9 @@ from vm.cache import digest
 
 FILE = "grades.sqlite"
 VERSION = 1
+
+_SECONDS = 60
+"""How long a run waits for a reader, which takes its copy in less."""
 
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -67,38 +73,84 @@ class Store:
     """The file ``grades.sqlite`` in a folder; use it as a context manager.
 
     Raises InputError when the folder cannot be made, the file is none of ours,
-    is of another lab, or another run is at it.
+    is of another lab, or another run is at it. With *reads* it is a copy of what is there
+    now, whoever is at it; then *running* tells whether somebody is.
     """
 
-    def __init__(self, folder: Path, lab: str = "") -> None:
+    def __init__(self, folder: Path, lab: str = "", *, reads: bool = False) -> None:
         self.folder = folder
         self.lab = lab
+        self.running = False
+        self._reads = reads
+        self._cleanup = contextlib.ExitStack()
         self._lock = FileLock(folder / f".{FILE}.lock")
 
     def __enter__(self) -> Self:
         if not self.lab and not (self.folder / FILE).is_file():
             raise InputError(f"{self.folder} has no {FILE}: `knetlab grade` makes it.")
+        if self._reads:
+            self._copy()
+            return self
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder} cannot be made: {error.strerror}.") from error
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self._exclusive())
+            self._open()
+            self._cleanup = undo.pop_all()
+        return self
+
+    def _copy(self) -> None:
+        """Copy the file into memory: a reader that takes its time would keep a run from writing."""
+        path = self.folder / FILE
         try:
             self._lock.acquire(timeout=0)
+        except Timeout:
+            self.running = True
+        else:
+            self._lock.release()
+        with contextlib.ExitStack() as undo:
+            self._db = undo.enter_context(contextlib.closing(sqlite3.connect(":memory:")))
+            try:
+                self._copy_from(f"{path.absolute().as_uri()}?mode=ro")
+            except sqlite3.OperationalError:  # what a killed run left half done is to be put right
+                with self._exclusive():
+                    self._copy_from(path.absolute().as_uri())
+            except sqlite3.DatabaseError as error:
+                raise InputError(
+                    f"{path} is damaged, or was not made by knetlab: {error}."
+                ) from error
+            if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                raise InputError(f"{path} has nothing yet: wait until the run has begun.")
+            self._begin(path)
+            undo.pop_all()
+
+    def _copy_from(self, uri: str) -> None:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_SECONDS)) as source:
+            source.backup(self._db)
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Be the one run that is at the folder."""
+        try:
+            # not at once: whoever reads looks for a moment whether somebody is at it
+            self._lock.acquire(timeout=1)
         except Timeout as error:
             raise InputError(
                 f"Another run of knetlab is at {self.folder}: wait for it, or stop it."
             ) from error
         try:
-            self._open()
-        except BaseException:
+            yield
+        finally:
             self._lock.release()
-            raise
-        return self
 
     def _open(self) -> None:
         path = self.folder / FILE
         with contextlib.ExitStack() as undo:
-            self._db = undo.enter_context(contextlib.closing(sqlite3.connect(path)))
+            self._db = undo.enter_context(
+                contextlib.closing(sqlite3.connect(path, timeout=_SECONDS))
+            )
             self._begin(path)
             undo.pop_all()
 
@@ -134,7 +186,7 @@ class Store:
         tb: TracebackType | None,
     ) -> None:
         self._db.close()
-        self._lock.release()
+        self._cleanup.close()
 
     # -- what was handed in -----------------------------------------------------------
 
@@ -308,6 +360,14 @@ class Store:
         for key, student in rows:
             found.setdefault(key, []).append(student)
         return found
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many attempts have the grade that they should have, and how many should."""
+        row = self._db.execute(
+            "SELECT count(*) FILTER (WHERE graded = wanted), count(*) FROM attempts "
+            "WHERE wanted != ''"
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
     def tried(self) -> dict[str, int]:
         """Return how often the grader had to try, by student: of each the most."""

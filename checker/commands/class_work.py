@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import watchfiles
+from filelock import FileLock
 from rich.console import Console
 from rich.text import Text
 
@@ -55,6 +57,9 @@ from vm import kernel as kernels
 from vm.errors import MissingTool, NoSpace, VMError
 from vm.kernel import Kernel
 
+WATCH_MILLISECONDS = 2000
+"""Grades that end so close together are told at once."""
+
 # --- grade ---------------------------------------------------------------------------
 
 
@@ -68,7 +73,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             "column group in the roster, says who is in which."
         )
     if (arguments.executor == "dask") != bool(arguments.scheduler):
-        raise InputError("--executor dask and --scheduler ADDRESS go together: give both.")
+        raise InputError("--executor dask and --scheduler ADDRESS belong together: give both.")
     for path in arguments.paths:
         if arguments.out.resolve().is_relative_to(path.resolve()):
             raise InputError(
@@ -102,8 +107,8 @@ def _grade(arguments: argparse.Namespace) -> int:
         _fetch_compiler(release or debian.default_release())
         if debug and kernels.debug_if_built(release) is None:
             _print(
-                "Grades are given on the debug kernel, which is built first, in some minutes. "
-                "Ctrl-C and --kernel stock grade at once, without the checks that need it."
+                "Grades are made on the debug kernel. It is built first, which takes some minutes. "
+                "To grade at once without the checks that need it, use Ctrl-C and --kernel stock."
             )
         on = arguments.debug(release) if debug else kernels.stock(release)
         guests.drivers(the_lab, on)  # a kernel that will not do is told before all else
@@ -132,8 +137,8 @@ def _fetch_compiler(release: str) -> None:
     """Have the compiler that grades are made with at hand, or say how to do without it."""
     if toolchain.if_there(release) is None:
         _print(
-            f"Grades are given with the compiler of Debian {release}, so that they are the same on "
-            "every host; it is fetched first, 70 MB."
+            f"Grades are made with the compiler of Debian {release}, so that they are the same on "
+            "every computer. It is downloaded first, 70 MB."
         )
     try:
         toolchain.of(release)
@@ -141,8 +146,8 @@ def _fetch_compiler(release: str) -> None:
         raise
     except VMError as error:
         raise InputError(
-            f"{error} Where that cannot be mended, KNETLAB_TOOLCHAIN=host has this host's own "
-            "compiler taken."
+            f"{error} If you cannot fix this, set KNETLAB_TOOLCHAIN=host to use this computer's "
+            "own compiler."
         ) from error
 
 
@@ -208,19 +213,48 @@ def _entries(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
 
 def _stored(folder: Path) -> tuple[Lab, Course, list[Entry]]:
     """Return what a folder of grades holds; its lab has to be at hand."""
-    with Store(folder) as store:
+    with _reading(folder) as store:
         the_lab = lab.load(store.lab)
         rules = _rules(folder / RULES, the_lab)
         return the_lab, rules, _entries(store, rules, the_lab)
 
 
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[Store]:
+    """Open what is stored in *folder*, and say so when a run is at it."""
+    with Store(folder, reads=True) as store:
+        if store.running:
+            done, all_ = store.progress()
+            said = f"knetlab is at {folder}: this is what is there now, {done} of {all_} graded."
+            Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(said)))
+        yield store
+
+
 def _report(arguments: argparse.Namespace) -> int:
-    with Store(arguments.folder) as store:
-        the_lab = lab.load(store.lab)
-        finished = _write_pages(store, _rules(arguments.folder / RULES, the_lab), the_lab)
-        troubles = store.troubles()
-    _tell(arguments.folder, finished, troubles)
+    _report_once(arguments.folder)
+    if arguments.watch:
+        names = {FILE, RULES}
+        _print("The pages are written again when a grade ends. Ctrl-C ends this.")
+        for _ in watchfiles.watch(
+            arguments.folder,
+            watch_filter=lambda _, path: Path(path).name in names,
+            recursive=False,
+            debounce=WATCH_MILLISECONDS,
+            raise_interrupt=False,
+        ):
+            try:
+                _report_once(arguments.folder)
+            except InputError as error:  # course.toml is being edited
+                _print(str(error))
     return FULL
+
+
+def _report_once(folder: Path) -> None:
+    with _reading(folder) as store:
+        the_lab = lab.load(store.lab)
+        finished = _write_pages(store, _rules(folder / RULES, the_lab), the_lab)
+        troubles = store.troubles()
+    _tell(folder, finished, troubles)
 
 
 def _tell(folder: Path, finished: Sequence[Entry], troubles: Sequence[Trouble]) -> None:
@@ -231,19 +265,35 @@ def _tell(folder: Path, finished: Sequence[Entry], troubles: Sequence[Trouble]) 
 
 
 def _write_pages(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
-    """Write report/index.html and a page for each student; what was there before goes."""
+    """Write report/index.html and a page for each student; what was there before goes.
+
+    Each file is there at any moment, as a browser or another command may be reading it.
+    """
+    with FileLock(store.folder / ".report.lock"):
+        return _write_pages_alone(store, rules, the_lab)
+
+
+def _write_pages_alone(store: Store, rules: Course, the_lab: Lab) -> list[Entry]:
     finished = _entries(store, rules, the_lab)
     folder = store.folder / "report"
-    shutil.rmtree(folder / "students", ignore_errors=True)
-    (folder / "students").mkdir(parents=True)
+    (folder / "students").mkdir(parents=True, exist_ok=True)
     links = {}
     for page in _pages(store, rules, the_lab, finished):
         key = page.entry.student.key
         links[key] = f"students/{student_page.file_name(key)}"
-        (folder / links[key]).write_text(page.html, encoding="utf-8")
+        _replace(folder / links[key], page.html)
     index = class_page.render(the_lab.title, finished, links, runs=store.tried())
-    (folder / "index.html").write_text(index, encoding="utf-8")
+    _replace(folder / "index.html", index)
+    for old in set((folder / "students").iterdir()) - {folder / link for link in links.values()}:
+        old.unlink(missing_ok=True)
     return finished
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write *path* whole, or not at all."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def _pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry]) -> Iterator[Page]:
@@ -273,7 +323,8 @@ def _export(arguments: argparse.Namespace) -> int:
         return _zip_pages(arguments, format_)
     if arguments.into or arguments.column or arguments.dry_run:
         raise InputError(
-            f"--into, --column and --dry-run are for gradebooks, which {arguments.format} is not."
+            f"--into, --column and --dry-run are only for gradebooks, and {arguments.format} is "
+            "not a gradebook."
         )
     options, found = _exportable(arguments)
     if isinstance(format_, Document):
@@ -317,7 +368,8 @@ def _put_each(
 ) -> None:
     """Write a file for each entry that has something to write; say which have not."""
     if arguments.out is None:
-        raise InputError(f"There are {len(found)} students: --out says in which folder.")
+        raise InputError(f"There are {len(found)} students: name a folder for them with --out.")
+    written = 0
     for entry in found:
         try:
             text = format_.render(entry, options)
@@ -328,16 +380,38 @@ def _put_each(
         folder = arguments.out / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / format_.file).write_text(text, encoding="utf-8")
+        written += 1
+    if not written:
+        raise InputError(
+            f"Nothing was written: of {count(len(found), 'student')} none has what "
+            f"{arguments.format} needs; why stands above."
+        )
+
+
+def _spare(arguments: argparse.Namespace) -> None:
+    """Refuse to write over the LMS's own file, which may be the only one, without --force."""
+    into, out = arguments.into, arguments.out
+    if into and out and not arguments.force and out.exists() and out.samefile(into):
+        raise InputError(
+            f"--out {out} is the file that --into names: choose another name, or give --force to "
+            "write over it."
+        )
 
 
 def _fill(arguments: argparse.Namespace, format_: Gradebook) -> int:
     """Fill a gradebook in; the file that was downloaded stays as it is."""
     if arguments.into is None:
-        raise InputError(f"{arguments.format} fills in a gradebook: --into says which file.")
+        raise InputError(f"{arguments.format} fills in a gradebook: name its file with --into.")
     if format_.column and not arguments.column:
-        raise InputError(f"{arguments.format} wants --column: the assignment in the gradebook.")
+        raise InputError(
+            f"{arguments.format} needs --column, the name of the assignment in the gradebook."
+        )
     if not arguments.dry_run and arguments.out is None:
-        raise InputError("--out says where the filled gradebook goes; --dry-run writes nothing.")
+        raise InputError(
+            "Name the file for the filled gradebook with --out, or use --dry-run, which writes "
+            "nothing."
+        )
+    _spare(arguments)
     name = str(arguments.into)
     text = sheet.decode(arguments.into.read_bytes(), name)
     _, rules, found = _stored(arguments.folder)
@@ -360,8 +434,9 @@ def _zip_pages(arguments: argparse.Namespace, format_: Feedback) -> int:
         )
     if arguments.out is None:
         raise InputError("--out says where the zip goes.")
+    _spare(arguments)
     names = _names(arguments.into) if format_.download else []
-    with Store(arguments.folder) as store:
+    with _reading(arguments.folder) as store:
         the_lab = lab.load(store.lab)
         rules = _rules(arguments.folder / RULES, the_lab)
         handed_in = [entry for entry in _entries(store, rules, the_lab) if entry.attempt]
@@ -413,7 +488,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def _similar(arguments: argparse.Namespace) -> int:
     the_lab = lab.load(arguments.lab)
-    with Store(arguments.folder) as store:
+    with _reading(arguments.folder) as store:
         if store.lab != the_lab.name:
             raise InputError(f"{arguments.folder} holds grades of {store.lab}, not {the_lab.name}.")
         # of several attempts the last

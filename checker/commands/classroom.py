@@ -93,6 +93,9 @@ def add(
         metavar="DIR",
         help="the folder of the grades",
     )
+    report.add_argument(
+        "--watch", action="store_true", help="and again whenever a grade ends, until Ctrl-C"
+    )
     report.set_defaults(run=_run)
 
     out = commands.add_parser(
@@ -119,6 +122,9 @@ def add(
         "--into", type=Path, metavar="CSV", help="the gradebook to fill in, or a download"
     )
     out.add_argument(
+        "--force", action="store_true", help="write over the gradebook that --into names"
+    )
+    out.add_argument(
         "--column", default="", metavar="NAME", help="the name of the assignment in the gradebook"
     )
     out.add_argument(
@@ -128,7 +134,7 @@ def add(
         "--submission",
         default="",
         metavar="FOLDER",
-        help="the folder of the sources in the repository",
+        help="the folder of the sources in the repository; default: skels/LAB",
     )
     out.set_defaults(run=_run)
 

@@ -151,7 +151,7 @@ def _hint(arguments: argparse.Namespace) -> int:
         exercise = work.exercise(the_lab, arguments.exercise)
     console = Console(highlight=False)
     if exercise is None:
-        console.print("All exercises are solved: there is nothing to hint at.")
+        console.print("All exercises are solved. There are no more hints.")
     else:
         hint = hints.next_one(the_lab, folder, exercise, anew=arguments.restart)
         console.print(hints.told(exercise, hint))
@@ -167,19 +167,21 @@ def _reset(arguments: argparse.Namespace) -> int:
         progress.forget(the_lab, folder, [*arguments.exercise, *report.anew])
     console = Console(highlight=False, soft_wrap=True)
     for name, kept in report.backups:
-        console.print(Text(f"{folder / name} is reset; yours is kept as {folder / kept}"))
+        console.print(Text(f"{folder / name} was reset. Your version is kept as {folder / kept}"))
     for name in report.written:
         if name not in dict(report.backups):
-            console.print(Text(f"{folder / name} was missing, and is written as handed out"))
+            console.print(
+                Text(f"{folder / name} was missing. It was written as it was given to you")
+            )
     if not report.written:
-        console.print("There was nothing to reset: it is as it was handed out.")
+        console.print("There was nothing to reset: the file is as it was given to you.")
         return DONE
     for number in report.anew:
-        console.print(f"Exercise {number} is in the same file, and begins anew, too.")
+        console.print(f"Exercise {number} is in the same file and was reset, too.")
     for number in report.stay:
         console.print(
-            f"Exercise {number} is in the same file and stays; where it uses what was taken "
-            "back, it compiles again once that is written."
+            f"Exercise {number} is in the same file and stays as you wrote it. If it uses code "
+            "that was reset, it compiles again when you have written that code."
         )
     return DONE
 
@@ -210,7 +212,10 @@ def _source(arguments: argparse.Namespace) -> int:
     version, folder = kernels.source(arguments.release)
     name: str = arguments.name
     if not name:
-        print(f"{folder}: the source of Linux {version}. `make source NAME=kernel_bind` shows one.")
+        print(
+            f"{folder}: the source of Linux {version}. `make source NAME=kernel_bind` shows one "
+            "function."
+        )
     elif re.search(r"[/.]", name):
         path = folder / name
         if not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):

@@ -105,7 +105,7 @@ def _new(arguments: argparse.Namespace) -> int:
     print(f"{work.shown(folder)}: a lab with one exercise")
     for path in files:
         print(f"    {path.relative_to(folder)}")
-    print(f"`knetlab selftest {arguments.lab}` tries all of it. Then write your own over it.")
+    print(f"`knetlab selftest {arguments.lab}` tests all of it. Then change it into your own lab.")
     return FULL
 
 
@@ -116,7 +116,7 @@ def _dist(arguments: argparse.Namespace) -> int:
 
     labs = [lab.load(name) for name in arguments.labs or lab.names()]
     if arguments.course and len(labs) != 1:
-        raise InputError("--course has the rules of one lab: say which, as in knetlab dist LAB.")
+        raise InputError("--course has the rules of one lab. Name that lab: knetlab dist LAB.")
     hidden = course.load(arguments.course, labs[0]).visible if arguments.course else {}
     # the points for health are no check's, so there is nothing to leave out
     shown = [id_ for id_ in hidden if not id_.endswith(".healthy")]
@@ -141,7 +141,9 @@ def _mutants(arguments: argparse.Namespace) -> int:
     own = [the_lab.root / "mutants", the_lab.root / "idioms"]
     folders = arguments.folder or [folder for folder in own if folder.is_dir()]
     if not folders:
-        raise InputError(f"{the_lab.root} has neither mutants/ nor idioms/: there is none to list.")
+        raise InputError(
+            f"{the_lab.root} has neither mutants/ nor idioms/, so there is nothing to list."
+        )
     loaded = {folder: mutants.load(folder) for folder in folders}  # before any is written
     bad = 0
     for folder, found in loaded.items():
@@ -164,12 +166,12 @@ def _editor(arguments: argparse.Namespace) -> int:
     the_lab = work.lab(arguments.lab, arguments.submission)
     folder = arguments.submission or work.SKELS / the_lab.name
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}: `make skels LAB={the_lab.name}` writes it.")
+        raise InputError(f"There is no folder {folder}. `make skels LAB={the_lab.name}` makes it.")
     kernel = kernels.debug_if_built(arguments.release) or kernels.stock(arguments.release)
     target = editor.write(the_lab, kernel, folder)
-    print(f"{target}: the commands that compile your files against Linux {kernel.release}")
+    print(f"{target}: the commands that compile your files for Linux {kernel.release}")
     if shutil.which("clangd") is None:
-        print(f"An editor needs clangd to use it: {tools.install('clangd')}")
+        print(f"Your editor needs clangd to use it: {tools.install('clangd')}")
     return FULL
 
 
@@ -190,6 +192,6 @@ def _lint(arguments: argparse.Namespace) -> int:
     by = "gcc, sparse and checkpatch"
     if not lint.has_sparse(kernel):
         by = "gcc and checkpatch"
-        note += "; sparse is run only where the compiler is the host's own"
+        note += "; sparse runs only if the compiler is the host's own"
     print(f"{number} of {by} ({note})", file=sys.stderr)
     return PARTIAL if found else FULL

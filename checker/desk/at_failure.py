@@ -23,8 +23,8 @@ from vm.errors import GuestCrashed
 from vm.kernel import Kernel
 
 _CLOCK = """\
-The guest is as it was then: try lsmod, dmesg, ss -tanp. Its clock goes on from there; it counts
-the guest's instructions, not your seconds, and keeps one of your cores busy.
+This is the guest in the state of that moment. Try lsmod, dmesg, ss -tanp. Its clock continues from
+there. It counts the guest's instructions, not your seconds, and it keeps one of your cores busy.
 """
 
 
@@ -51,7 +51,7 @@ def last_failure(path: Path, wanted: str | None) -> tuple[Grade, CheckResult, li
     """
     grade = last_run.grade(path)
     if grade is None:
-        raise InputError(f"No run of {path} is kept: run `make check` first.")
+        raise InputError(f"There is no earlier run of {path}: run `make check` first.")
     failed = failing(grade)
     if not failed:
         raise InputError(f"Nothing failed in the last run of {path}.")
@@ -61,7 +61,9 @@ def last_failure(path: Path, wanted: str | None) -> tuple[Grade, CheckResult, li
     for check in failed:
         if check.id == wanted:
             return grade, check, failed
-    raise InputError(f"The check {wanted!r} did not fail in the last run; these did: {names}.")
+    raise InputError(
+        f"The check {wanted!r} did not fail in the last run. These checks failed: {names}."
+    )
 
 
 class _Halt:
@@ -87,8 +89,8 @@ class _Halt:
         if guest.dead:
             files = " and ".join(session.files)
             self.trouble = self.trouble or InputError(
-                f"{self.check.id} takes the guest with it, so there is none to look at. "
-                f"`make console` has one where you can try {files} by hand. "
+                f"{self.check.id} crashes the guest, so there is no guest to look at. "
+                f"In `make console` you can try {files} by hand. "
                 f"{self.check.message}\n{self.check.log}"
             )
             return
@@ -128,13 +130,13 @@ def _up_to(id_: str, lab: Lab, exercise: Exercise) -> list[str]:
 def kernel_of(graded: KernelInfo) -> Kernel:
     """Return the kernel that a run was made on; InputError when it is not at hand."""
     if graded.name == "custom":
-        raise InputError("The last run had a kernel of your own: give --kernel-image again.")
+        raise InputError("The last run used a kernel of your own: give --kernel-image again.")
     for kernel in kernels.at_hand():
         if (kernel.name, kernel.release) == (graded.name, graded.release):
             return kernel
     raise InputError(
-        f"The last run had the {graded.name} kernel {graded.release}, which is not in the cache "
-        "any more: run `make check` again, and then this."
+        f"The last run used the {graded.name} kernel {graded.release}, which is no longer in the "
+        "cache. Run `make check` again, and then this command."
     )
 
 
@@ -152,7 +154,9 @@ def run(lab: Lab, path: Path, own: Kernel | None, *, wanted: str | None, gdb: bo
     kernel = own or kernel_of(grade.kernel)
     say = console.terminal()
     if others := ", ".join(other.id for other in failed if other is not check):
-        say.print(f"More than one check failed. For another one than {check.id}, name it: {others}")
+        say.print(
+            f"More than one check failed; this is {check.id}. To see another one, name it: {others}"
+        )
     say.print(f"repeating {check.id} with the seed {seed}")
     desk = Desk(lab, path, given, kernel, gdb=gdb)
     exercise = lab.exercise(int(check.id.partition(".")[0]))

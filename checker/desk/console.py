@@ -36,8 +36,8 @@ _REPORT = 20
 """Lines of a kernel's report that are shown when the guest is gone."""
 
 KEYS = """\
-  update     builds your sources again and copies what is new here
-  Ctrl-A X   leaves, and the guest is gone
+  update     builds your sources again and copies new modules into this guest
+  Ctrl-A X   ends the guest
 """
 
 _NO_PROGRAMS = """\
@@ -54,7 +54,7 @@ update() {
 	shift
 	for module; do
 		[ ! -d "/sys/module/$module" ] ||
-			echo "$module is loaded as it was before: rmmod $module, then insmod the new one."
+			echo "The old $module is still loaded: rmmod $module, then insmod the new one."
 	done
 	return "$status"
 }
@@ -99,7 +99,7 @@ class Desk:
             if names and target.name not in names:
                 continue
             if not target.built:
-                told.append(f"{target.name} is not built. {target.message}\n{target.output}\n")
+                told.append(f"{target.name} was not built. {target.message}\n{target.output}\n")
             elif target.warnings:
                 told.append(f"{target.warnings}\n")
         return "".join(dict.fromkeys(told))
@@ -123,7 +123,7 @@ class Desk:
         edited = {file.path for file in given.files if file not in self.given.files}
         targets = [target for target in self.lab.builds if not edited.isdisjoint(target.files)]
         if not targets:
-            session.say(f"Nothing in {self.path} was edited since the last build.\n")
+            session.say(f"No file in {self.path} has changed since the last build.\n")
             return "0"
         names = frozenset(target.name for target in targets)
         new = building.build(self.lab, given, self.kernel, only=names, reuse=True, debug=self.step)
@@ -159,8 +159,10 @@ class Desk:
         if self.gdb:
             self._write_symbols(guest)
             line = debugger.start(guest, self.path)
-            lacking = "" if shutil.which("gdb") else f", once `{tools.install('gdb')}` was run"
-            say.print(f"For gdb, in another terminal on this machine{lacking}:\n  {line}\n")
+            lacking = "" if shutil.which("gdb") else f", after `{tools.install('gdb')}`"
+            say.print(
+                f"To start gdb, type this in another terminal on this host{lacking}:\n  {line}\n"
+            )
             if not self.step and any(target.kind == "program" for target in self.lab.builds):
                 say.print(_NO_PROGRAMS)
         try:
@@ -169,10 +171,13 @@ class Desk:
                 return 0
             script = sys.stdin.buffer.read()
             if not script:
-                say.print("Standard input is no terminal and has no commands: nothing is run.")
+                say.print(
+                    "Standard input is not a terminal and has no commands, so nothing was run."
+                )
             return guest_console.run_script(guest, script)
         except GuestCrashed as error:
-            say.print(f"\nThe guest is gone: {error}.\n{self.last_words(guest.machine.console())}")
+            said = self.last_words(guest.machine.console())
+            say.print(f"\nThe guest has ended: {error}.\n{said}")
             return 0 if person else GUEST_DIED
         except GuestError as error:
             raise InputError(f"The commands cannot be run: {error}") from error
@@ -224,7 +229,7 @@ def run(lab: Lab, path: Path, kernel: Kernel, *, accel: Accel, gdb: bool) -> int
             for note in unread.notes(lab, path):
                 say.print(note)
             greeting = (
-                f"A guest with Linux {kernel.release}; what its kernel logs appears here. "
+                f"This guest runs Linux {kernel.release}. Its kernel log appears here. "
                 f"In /lab{by_path(lab.builds)}:\n{listing([*files, *built_files])}{KEYS}"
             )
             return desk.serve(guest, greeting)
@@ -234,7 +239,7 @@ def by_path(targets: Iterable[Target]) -> str:
     """Return how a program of *targets* is started, which no PATH leads to; empty without one."""
     programs = (target.file for target in targets if target.kind == "program")
     first = next(programs, "")
-    return f", where a program is started by its path, as {first} is" if first else ""
+    return f", where you start a program by its path, for example {first}" if first else ""
 
 
 def listing(files: Iterable[str]) -> str:

@@ -61,14 +61,14 @@ def start(guest: Guest, sources: Path) -> str:
         {"command-line": f"gdbserver unix:{INSIDE}/gdb,server=on,wait=off"},
     )
     if not (folder / "run" / "gdb").exists():
-        raise VMError(f"QEMU opens no gdb stub: {said}.")
+        raise VMError(f"QEMU does not open a connection for gdb: {said}.")
     wanted = ["/bin/grep", "-E", r" (do_init_module|modules)$", "/proc/kallsyms"]
     known = guest.run(wanted, deadline=KALLSYMS_SECONDS).text
     addresses = {name: int(address, 16) for address, _, name in map(str.split, known.splitlines())}
     (folder / "kernel.json").write_text(json.dumps(addresses))
     # a kernel that is somewhere else at each boot has other addresses
     key = cache.digest(Path(__file__), guest.machine.config.kernel.key, known)
-    doing = "asking the guest's kernel for the names of its functions, for gdb (once)"
+    doing = "reading the names of the kernel's functions for gdb (once)"
     names = cache.entry("kernel-names", key, lambda folder: _write_names(guest, folder), doing)
     commands = (
         f"file {names}/kernel",
@@ -131,10 +131,12 @@ def _write_names(guest: Guest, folder: Path) -> None:
     try:
         rows = [row.split() for row in gzip.decompress(packed).decode().splitlines()]
     except (OSError, EOFError, zlib.error) as error:
-        raise VMError(f"The guest does not tell the names of its kernel: {error}.") from error
+        raise VMError(
+            f"The names of the guest kernel's functions cannot be read: {error}."
+        ) from error
     functions = {name: int(at, 16) for at, _, name in rows if re.fullmatch(r"[\w.]+", name)}
     if not functions or not min(functions.values()):
-        raise VMError("The guest's kernel does not tell the addresses of its functions.")
+        raise VMError("The guest's kernel hides the addresses of its functions.")
     base, end = min(functions.values()), max(functions.values())
     lines = ['.section .kernel,"ax",@nobits', "base:", f".skip {end - base + 1}"]
     for name, at in functions.items():

@@ -102,7 +102,7 @@ _HOSTS_OWN = ("gcc", "addr2line", "mke2fs", "apt-get", "apt-cache")
 _DEVELOPERS = {
     "patch": "for knetlab selftest",
     "git": "for make dist, knetlab mutants --refresh and knetlab's own tests",
-    "chromium": "for knetlab's own tests alone",
+    "chromium": "only for knetlab's own tests",
 }
 
 OLDEST_QEMU = (7, 2)
@@ -143,12 +143,14 @@ def _compiler() -> Iterator[Row]:
     try:
         debian.mirror()
     except VMError as error:
-        told = "no mirror of Debian is known, to fetch compiler and kernel from"
+        told = (
+            "no mirror of Debian is known from which the compiler and the kernel can be downloaded"
+        )
         told = told if isinstance(error, NoMirror) else str(error)
         todo = f"export {debian.MIRROR}=URL, or make check KIT=FILE"
         yield Row("MISSING", "mirror", told, todo)
     else:
-        told = f"that of Debian {release} is fetched at the first check, 70 MB"
+        told = f"the compiler of Debian {release} is downloaded at the first check, 70 MB"
         yield Row("note", "compiler", told, "make kernel")
 
 
@@ -160,9 +162,9 @@ def _programs() -> Iterator[Row]:
             tools.find(name)
         except VMError:
             missing = True
-            yield Row("MISSING", name, "not on this host", tools.install(package))
+            yield Row("MISSING", name, "not installed", tools.install(package))
     if not missing:
-        yield Row("ok", "programs", f"all {len(wanted)} are here")
+        yield Row("ok", "programs", f"all {len(wanted)} are installed")
 
 
 def _qemu() -> Row:
@@ -189,7 +191,7 @@ def _static_libc() -> Iterator[Row]:
     if Path(path).is_absolute():
         yield Row("ok", "static libc", str(Path(path).resolve()))
     else:
-        yield Row("MISSING", "static libc", "not on this host", tools.install("libc6-dev"))
+        yield Row("MISSING", "static libc", "not installed", tools.install("libc6-dev"))
 
 
 def _sandbox() -> Row:
@@ -233,7 +235,9 @@ def _python() -> Iterator[Row]:
     lacking = [name for name, packages in extras.items() if not all(map(_installed, packages))]
     if lacking:
         todo = f".venv/bin/pip install -e '.[{','.join(lacking)}]'"
-        yield Row("note", "extras", f"{', '.join(lacking)} not here; for grading a class", todo)
+        yield Row(
+            "note", "extras", f"{', '.join(lacking)} not installed; needed to grade a class", todo
+        )
 
 
 def _installed(requirement: str) -> bool:
@@ -290,7 +294,7 @@ def _stock_kernel() -> Row:
     with contextlib.suppress(VMError, OSError):
         if found := kernel.stock_if_there():
             return Row("ok", "stock kernel", f"Linux {found.release}")
-    return Row("note", "stock kernel", "fetched at the first check, 40 MB", "make kernel")
+    return Row("note", "stock kernel", "downloaded at the first check, 40 MB", "make kernel")
 
 
 def _debug_kernel() -> Row:
@@ -302,7 +306,7 @@ def _debug_kernel() -> Row:
         return Row("ok", "debug kernel", f"Linux {found.release}")
     minutes = max(1, BUILD_MINUTES // len(os.sched_getaffinity(0)))
     room = f"{debug_kernel.ROOM >> 30} GiB of disk"
-    told = f"not built, so leaks and races go unseen; it takes some {minutes} minutes and {room}"
+    told = f"not built, so leaks and races are not detected; building takes {minutes} min, {room}"
     return Row("note", "debug kernel", told, "make kernel NAME=debug")
 
 
@@ -311,37 +315,43 @@ def _template() -> Row:
         states = list((cache.root() / "template").glob("[!.]*/state"))
         if refused := snapshot.refused():
             there = f"{len(states)}, and for {len(refused)} more " if states else ""
-            told = f"{there}restoring fails here, so that each of those guests is booted"
-            return Row("slow", "frozen guests", f"{told}: {refused[0]}")
+            told = f"{there}restoring fails here, so each of these guests must boot"
+            return Row("slow", "saved guests", f"{told}: {refused[0]}")
         if states:
-            return Row("ok", "frozen guests", f"{len(states)}, so that none has to boot")
-    told = "none; the first check on a kernel boots a guest and keeps it frozen"
-    return Row("note", "frozen guests", told, "make check")
+            return Row("ok", "saved guests", f"{len(states)}; guests do not have to boot")
+    told = "none; the first check on a kernel boots a guest and saves it"
+    return Row("note", "saved guests", told, "make check")
 
 
 def _emulation() -> Row:
     told = (
-        "TCG is slower than KVM, but time in its guests is virtual: a pause costs nothing, "
-        "and a busy host changes no verdict"
+        "TCG is slower than KVM, but time in its guests is virtual: waiting takes no real time, "
+        "and results do not depend on how busy this computer is"
     )
     return Row("slow", "emulation", told, "nothing")
 
 
 def _kvm() -> Row:
     there = os.access("/dev/kvm", os.R_OK | os.W_OK) and Path("/dev/kvm").exists()
-    told = "usable, and not needed" if there else "not usable, and not needed"
+    told = "usable, but not needed" if there else "not usable, and not needed"
     if "hypervisor" in Path("/proc/cpuinfo").read_text().split():
-        return Row("note", "/dev/kvm", f"{told}; would be nested, as this is a virtual machine")
+        return Row(
+            "note", "/dev/kvm", f"{told}; it would be nested, because this is a virtual machine"
+        )
     return Row("note", "/dev/kvm", told, "knetlab check --accel kvm" if there else "")
 
 
 def _last_check() -> Row:
     grade = last_run.newest()
     if grade is None:
-        return Row("note", "a check takes", "unknown: none was run here yet", "make check")
+        return Row("note", "a check takes", "unknown: no check has been run here yet", "make check")
     number = sum(exercise.reused is None for exercise in grade.exercises)
     if not number:
-        return Row("note", "a check takes", "unknown: nothing was run, as nothing had changed")
+        return Row(
+            "note",
+            "a check takes",
+            "unknown: the last check ran nothing, because nothing had changed",
+        )
     what = f"{number} exercise{'s' if number > 1 else ''}, {grade.kernel.name} kernel"
     return Row("ok", "a check takes", f"{grade.provenance.seconds:.0f} s: {what}")
 
@@ -355,7 +365,7 @@ def _restore() -> Row:
     with snapshot.guest(config, {}) as guest:
         guest.run(["/bin/true"])
         seconds = time.monotonic() - started
-    way = "restored from a frozen one" if frozen else "booted"
+    way = "restored from a saved guest" if frozen else "booted"
     return Row("ok" if frozen else "slow", "a guest takes", f"{seconds:.2f} s, {way}, {on.name}")
 
 
@@ -373,8 +383,8 @@ def _terminal(console: Console) -> Row:
 
 
 def _for_some() -> Iterator[Row]:
-    purposes = {"clangd": "for an editor; then make editor"}
-    purposes |= {"sparse": "for make lint LAB=...", "perl": "for the same"}
+    purposes = {"clangd": "for an editor; then run make editor"}
+    purposes |= {"sparse": "for make lint LAB=...", "perl": "also for make lint"}
     if (ROOT / "tests").is_dir():
         purposes |= _DEVELOPERS
     packages = {"chromium": "chromium chromium-driver"}

@@ -97,9 +97,11 @@ def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
                 argv, check=False, capture_output=True, text=True, timeout=compiler.WALL_SECONDS
             )
         except subprocess.TimeoutExpired as error:
-            raise VMError(f"The compiler did not end within {compiler.WALL_SECONDS} s.") from error
+            raise VMError(
+                f"The compiler did not finish within {compiler.WALL_SECONDS} s."
+            ) from error
         if done.returncode:
-            raise VMError(f"Nothing compiles on this host.\n{done.stdout}{done.stderr}")
+            raise VMError(f"The compiler does not work on this host.\n{done.stdout}{done.stderr}")
         found = {}
         for name in sources:
             path = root / name
@@ -107,7 +109,7 @@ def _kbuild_commands(lab: Lab, kernel: Kernel) -> dict[str, str]:
             # savedcmd_ since Linux 6.3; what comes after the compiler is objtool
             match = re.match(r"(?:saved)?cmd_\S+ := (.*?)(?: ; .*)?$", text, re.MULTILINE)
             if match is None:
-                raise VMError(f"Kbuild says in no known way how it compiled {name}: {text[:80]!r}")
+                raise VMError(f"Cannot read how Kbuild compiled {name}: {text[:80]!r}")
             found[name] = match[1]
     return found
 

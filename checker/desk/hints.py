@@ -40,8 +40,8 @@ def told(exercise: Exercise, hint: Hint) -> Text:
     text = Text.assemble((head, "bold"), f"\n{one_line(hint.text)}")
     if hint.step == hint.steps:
         text.append(
-            "\nThat was the last one. The handout and the first failure say the rest; "
-            f"`make hint EX={exercise.number} RESTART=1` begins with the first again.",
+            "\nThis was the last hint. Read the handout and the first failure again. "
+            f"`make hint EX={exercise.number} RESTART=1` begins again with the first hint.",
             "dim",
         )
     return text

@@ -119,6 +119,6 @@ if {"name", "kallsyms", "list"} <= fields.keys() and {"do_init_module", "modules
         load(entry - fields["list"])
     print("The guest is stopped. Set breakpoints (break my_init), then continue, and insmod there.")
 elif not programs:
-    print("This kernel does not say where its modules are, or none is built: there are no symbols.")
+    print("There are no symbols: no module was built, or the kernel hides where its modules are.")
 if programs:
     print("Programs: break main, then continue, and start one in the guest: " + " ".join(programs))

@@ -112,12 +112,12 @@ def _run(sandbox: Sandbox, argv: list[str], tool: str) -> list[Remark]:
             timeout=compiler.WALL_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise VMError(f"The compiler did not end within {compiler.WALL_SECONDS} s.") from error
+        raise VMError(f"The compiler did not finish within {compiler.WALL_SECONDS} s.") from error
     output = done.stdout + done.stderr
     found = parse(output.replace(f"{compiler.INSIDE}/", ""), tool)
     if done.returncode and not found:
         tail = "\n".join(output.splitlines()[-8:])
-        raise VMError(f"The compiler failed, and not because of your files.\n{tail}")
+        raise VMError(f"The compiler failed, but not because of your files.\n{tail}")
     return found
 
 
@@ -153,7 +153,7 @@ def checkpatch() -> Path:
                     if not wanted:
                         break
 
-    doing = f"fetching checkpatch, out of the kernel's source of Debian {release}, 140 MB (once)"
+    doing = f"downloading the kernel's source of Debian {release} for checkpatch, 140 MB (once)"
     return cache.entry("checkpatch", cache.digest(release), make, doing) / "checkpatch.pl"
 
 

@@ -118,9 +118,9 @@ def _next_lab(at: Lab | None) -> Text:
         return Text("All labs are solved.", "bold")
     if not (work.SKELS / at.name).is_dir():
         write = work.typed(f"make skels LAB={at.name}", f"knetlab skeleton {at.name}")
-        return Text(f"Next is {at.name}: `{write}` writes what you start from.")
+        return Text(f"Next is {at.name}: `{write}` writes the files that you start from.")
     show = work.typed(f"make list LAB={at.name}", f"knetlab list {at.name}")
-    return Text(f"You are at {at.name}: `{show}` shows its exercises.")
+    return Text(f"You are working on {at.name}: `{show}` shows its exercises.")
 
 
 def _state(exercise: Exercise, kept: Progress, *, edited: bool, made: str) -> Text:
@@ -169,8 +169,8 @@ def _next(at: Exercise | None) -> Text:
     check = work.typed(f"make check EX={number}", f"knetlab check --exercise {number}")
     hint, watch = (work.typed(f"make {name}", f"knetlab {name}") for name in ("hint", "watch"))
     return Text(
-        f"You are at exercise {number}: `{check}` tries it, `{hint}` helps, "
-        f"`{watch}` tries it at each save."
+        f"You are working on exercise {number}. `{check}` checks it, `{hint}` gives a hint, "
+        f"and `{watch}` checks it each time you save."
     )
 
 

@@ -42,8 +42,8 @@ def show(lab: Lab, folder: Path, number: int | None, console: Console) -> None:
         tried = f"exercise {number}" if number else "this lab"
         again = f" EX={number}" if number else ""
         raise InputError(
-            f"The last run of {folder} has no capture of {tried}: `make check{again}` makes one, "
-            "once the module compiles."
+            f"The last run of {folder} has no capture of {tried}. `make check{again}` makes one "
+            "if the module compiles."
         )
     target = FOLDER / lab.name
     target.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console
         left_out = len(seen) - len(wanted)
         said = f"{work.shown(copy)}: {count(len(wanted), 'packet')}"
         if left_out:
-            said += f" (and {left_out} in which the network card tells its address)"
+            said += f" (and {left_out} in which the network card announces its address)"
         console.print(Text(said, "dim"))
         empty |= not wanted
     console.print()
@@ -80,10 +80,10 @@ def _exercise(lab: Lab, number: int, captures: list[Path], target: Path, console
 
 
 _EMPTY = (
-    "Where there are 0 packets, nothing went over the guest's network card, at which QEMU "
-    "listens. That need not be wrong: "
-    "most checks connect two ends inside the guest, over its loopback device (127.0.0.0/8), and "
-    "such packets never reach the card. tcpdump on lo in `make console` sees those."
+    "0 packets means that no packet went through the guest's network card, where QEMU records "
+    "packets. This is often correct: most checks make connections inside the guest, over its "
+    "loopback device (127.0.0.0/8), and these packets never reach the card. To see them, run "
+    "tcpdump on lo in `make console`."
 )
 
 

@@ -109,20 +109,22 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text, so nothing is reset; {_START_OVER}.") from None
+        raise InputError(
+            f"{path} is not UTF-8 text, so nothing was reset. {_START_OVER}."
+        ) from None
 
 
-_START_OVER = "`make skels FORCE=1` writes all files anew and keeps yours as .orig"
+_START_OVER = "`make skels FORCE=1` writes all files again and keeps yours as .orig"
 
 
 def _refused(path: Path, error: TogetherError) -> InputError:
     *most, last = map(str, error.exercises)
     every = " ".join([*most, last])
     return InputError(
-        f"{path}, lines {error.first} to {error.last}: what is exercise {', '.join(most)}'s "
-        f"and what is exercise {last}'s cannot be told apart, so nothing is reset. Put the "
-        f"comments back, as in /* TODO {last} */, each above its own lines; or reset "
-        f"exercises {every} together, with EX='{every}': a backup is kept."
+        f"{path}, lines {error.first} to {error.last}: knetlab cannot see which lines belong to "
+        f"exercise {', '.join(most)} and which to exercise {last}, so nothing was reset. Put the "
+        f"comments back, such as /* TODO {last} */, each above its own lines. Or reset "
+        f"exercises {every} together with EX='{every}'; a backup is kept."
     )
 
 

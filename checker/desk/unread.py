@@ -27,7 +27,9 @@ def notes(lab: Lab, folder: Path) -> list[str]:
     found = []
     for name, file in given.items():
         if name not in lab.sources and _differs(folder / name, file.versions | {file.content}):
-            found.append(f"{work.shown(folder / name)} was edited, but the lab's own is used.")
+            found.append(
+                f"{work.shown(folder / name)} was edited, but knetlab uses the lab's own copy."
+            )
     for place in sorted({Path(), *(Path(name).parent for name in given)}):
         for path in _code(folder / place):
             if (place / path.name).as_posix() not in given:
@@ -35,7 +37,7 @@ def notes(lab: Lab, folder: Path) -> list[str]:
     if not found:
         return []
     more = len(found) - MOST
-    rest = [f"So it is with {count(more, 'more file')}."] if more > 0 else []
+    rest = [f"The same is true for {count(more, 'more file')}."] if more > 0 else []
     return [*found[:MOST], *rest, f"knetlab reads only your {listed(lab.sources)}."]
 
 

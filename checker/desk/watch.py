@@ -150,7 +150,7 @@ class _Watch:
                 await self._ended(process, said)
             case _Broken(error):
                 raise InputError(
-                    f"Saves in {self.folder} cannot be followed: {error}. `make check` works."
+                    f"Changes in {self.folder} cannot be watched: {error}. Use `make check`."
                 )
         return True
 
@@ -244,7 +244,7 @@ class _Watch:
 
     def _doing(self, what: str) -> str:
         assert self.running
-        again = "" if self.running == self.exercise else " again, as its file was edited"
+        again = "" if self.running == self.exercise else " again, because its file was edited"
         doing = f"checking exercise {self.running.number}, {self.running.title}{again}"
         return f"{doing}: {what}" if what else doing
 
@@ -272,7 +272,12 @@ class _Watch:
         grade = None if said.startswith("knetlab: ") else last_run.grade(self.folder)
         if grade is None or process.returncode not in (0, 1, 3):
             self.rest = []
-            self._say(Text(said or "The check ended without a word.", "bold red"))
+            self._say(
+                Text(
+                    said or "The check ended without a message. Run `make check` to see why.",
+                    "bold red",
+                )
+            )
             return
         self.grades[self.running.number] = grade
         if self.running == self.exercise:
@@ -389,7 +394,7 @@ class _Watch:
 
     def _hint(self) -> None:
         if self.exercise is None:
-            self._say(Text("All exercises are solved: there is nothing to hint at."))
+            self._say(Text("All exercises are solved. There are no more hints."))
         else:
             hint = hints.next_one(self.lab, self.folder, self.exercise)
             self._say(hints.told(self.exercise, hint))
@@ -403,16 +408,18 @@ class _Watch:
         if grade := self._last():
             terminal.render(grade, self.console, verbose=True, folder=work.shown(self.folder))
             logs = last_run.logs(self.folder, [e.number for e in grade.exercises])
-            self._say(*(Text(f"all that the guest printed: {path}", "dim") for path in logs))
+            self._say(*(Text(f"everything that the guest printed: {path}", "dim") for path in logs))
 
     def _last(self) -> Grade | None:
         """Return the grade that was shown last, else that of an earlier check, and say which."""
         grade = self.shown or last_run.grade(self.folder)
         if grade is None:
-            self._say(Text("Nothing was checked yet."))
+            self._say(Text("Nothing has been checked yet."))
         elif self.process and self.running:
             self.console.print(
-                Text(f"This is an earlier run; exercise {self.running.number} is being checked.")
+                Text(
+                    f"This is an earlier run. Exercise {self.running.number} is being checked now."
+                )
             )
         return grade
 

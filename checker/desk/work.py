@@ -64,11 +64,11 @@ def _ask(names: list[str]) -> str:
     listed = ", ".join(names)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         command = typed(f"make check LAB={names[0]}", f"knetlab check {names[0]}")
-        raise InputError(f"Say which lab, as in `{command}`: {listed}.")
+        raise InputError(f"Name the lab, for example `{command}`. There are: {listed}.")
     try:
         return Prompt.ask("Which lab?", choices=names, console=Console(stderr=True))
     except EOFError:
-        raise InputError(f"Say which lab: {listed}.") from None
+        raise InputError(f"Name the lab. There are: {listed}.") from None
 
 
 def handed_out(the_lab: Lab) -> dict[str, SkeletonFile]:
@@ -83,7 +83,7 @@ def exercise(the_lab: Lab, number: int) -> Exercise:
     except KeyError:
         numbers = ", ".join(str(exercise.number) for exercise in the_lab.exercises)
         raise InputError(
-            f"The lab {the_lab.name} has no exercise {number}; it has {numbers}."
+            f"The lab {the_lab.name} has no exercise {number}. Its exercises are {numbers}."
         ) from None
 
 
@@ -92,7 +92,7 @@ def comes_next(at: Exercise | None) -> str:
     if at is None:
         return ""
     command = typed(f"make check EX={at.number}", f"knetlab check --exercise {at.number}")
-    return f"Next is exercise {at.number}, {at.title}: `{command}` tries it."
+    return f"Next is exercise {at.number}, {at.title}: `{command}` checks it."
 
 
 def typed(make: str, knetlab: str) -> str:
@@ -105,10 +105,10 @@ def folder(the_lab: Lab, submission: Path | None) -> Path:
     path = submission or SKELS / the_lab.name
     if not path.is_dir():
         raise InputError(
-            f"There is no folder {path}; "
-            f"`{typed('make skels', f'knetlab skeleton {the_lab.name}')}` writes it."
+            f"There is no folder {path}. "
+            f"`{typed('make skels', f'knetlab skeleton {the_lab.name}')}` makes it."
             if submission is None
-            else f"{path} is not a folder laid out like {SKELS / the_lab.name}."
+            else f"{path} is not a folder with the structure of {SKELS / the_lab.name}."
         )
     return path
 

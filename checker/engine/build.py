@@ -137,7 +137,9 @@ def build_module(lab: Lab, module: Target, submission: Submission, kernel: Kerne
             # not a word on the student's files: does anything compile here?
             given = {name: (lab.given / name).read_bytes() for name in sources}
             if _compile(lab, [module], given, kernel)[0].ko is None:
-                raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
+                raise VMError(
+                    f"The compiler does not work on this host. {made.message}\n{made.output}"
+                )
     except (MissingTool, NoSpace):
         raise
     except (OSError, VMError) as error:

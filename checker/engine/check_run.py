@@ -147,7 +147,7 @@ class CheckRun:
             self.own = [Finding(kind="taint", summary=_TAINTED, report=session.kernel_says())]
             return
         if blind := [_WATCHES.get(name, name) for name in sorted(before.awake - now.awake)]:
-            summary = f"The {self._what} turned {' and '.join(blind)} off, which would tell on it."
+            summary = f"The {self._what} turned {' and '.join(blind)} off, which would report it."
             self.own = [Finding(kind="watch-off", summary=summary)]
             return
         same = (now.modules, now.rest) == (before.modules, before.rest)

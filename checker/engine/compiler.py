@@ -40,6 +40,19 @@ _STARTED = "knetlab: the sandbox has started"
 SHORTER = "Take out what repeats itself at compile time: a macro, an #include, a huge array."
 
 
+CHATTER = re.compile(
+    r"make(\[\d+\])?: |Skipping BTF generation|the compiler differs|pahole version differs"
+    r"|^  (The kernel was built by|You are using)\b"
+    r"|checker-valid\.sh: No such file|C=2 specified, but sparse is not available"
+)
+"""What make says of itself. 7.x looks for sparse by a script that Debian's headers lack, and
+runs it all the same where KBUILD_CHECKSRC is given on the command line."""
+
+_NOT_THEIRS = re.compile(
+    r"\.o: warning: objtool: |WARNING: modpost: .*missing MODULE_DESCRIPTION\(\)"
+)
+
+
 def nothing() -> None:
     """Do nothing meanwhile."""
 
@@ -54,12 +67,17 @@ class Ran:
 
 
 def run(
-    box: Sandbox, root: Path, commands: Sequence[str], meanwhile: Callable[[], None] = nothing
+    box: Sandbox,
+    root: Path,
+    commands: Sequence[str],
+    meanwhile: Callable[[], None] = nothing,
+    *,
+    of_program: bool = False,
 ) -> Ran:
     """Run shell *commands*, each if the one before went well, on what lies below *root*.
 
-    *meanwhile* is called while they run. Raises NoSandbox when the sandbox does not start,
-    NoSpace when they fail on a disk that is full.
+    *meanwhile* is called while they run. *of_program*: they compile a program. Raises NoSandbox
+    when the sandbox does not start, NoSpace when they fail on a disk that is full.
     """
     log = root.parent / "output"
     script = " && ".join([f"echo {_STARTED}", *commands])
@@ -80,7 +98,7 @@ def run(
             late = True
         finally:
             done.kill()  # whatever ended the wait
-    begun, output = _tidy(log)
+    begun, output = _tidy(log, of_program=of_program)
     if not begun:
         raise NoSandbox(f"The sandbox did not start: {output}")
     if done.returncode and not late and shutil.disk_usage(root).free < ROOM:
@@ -152,7 +170,7 @@ def speaks_of(output: str, target: Target) -> bool:
     return bool(re.search(rf"(?<![\w./+-]){re.escape(target.folder)}/", output))
 
 
-def _tidy(log: Path) -> tuple[bool, str]:
+def _tidy(log: Path, *, of_program: bool = False) -> tuple[bool, str]:
     """Return whether the sandbox started, and the compiler's words.
 
     They have the student's own paths, and the kernel's as in its own tree. Left out is what
@@ -164,11 +182,6 @@ def _tidy(log: Path) -> tuple[bool, str]:
     text = re.sub(r"/kernel/(usr/src/[^/\s]+|build)/", "./", text)
     text = re.sub(r"/usr/(?:libexec/gcc/\S+/|bin/)[\w.-]*ld[\w.]*: (?:/tmp/\w+\.o: )?", "", text)
     lines = text.replace(f"{INSIDE}/", "").splitlines()
-    chatter = re.compile(
-        r"make(\[\d+\])?: |Skipping BTF generation|warning: the compiler differs|"
-        r"\.o: warning: objtool: |WARNING: modpost: .*missing MODULE_DESCRIPTION\(\)"
-    )
-    chatter_tail = re.compile(r"^  (The kernel was built by|You are using):")
     begun = lines[:1] == [_STARTED]
-    said = (x for x in lines[begun:] if not chatter.search(x) and not chatter_tail.match(x))
-    return begun, shorten("\n".join(said))
+    said = (x for x in lines[begun:] if not CHATTER.search(x) and not _NOT_THEIRS.search(x))
+    return begun, shorten("\n".join(said), of_program=of_program)

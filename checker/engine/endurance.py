@@ -80,6 +80,17 @@ def reload(
     every = leaks_of(module, done[-1].stacks)
     own = of_exercise(module, every, ignore)
     for one in done:
+        if interrupt and one.insmod == errno.EEXIST:
+            raise Unmet(
+                f"The module waited for a client and was interrupted; at time {one.number} it was "
+                "still loaded from the time before.",
+                expected="an interrupted insmod fails, and leaves no module",
+                actual=f"insmod fails with {errno_name(one.insmod)} at time {one.number}",
+                log=module.kernel_says(),
+                hint="Return from init the error of the call that was interrupted: init has "
+                "returned 0, so the module stays loaded. Is the error in another variable than "
+                "the one that is returned?",
+            )
         said = f"rmmod fails with {errno_name(one.rmmod)}" if one.rmmod else ""
         if one.insmod and not (interrupt and one.insmod == errno.EINTR):
             said = f"insmod fails with {errno_name(one.insmod)}"
@@ -187,6 +198,7 @@ def error_paths(
         when = "When nothing fails,"
         if not one.left:
             when = f"When allocation {one.number} of init fails{_where(module, calls, one)},"
+        unloaded = not one.insmod  # then it is exit that left it
         left = [str(leak) for leak in leaks[one.number]]
         counted = [] if left or one.number in others else _more(before, one, ignore)
         ended = f"insmod fails with {errno_name(one.insmod)}" if one.insmod else "insmod succeeds"
@@ -203,11 +215,11 @@ def error_paths(
             raise Unmet(
                 f"{when} {told}.",
                 expected="exit undoes what init did"
-                if one.left
+                if unloaded
                 else "init undoes what it did before it returns the error",
                 actual="\n".join(left or counted),
                 hint=_give_back(
-                    leaks[one.number], "In exit" if one.left else "Where init fails", counted
+                    leaks[one.number], "In exit" if unloaded else "Where init fails", counted
                 ),
             )
 
@@ -225,7 +237,7 @@ def _each_time(  # noqa: PLR0917
     return Unmet(
         f"{what} {times} times, and each time something is left: {told}.",
         expected=expected,
-        actual="\n".join([f"{k.count} times: {k}" for k in leaks] or left),
+        actual="\n".join([f"{k.times or k.count} times: {k}" for k in leaks] or left),
         hint=_give_back(leaks, where, left),
     )
 
@@ -235,8 +247,9 @@ def _give_back(leaks: list[Leak], where: str, left: Sequence[str] = ()) -> str:
     if place := next((leak.place for leak in leaks if leak.place), ""):
         return f"{where}, give back what {place} gets."
     ends = {end: None for name, _, end in COUNTED.values() if name in " ".join(left)}
-    by = f" by {' and '.join(ends)}" if ends else ""
-    return f"{where}, give back what init has got{by}."
+    if ends:
+        return f"{where}, call {' and '.join(ends)} for what is left: {', '.join(left)}."
+    return f"{where}, give back what init has got."
 
 
 @contextlib.contextmanager

@@ -61,11 +61,16 @@ Stack = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Leak:
-    """What the module's line *place* got by calling *function*, and what is left of it."""
+    """What the module's line *place* got by calling *function*, and what is left of it.
+
+    *count* is the number of objects, and *times* how often it happened, 0 where that is not
+    known: a socket is made of several objects.
+    """
 
     place: str
     function: str
     count: int
+    times: int = 0
 
     def of(self, pattern: str) -> bool:
         """Tell whether it is what a function that matches *pattern* got; none matches ""."""
@@ -87,13 +92,18 @@ def parse_objects(text: str) -> tuple[Stack, ...]:
 def leaks_of(module: Module, stacks: Iterable[Stack]) -> list[Leak]:
     """Return by whom the objects were allocated that are left.
 
-    Several objects make up a socket: they have one place.
+    Several objects make up a socket: they have one place, and each another stack.
     """
-    owners = [owner for stack in stacks if (owner := _owner(stack))]
-    places = [place for _, place in owners]
+    owned = [(owner, stack) for stack in stacks if (owner := _owner(stack))]
+    places = [place for (_, place), _ in owned]
     lines = module.symbols.places(places) if module.symbols else [""] * len(places)
-    found = Counter((line, called) for (called, _), line in zip(owners, lines, strict=True))
-    return [Leak(line, called, n) for (line, called), n in found.items()]
+    found: dict[tuple[str, str], Counter[Stack]] = {}
+    for ((called, _), stack), line in zip(owned, lines, strict=True):
+        found.setdefault((line, called), Counter())[stack] += 1
+    return [
+        Leak(line, called, alike.total(), max(alike.values()))
+        for (line, called), alike in found.items()
+    ]
 
 
 def without_the_kernels(stacks: Iterable[Stack], failed: str, release: str) -> list[Stack]:

@@ -95,7 +95,19 @@ static void __attribute__((constructor)) be_there(void)
 #endif
 
 #ifdef __SANITIZE_ADDRESS__
+#include <features.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if __GLIBC_PREREQ(2, 32)
+#include <sys/single_threaded.h>
+#define SINGLE __libc_single_threaded
+#else
+#define SINGLE 0
+#endif
+
 #define OPTIONS "@OPTIONS@"
+void __lsan_do_leak_check(void);
 const char *__asan_default_options(void);
 const char *__lsan_default_options(void);
 const char *__ubsan_default_options(void);
@@ -114,8 +126,47 @@ const char *__ubsan_default_options(void)
 {
 	return OPTIONS;
 }
+
+/*
+ * LeakSanitizer looks when exit() is called, and _exit() is a right end, too. It is not done in a
+ * child of vfork(), whose memory is its parent's; nor in one of fork() by a program with
+ * threads: what only another thread's stack leads to looks lost there.
+ */
+static pid_t looks;
+
+static void forked(void)
+{
+	looks = looks && SINGLE ? getpid() : 0;
+}
+
+static void look(void)
+{
+	if (looks == getpid())
+		__lsan_do_leak_check();
+}
+
+static void __attribute__((constructor)) watch_exits(void)
+{
+	looks = getpid();
+	pthread_atfork(NULL, NULL, forked);
+}
+
+void _exit(int status)
+{
+	look();
+	for (;;)
+		syscall(SYS_exit_group, status);
+}
+
+void _Exit(int status)
+{
+	_exit(status);
+}
 #endif
 """.replace("@OPTIONS@", sanitizer.OPTIONS)
+
+_NO_MAIN = "undefined reference to `main'"
+"""What the linker says of no file: the student's have no main(), as the skeleton may have none."""
 
 _BETWEEN = "knetlab: with sanitizers"
 """What is printed between the two compilers' words."""
@@ -134,11 +185,14 @@ def build_program(
     sources = compiler.sources([target], submission)
     try:
         made = _compile(lab, target, sources, kernel, debug_flags(lab, target) if debug else ())
-        if made.plain is None and not compiler.speaks_of(made.output, target):
+        theirs = compiler.speaks_of(made.output, target) or _NO_MAIN in made.output
+        if made.plain is None and not theirs:
             # not a word on the student's files: does anything compile here?
             given = {name: (lab.given / name).read_bytes() for name in sources}
             if _compile(lab, target, given, kernel).plain is None:
-                raise VMError(f"Nothing compiles on this host. {made.message}\n{made.output}")
+                raise VMError(
+                    f"The compiler does not work on this host. {made.message}\n{made.output}"
+                )
     except (MissingTool, NoSpace):
         raise
     except (OSError, VMError) as error:
@@ -214,7 +268,7 @@ def _compile(
             f"echo {_BETWEEN}",
             shlex.join(command(target, SANITIZED, "sanitized")),
         ]
-        ran = compiler.run(box, root, commands)
+        ran = compiler.run(box, root, commands, of_program=True)
         return _judge(lab, target, sources, ran, [root / "plain", root / "sanitized"])
 
 
@@ -225,6 +279,9 @@ def _judge(
     output = (second if between and ran.failed else first).strip()
     if ran.failed or not all(f.is_file() and not f.is_symlink() for f in files):
         said, step = compiler.failure(lab, target, output, sources)
+        if _NO_MAIN in output:
+            where = " or ".join(target.files)
+            step = f"Write int main(void), or int main(int argc, char **argv), in {where}."
         with_them = " with AddressSanitizer, though it does without" if between else ""
         words = f"The program does not compile{with_them}; the compiler's words are below."
         return ProgramBuild(

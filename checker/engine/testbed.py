@@ -164,8 +164,8 @@ class Session:
     *files* are those of the submission's builds, by their paths below /lab. Each is put into
     the guest when its path is first asked for: a guest that goes before that has no code of
     the submission's in it. *before* is what the guest's kernel held when it was fresh.
-    *has_run*: whether a program of the student's was started. *whose*: see business_of().
-    *remarks* are what remark() got.
+    *has_run*: whether a program of the student's was started. *remarks* are what remark() got.
+    *whose*: see business_of().
     """
 
     def __init__(self, guest: Guest, before: Traces, files: Mapping[str, PayloadFile]) -> None:
@@ -290,7 +290,8 @@ class Module(Session):
 
     *is_ours* tells of a line ("filter.c:41") whether it is in a function of the exercise
     that is checked, or of another one; None where it is in nobody's. *hung*: whether a guest
-    hung with the module in an earlier check. *release* is that of the guest's kernel.
+    hung with the module in an earlier check. *release* is that of the guest's kernel. *sources*
+    are the student's files that it is made of, path -> text.
     """
 
     def __init__(
@@ -305,6 +306,7 @@ class Module(Session):
         is_ours: Callable[[str], bool | None] = lambda _: None,
         hung: bool = False,
         release: str = "",
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(guest, before, files)
         self.name = name
@@ -314,6 +316,7 @@ class Module(Session):
         self.loading: Process | None = None
         self.hung = hung
         self.release = release
+        self.sources = sources or {}
 
     @property
     def path(self) -> str:
@@ -334,7 +337,7 @@ class Module(Session):
             raise Late(
                 f"insmod did not come back within {LOAD_SECONDS:.0f} seconds{_at(place)}.",
                 expected="the module's init function returns",
-                actual=place or "it is still running, or waiting for something",
+                actual=place or "it is still running or waiting",
                 log=self.kernel_says(),
             )
         return result
@@ -480,6 +483,7 @@ class Testbed:
             is_ours=functools.partial(self._is_ours, module.name),
             hung=self.hung,
             release=self.config.kernel.release,
+            sources={path: self._sources.get(path, "") for path in module.files},
         )
 
     def _files(self) -> dict[str, PayloadFile]:

@@ -94,26 +94,39 @@ def buffer(messages: Iterable[Message]) -> bytes:
 
 def parse(data: bytes) -> list[Message]:
     """Return the messages in *data*; Unmet when their lengths do not fit what is there."""
-    found = []
+    return [
+        Message(type_, payload, flags, sequence, port, length)
+        for (length, type_, flags, sequence, port), payload in _pieces(
+            data, _HEADER, "netlink message", "nlmsg_len"
+        )
+    ]
+
+
+def _pieces(
+    data: bytes, header: struct.Struct, what: str, length_name: str
+) -> Iterator[tuple[tuple[int, ...], bytes]]:
+    """Yield the *header* and the payload of each piece of *data*, whose length comes first in it.
+
+    Raises Unmet when a length does not fit what is there.
+    """
     at = 0
     while at < len(data):
         left = len(data) - at
-        if left < _HEADER.size:
+        if left < header.size:
             raise Unmet(
-                f"A netlink message ends too early: at byte {at} of a datagram of {len(data)} "
-                f"bytes there are {left} bytes, and a header has {_HEADER.size}."
+                f"The {what} at byte {at} of {len(data)} ends too early: there are {left} bytes, "
+                f"and a header has {header.size}."
             )
-        length, type_, flags, sequence, port = _HEADER.unpack_from(data, at)
-        if not _HEADER.size <= length <= left:
+        fields = header.unpack_from(data, at)
+        length = fields[0]
+        if not header.size <= length <= left:
             raise Unmet(
-                f"The netlink message at byte {at} of a datagram has a wrong length.",
-                expected=f"nlmsg_len is from {_HEADER.size} to {left}",
-                actual=f"nlmsg_len is {length}",
+                f"The {what} at byte {at} of {len(data)} has a wrong length.",
+                expected=f"{length_name} is from {header.size} to {left}",
+                actual=f"{length_name} is {length}",
             )
-        payload = data[at + _HEADER.size : at + length]
-        found.append(Message(type_, payload, flags, sequence, port, length))
+        yield fields, data[at + header.size : at + length]
         at += _aligned(length)
-    return found
 
 
 @dataclass(frozen=True)
@@ -240,22 +253,10 @@ class Attribute:
 
 def attributes(data: bytes) -> list[Attribute]:
     """Return the attributes in *data*; Unmet when their lengths do not fit what is there."""
-    found = []
-    at = 0
-    while at < len(data):
-        left = len(data) - at
-        length, type_ = _ATTRIBUTE.unpack_from(data, at) if left >= _ATTRIBUTE.size else (left, 0)
-        if not _ATTRIBUTE.size <= length <= left:
-            raise Unmet(
-                f"The attribute at byte {at} of {len(data)} has a wrong length.",
-                expected=f"nla_len is from {_ATTRIBUTE.size} to {left}",
-                actual=f"nla_len is {length}",
-            )
-        payload = data[at + _ATTRIBUTE.size : at + length]
-        plain = type_ & NLA_TYPE_MASK
-        found.append(Attribute(plain, payload, type_ & ~NLA_TYPE_MASK, length))
-        at += _aligned(length)
-    return found
+    return [
+        Attribute(type_ & NLA_TYPE_MASK, payload, type_ & ~NLA_TYPE_MASK, length)
+        for (length, type_), payload in _pieces(data, _ATTRIBUTE, "attribute", "nla_len")
+    ]
 
 
 _NUMBERS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "s8": "b", "s16": "h", "s32": "i"}

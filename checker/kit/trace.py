@@ -90,11 +90,15 @@ def capture(guest: Guest, *, interface: str, netns: str = "") -> Iterator[Captur
     """Catch the packets that pass *interface* in the namespace *netns* during a block.
 
     Each on lo is caught twice, as it goes and as it comes. Raises VMError where there is no
-    such device, Late where the program does not come to its end.
+    such device, Unmet where the module keeps packets from being caught, Late where the program
+    does not come to its end.
     """
-    _unpack(guest)
-    process = guest.start([f"/lab/{_PROGRAM}", interface], netns=netns, stdin=True)
-    _await_header(process)
+    try:
+        process = _begin(guest, interface, netns)
+    except GuestError:
+        raise
+    except VMError as error:
+        raise _refused(guest, interface, netns, error) from error
     caught = Captured()
     try:
         yield caught
@@ -106,6 +110,13 @@ def capture(guest: Guest, *, interface: str, netns: str = "") -> Iterator[Captur
     done = process.wait(_SECONDS)
     if done.how == "timeout":
         raise Late(f"The capture on {interface} does not come to its end.")
+    if not done.ok:
+        said = done.err.decode(errors="replace").strip()
+        raise Unmet(
+            f"The capture on {interface} was ended.",
+            expected="packets can be caught, as without the module",
+            actual=said or f"the program that captures {done.how}, {done.value}",
+        )
     caught.data = done.out
     caught.packets = dissect(done.out)
 
@@ -127,6 +138,36 @@ def _unpack(guest: Guest) -> None:
     entry = cache.entry("program", key, lambda f: image.compile_static(source, f / "program"))
     content = (entry / "program").read_bytes()
     guest.unpack({_PROGRAM: PayloadFile(content, executable=True)})
+
+
+def _begin(guest: Guest, interface: str, netns: str) -> Process:
+    """Start the program that captures, and let the guest run until its socket is open."""
+    _unpack(guest)
+    process = guest.start([f"/lab/{_PROGRAM}", interface], netns=netns, stdin=True)
+    _await_header(process)
+    return process
+
+
+def _refused(guest: Guest, interface: str, netns: str, error: VMError) -> VMError | Unmet:
+    """Return what to raise where no capture begins: *error* where that is not the module's doing.
+
+    A guest without it tells. What a check has made, as a namespace, is not in there; then it is
+    enough that packets can be caught at all.
+    """
+    with snapshot.guest(guest.machine.config, {}) as fresh:
+        there = fresh.run(["/bin/ls", "/sys/class/net"], netns=netns)
+        where = (interface, netns) if there.ok else ("lo", "")
+        try:
+            _begin(fresh, *where).kill()
+        except GuestError:
+            raise
+        except VMError:
+            return error  # it fails without the module, too
+    return Unmet(
+        "The module keeps packets from being caught.",
+        expected=f"a capture on {interface} begins, as without the module",
+        actual=str(error),
+    )
 
 
 def _await_header(process: Process) -> None:

@@ -12,9 +12,9 @@ from checker.workshop.auto import Outcome, Report
 
 _WORDS = (
     ("unbuilt", "do not compile"),
-    ("same", "compile to the solution's code"),
-    ("twin", "compile to the code of another one"),
-    ("excused", "are no mistake, as survivors.toml says"),
+    ("same", "compile to the same code as the solution"),
+    ("twin", "compile to the same code as another mutant"),
+    ("excused", "are not mistakes, according to survivors.toml"),
 )
 
 
@@ -30,11 +30,11 @@ def render(report: Report, solution: Path) -> str:
     tried = report.count("caught", "survived")
     caught = report.count("caught")
     share = f" ({100 * caught / tried:.1f} %)" if tried else ""
-    lines += ["", *(f"{row}: take the row away, or correct it." for row in report.stale)]
+    lines += ["", *(f"{row}: remove this row or correct it." for row in report.stale)]
     if report.survivors:
         lines.append(
-            "A survivor is a check that is missing, or no mistake: then give survivors.toml a row "
-            "with its file, old, new and a why."
+            "A survivor means that a check is missing, or that it is not a mistake. If it is not a "
+            "mistake, add a row to survivors.toml with its file, old, new and a why."
         )
     releases = ", ".join(f"{kernel.name} is Linux {kernel.release}" for kernel in report.kernels)
     lines.append(f"{releases}; {report.seconds:.0f} seconds")

@@ -22,20 +22,32 @@ from checker.report.text import count, one_line, plain, points
 
 
 def intake(found: Intake, console: Console) -> None:
-    """Print what is odd about what was handed in, and how much there is of what."""
-    odd = [row for row in intake_rows.rows(found) if row.remarks or row.state != "complete"]
+    """Print who has nothing that can be graded, then what else is odd, then how much is what."""
+    rows = intake_rows.rows(found)
+    stuck = [row for row in rows if row.state == "unusable"]
+    odd = [row for row in rows if row.state in ("complete", "incomplete") and row.remarks]
+    absent = [row.student for row in rows if row.state == "nothing"]
+    if stuck:
+        console.print(Text("These cannot be graded:", "bold red"))
+        console.print(_table(stuck))
     if odd:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("Student", "Attempt", "Files", "What there is to say"):
-            table.add_column(name, overflow="fold")
-        for row in odd:
-            said = " ".join(row.remarks) or "Nothing was handed in."
-            cells = (row.student, row.attempt, row.files, said)
-            style = "red" if row.state in ("unusable", "nothing") else ""
-            table.add_row(*(Text(one_line(plain(cell))) for cell in cells), style=style)
-        console.print(table)
+        console.print(Text("These can be graded, but read the notes:", "bold"))
+        console.print(_table(odd))
+    if absent:
+        names = ", ".join(one_line(plain(name)) for name in absent)
+        console.print(Text(f"Handed in nothing: {names}."))
     for sentence in intake_rows.summary(found):
         console.print(Text(plain(sentence)))
+
+
+def _table(rows: Sequence[intake_rows.Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Student", "Attempt", "Files", "Remarks"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        cells = (row.student, row.attempt, row.files, " ".join(row.remarks))
+        table.add_row(*(Text(one_line(plain(cell))) for cell in cells))
+    return table
 
 
 def line(done: Done, names: Collection[str]) -> Text:
@@ -53,7 +65,7 @@ def line(done: Done, names: Collection[str]) -> Text:
 
 def summary(entries: Sequence[Entry], troubles: Sequence[Trouble], console: Console) -> None:
     """Print how many have which kind of result, and each that the grader failed at."""
-    marks = [entry.mark for entry in entries if entry.mark]
+    marks = [entry.mark for entry in entries if entry.mark and not entry.mark.missing]
     absent = sum(entry.attempt is None for entry in entries)
     full = sum(mark.final >= mark.max_score for mark in marks)
     late = sum(mark.penalty > 0 for mark in marks)
@@ -64,7 +76,7 @@ def summary(entries: Sequence[Entry], troubles: Sequence[Trouble], console: Cons
     problems = [e for e in entries if e.attempt and e.attempt.problem]
     if troubles or problems:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("Student", "What is the matter"):
+        for name in ("Student", "Problem"):
             table.add_column(name, overflow="fold")
         for trouble in troubles:
             said = f"grader error, tried {count(trouble.tries, 'time')}: {trouble.message}"

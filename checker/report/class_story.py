@@ -164,7 +164,7 @@ def state(entry: Entry) -> str:
     if grade is None:
         return why_no_grade(entry)
     if grade.status == "error":
-        return f"Grader error: {grade.message or 'it did not say why'}"
+        return f"Grader error: {grade.message or 'it gave no reason'}"
     errors = sum(check.status == "error" for check in checks(grade))
     return f"graded, but {errors} {WORDS['error']}" if errors else "graded"
 

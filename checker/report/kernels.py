@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rich import box
-from rich.console import Console, RenderableType
-from rich.padding import Padding
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from checker.model import ExerciseResult, Grade
 from checker.report import story
 from checker.report.across import BuildDiffers, CheckDiffers, Comparison, FindingDiffers, Run
-from checker.report.terminal import LINES, STYLES, WIDTH
-from checker.report.text import clean, count, fold, one_line, points
+from checker.report.terminal import LINES, STYLES, WIDTH, indented, whole
+from checker.report.text import clean, count, fold, has_marks, one_line, points
 from vm import debian
 
 COLUMNS = 6
@@ -45,7 +44,7 @@ def render(found: Comparison, console: Console, *, verbose: bool = False) -> Non
     for at in range(0, len(found.runs), COLUMNS):
         console.print(_table(found.runs[at : at + COLUMNS]))
     for part in _differences(found, verbose):
-        console.print(part)
+        console.print(part, crop=False)
     console.print(Text(verdict(found), "bold"))
     if more := _more(found):
         console.print(Text(more, "dim"))
@@ -89,38 +88,50 @@ def _score(record: Grade | ExerciseResult | None) -> Text:
 
 def _differences(found: Comparison, verbose: bool) -> Iterator[RenderableType]:
     for run in found.errors:
-        said = run.grade.message or "it did not say why"
-        yield _indented(Text.assemble((f"{run.name}: grader error", STYLES["error"]), f": {said}"))
+        said = run.grade.message or "it gave no reason"
+        yield indented(Text.assemble((f"{run.name}: grader error", STYLES["error"]), f": {said}"))
         yield Text()
     if not found.differs:
         return
-    yield Text("Where the kernels differ", "bold")
+    yield Text("Differences between the kernels", "bold")
     yield Text()
     for differing in found.builds:
-        yield _indented(_build(differing, verbose))
+        yield indented(_build(differing, verbose))
         yield Text()
     for check in found.checks:
-        yield _indented(_check(check, verbose))
+        yield indented(_check(check, verbose))
         yield Text()
     for finding in found.findings:
-        yield _indented(_finding(finding, verbose))
+        yield indented(_finding(finding, verbose))
         yield Text()
 
 
-def _build(differing: BuildDiffers, verbose: bool) -> Text:
+def _build(differing: BuildDiffers, verbose: bool) -> RenderableType:
     check = differing.check
-    return Text.assemble(
-        (one_line(differing.build), "bold"),
-        (" does not compile", STYLES["fail"]),
-        f" for {_listed(differing.kernels)}.\n",
-        one_line(check.message),
-        "\n",
-        (_log(check.log, None if verbose else COMPILER_LINES), "dim"),
-        _next(check.hint),
+    return _with_log(
+        Text.assemble(
+            (one_line(differing.build), "bold"),
+            (" does not compile", STYLES["fail"]),
+            f" for {_listed(differing.kernels)}.\n",
+            one_line(check.message),
+        ),
+        _log(check.log, None if verbose else COMPILER_LINES),
+        check.hint,
     )
 
 
-def _check(differing: CheckDiffers, verbose: bool) -> Text:
+def _with_log(head: Text, log: str, hint: str) -> RenderableType:
+    """Return *head*, the *log* below it, whose lines keep gcc's marks in place, and the hint."""
+    parts = [head]
+    if log:
+        parts.append(whole(log) if has_marks(log) else Text(log))
+        parts[-1].stylize("dim")
+    if hint:
+        parts.append(Text.assemble("Next: ", (fold(hint), "bold")))
+    return Group(*parts)
+
+
+def _check(differing: CheckDiffers, verbose: bool) -> RenderableType:
     check = differing.check
     parts: list[str | Text | tuple[str, str]] = [
         (one_line(check.id), "bold"),
@@ -140,13 +151,11 @@ def _check(differing: CheckDiffers, verbose: bool) -> Text:
     if differing.waiting:
         wait = "waits" if differing.waiting == 1 else "wait"
         parts.append(f"\n{count(differing.waiting, 'more check')} {wait} for this one.")
-    if verbose and check.log:
-        parts += ["\n", (_log(check.log, None), "dim")]
-    parts.append(_next(check.hint))
-    return Text.assemble(*parts)
+    log = _log(check.log, None) if verbose else ""
+    return _with_log(Text.assemble(*parts), log, check.hint)
 
 
-def _finding(differing: FindingDiffers, verbose: bool) -> Text:
+def _finding(differing: FindingDiffers, verbose: bool) -> RenderableType:
     finding = differing.finding
     place = f"{one_line(finding.location)}: " if finding.location else ""
     during = f", during {one_line(finding.check)}" if finding.check else ""
@@ -157,27 +166,17 @@ def _finding(differing: FindingDiffers, verbose: bool) -> Text:
         (one_line(finding.kind), STYLES["fail"]),
         f": {place}{summary.rstrip('.')}{during}." if during else f": {place}{summary}",
     ]
-    if verbose and finding.report:
-        parts += ["\n", (_log(finding.report, None), "dim")]
-    parts.append(_next(finding.hint))
-    return Text.assemble(*parts)
+    log = _log(finding.report, None) if verbose else ""
+    return _with_log(Text.assemble(*parts), log, finding.hint)
 
 
 def _log(text: str, lines: int | None) -> str:
     return fold(text, lines, None if lines is None else WIDTH)
 
 
-def _next(hint: str) -> Text:
-    return Text.assemble("\nNext: ", (fold(hint), "bold")) if hint else Text()
-
-
 def _listed(kernels: Sequence[str]) -> str:
     *most, last = kernels
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _indented(part: RenderableType) -> Padding:
-    return Padding(part, (0, 0, 0, 2))
 
 
 # --- what it comes to ----------------------------------------------------------------
@@ -189,14 +188,16 @@ def verdict(found: Comparison) -> str:
     if found.errors:
         failed = _listed([run.name for run in found.errors])
         return (
-            f"The grader itself failed on {failed}. Run it again; if it fails again, tell your "
+            f"The grader itself failed on {failed}. Run it again. If it fails again, tell your "
             "instructor."
         )
-    rest = "Full marks." if found.full else "`knetlab check` tells what is missing."
+    rest = "Full marks." if found.full else "`knetlab check` shows what is missing."
     if len(runs) == 1:
-        return f"Only {runs[0].name} is at hand: there is nothing to compare it with. {rest}"
+        return (
+            f"Only {runs[0].name} is in the cache, so there is nothing to compare it with. {rest}"
+        )
     if not found.differs:
-        return f"The {len(runs)} kernels do not differ. {rest}"
+        return f"The results on the {len(runs)} kernels are the same. {rest}"
     number = len(found.builds) + len(found.checks) + len(found.findings)
     return f"{count(number, 'difference')} between the {len(runs)} kernels."
 
@@ -209,7 +210,7 @@ def _more(found: Comparison) -> str:
         (run,) = runs.values()
         at = releases.index(run.debian) if run.debian in releases else -1
         other = releases[at + 1] if at + 1 < len(releases) else releases[at - 1]
-        return f"`knetlab kernel stock --release {other}` fetches another one."
+        return f"`knetlab kernel stock --release {other}` downloads another one."
     names = [differing.kernels[0] for differing in found.builds]
     names += [check.kernel for check in found.checks]
     names += [finding.kernels[0] for finding in found.findings]
@@ -218,6 +219,6 @@ def _more(found: Comparison) -> str:
         return ""
     lab, kernel = one_line(first.grade.lab), first.grade.kernel.name
     return (
-        f"All that {first.name} says: "
+        f"To see everything that {first.name} says: "
         f"`knetlab check {lab} --kernel {kernel} --release {first.debian}`"
     )

@@ -29,12 +29,12 @@ def listed(folder: Path, found: Sequence[Mutant], misfits: Sequence[tuple[Mutant
 def _fit(misfits: int) -> str:
     if misfits:
         return f"{misfits} of which no longer {'apply' if misfits > 1 else 'applies'}:"
-    return "which all apply."
+    return "all of which apply."
 
 
 def refreshed(folder: Path, solution: Path, result: Refreshed) -> str:
     """Return what became of the mutants of *folder*, each conflict with its place."""
-    lines = [f"{mutant.place}: {mutant.name} follows the solution" for mutant in result.rewritten]
+    lines = [f"{mutant.place}: {mutant.name} was updated" for mutant in result.rewritten]
     for left in result.left:
         start = f"{left.mutant.place}: {left.mutant.name}"
         lines += [f"{start}: {left.why}."] if left.why else []
@@ -47,8 +47,8 @@ def refreshed(folder: Path, solution: Path, result: Refreshed) -> str:
     )
     if result.left:
         lines.append(
-            "Correct those that are left, so that they fit the solution: a row's old and new, "
-            "or the patch (make it again with diff -U1 -r). Then run this command again."
+            "Correct those that are left so that they fit the solution: edit a row's old and new, "
+            "or make the patch again with diff -U1 -r. Then run this command again."
         )
     return "\n".join(lines)
 

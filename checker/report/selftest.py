@@ -42,15 +42,17 @@ def verdict(report: Report) -> str:
     """Return the sentence that says whether the checks hold."""
     bad = count(len(report.troubles), "trial") if report.troubles else ""
     differ = count(len(report.disagreements), "check") if report.disagreements else ""
-    words = [f"{bad} in trouble, see the table" if bad else ""]
-    words.append(f"{differ} of the solution not the same in every run" if differ else "")
-    said = "; ".join(word for word in words if word) or "all as it should be"
+    words = [f"{bad} with an unexpected result, see the table" if bad else ""]
+    words.append(
+        f"{differ} of the solution with different results in different runs" if differ else ""
+    )
+    said = "; ".join(word for word in words if word) or "all results are as expected"
     return f"{count(len(report.outcomes), 'trial')} in {report.seconds:.0f} seconds: {said}."
 
 
 def _table(outcomes: Iterable[Outcome]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Kernel", "Name, and what it should be", "What came of it"):
+    for name in ("Kernel", "Name and expected result", "Result"):
         table.add_column(name, overflow="fold")
     for outcome in outcomes:
         style = "bold red" if outcome.verdict in TROUBLES else "green"
@@ -88,7 +90,7 @@ def _name(outcome: Outcome) -> str:
 
 def _disagreements(found: Iterable[Disagreement]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Kernel", "Check", "What the runs of the solution said"):
+    for name in ("Kernel", "Check", "Results of the runs of the solution"):
         table.add_column(name, overflow="fold")
     for one in found:
         said = "\n".join(

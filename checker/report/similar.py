@@ -54,8 +54,8 @@ def render(pairs: Sequence[Pair], console: Console) -> None:
     """Print a row for each pair, the most suspicious first."""
     if pairs:
         console.print(_table(pairs))
-    said = f"{count(len(pairs), 'pair')} to read" if pairs else "No pair stands out"
-    console.print(Text(f"{said}; what is similar need not be copied.", "bold"))
+    said = f"{count(len(pairs), 'pair')} to read" if pairs else "No pair is unusual"
+    console.print(Text(f"{said}; similar code is not always copied code.", "bold"))
 
 
 def _table(pairs: Sequence[Pair]) -> Table:

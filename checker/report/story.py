@@ -80,8 +80,8 @@ def reused(grade: Grade) -> str:
         return ""
     are, stand = ("was", "its") if len(old) == 1 else ("were", "their")
     return (
-        f"{numbers(old).capitalize()} {are} not run again, as nothing has changed since {stand} "
-        "last run: `make check FRESH=1` runs everything."
+        f"{numbers(old).capitalize()} {are} not run again, because nothing has changed since "
+        f"{stand} last run. `make check FRESH=1` runs everything."
     )
 
 
@@ -185,12 +185,12 @@ def remarks(grade: Grade) -> dict[str, list[str]]:
 
 
 _SEEN_WITH = {
-    "KASAN": "memory used after it was freed or beyond its end",
-    "PROVE_LOCKING": "deadlocks that did not happen yet",
-    "DEBUG_ATOMIC_SLEEP": "sleeping where it is forbidden",
-    "FAILSLAB": "what happens when memory runs out",
+    "KASAN": "use of memory after it was freed or beyond its end",
+    "PROVE_LOCKING": "possible deadlocks",
+    "DEBUG_ATOMIC_SLEEP": "sleeping where it is not allowed",
+    "FAILSLAB": "mistakes when memory runs out",
 }
-"""What a kernel tells on, by the option that it takes."""
+"""What a kernel reports, by the option that it takes."""
 
 
 def reported(grade: Grade) -> str:
@@ -210,7 +210,7 @@ def unseen(grade: Grade) -> str:
     waiting = sum(map(lacks_feature, checks(grade)))
     left_out = f" {count(waiting, 'check')} not tried." if waiting else ""
     return (
-        f"This kernel does not see {lists}.{left_out} The debug kernel does: "
+        f"This kernel does not detect {lists}.{left_out} The debug kernel does. "
         "`make kernel NAME=debug` builds it once, in some minutes."
     )
 
@@ -244,21 +244,23 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = (), then: str = ""
     *withheld* are the checks that shown() took out of *grade*; *then* is what comes after full
     marks: a sentence.
     """
-    again = "Run it again; if it fails again, tell your instructor."
+    again = "Run it again. If it fails again, tell your instructor."
     errors = [check for check in checks(grade) if check.status == "error"]
     if broken := grade.status == "error" and next_step_of_errors(errors):
         return broken
     if grade.status == "error":
-        return f"Nothing to mend for you: the grader itself failed. {again}"
+        return f"You have nothing to fix: the grader itself failed. {again}"
     for exercise in grade.exercises:
         for check in mistakes(exercise)[:1]:
             return _mend(grade, exercise, check)
     if errors:
-        return f"Nothing to mend for you: what went wrong is the grader's fault. {again}"
+        return f"You have nothing to fix: this is the grader's fault. {again}"
     if any(check.points < check.max_points for check in withheld):
-        return "Nothing that is shown failed; what is missing are points of checks that are not."
+        return (
+            "No check that you can see failed. The missing points belong to checks that are hidden."
+        )
     if grade.score < grade.max_score:
-        return "Nothing failed, but not everything was tried: `make check` says of each why."
+        return "Nothing failed, but some checks were not tried. `make check` shows why."
     waiting = [c for e in grade.exercises for c in e.checks if c.message.startswith(NEEDS_A_KERNEL)]
     if waiting:
         waits = "1 check waits" if len(waiting) == 1 else f"{len(waiting)} checks wait"
@@ -268,7 +270,7 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = (), then: str = ""
         )
     if then:
         return f"Full marks, {score(grade)} points. {then}"
-    return f"Full marks, {score(grade)} points: nothing left to do."
+    return f"Full marks, {score(grade)} points. You are done."
 
 
 def _mend(grade: Grade, exercise: ExerciseResult, check: CheckResult) -> str:
@@ -279,16 +281,16 @@ def _mend(grade: Grade, exercise: ExerciseResult, check: CheckResult) -> str:
         if check in group and stops(group, exercise)
     ]
     if stopped:
-        what = f"mend what stops every check of {stopped[0]}."
+        what = f"fix what stops every check of {stopped[0]}."
     elif check.status == "crash":
-        what = f'find what crashes the kernel in exercise {exercise.number}, check "{title}".'
+        what = f'find out what crashes the kernel in exercise {exercise.number}, check "{title}".'
     elif check.status == "timeout":
-        what = f'find what never ends in exercise {exercise.number}, check "{title}".'
+        what = f'find out what never ends in exercise {exercise.number}, check "{title}".'
     else:
         what = f'make this true in exercise {exercise.number}: "{title}".'
     place = where(grade, check)
     begin = f" Begin at {place}." if place else ""
-    then = f"Then check again; `make check EX={exercise.number}` tries only this exercise."
+    then = f"Then check again; `make check EX={exercise.number}` checks only this exercise."
     return f"What to do first: {what}{begin} {then}"
 
 

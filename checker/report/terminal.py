@@ -77,8 +77,8 @@ def _first_failure(grade: Grade) -> Iterator[RenderableType]:
     for exercise in grade.exercises:
         own = [group for group in told.reasons if group[0] in exercise.checks]
         if own:
-            yield _indented(told.failure(own[0], exercise), 2)
-            yield from (_indented(_headline(group[0]), 2) for group in own[1:])
+            yield indented(told.failure(own[0], exercise), 2)
+            yield from (indented(_headline(group[0]), 2) for group in own[1:])
             return
     yield from _remarks(grade)
     yield Text(story.next_step(grade))
@@ -88,7 +88,7 @@ def _every_check(grade: Grade) -> Iterator[RenderableType]:
     for exercise in grade.exercises:
         yield Text()
         yield _heading(exercise)
-        yield from (_indented(_headline(check), 2) for check in exercise.checks)
+        yield from (indented(_headline(check), 2) for check in exercise.checks)
 
 
 def _report(
@@ -100,7 +100,7 @@ def _report(
     if grade.exercises:
         yield _table(grade)
     for whose, path in story.files(grade):
-        yield _whole(f"{whose}: {Path(folder, path)}")
+        yield whole(f"{whose}: {Path(folder, path)}")
     yield Text(_made(grade), "dim")
     for remark in (story.unseen(grade), story.reused(grade)):
         if remark:
@@ -120,7 +120,7 @@ def _report(
 
 
 def _grader_error(grade: Grade) -> Text:
-    said = grade.message or "it did not say why"
+    said = grade.message or "it gave no reason"
     more = "\n  " if "\n" in said else " "
     told = said.replace("\n", "\n  ")
     return Text.assemble((story.WORDS["error"], STYLES["error"]), f":{more}", told)
@@ -196,7 +196,7 @@ class _Told:
             yield Text()
             yield _heading(exercise)
             yield from self._failures(own, exercise, brief)
-            yield from (_indented(Text(line, "dim"), 2) for line in rest)
+            yield from (indented(Text(line, "dim"), 2) for line in rest)
             self.nothing_earned_yet |= brief
             self.last_was_short = False
         elif own or rest:
@@ -214,7 +214,7 @@ class _Told:
             if here and group[0] not in here:
                 origin = next(e for e in self.exercises if group[0] in e.checks)
                 lines.append(
-                    f"{story.tally(here)} for the reason given for {story.numbers([origin])}"
+                    f"{story.tally(here)} for the same reason as in {story.numbers([origin])}"
                 )
         for why, number in story.untried(exercise, self.waits).items():
             lines.append(f"{count(number, 'check')} not tried because {why}")
@@ -223,13 +223,13 @@ class _Told:
     def _failures(
         self, groups: list[list[CheckResult]], exercise: ExerciseResult, brief: bool
     ) -> Iterator[RenderableType]:
-        yield _indented(self.failure(groups[0], exercise), 2)
+        yield indented(self.failure(groups[0], exercise), 2)
         for group in groups[1:]:
             if brief:
-                yield _indented(_headline(group[0]), 2)
+                yield indented(_headline(group[0]), 2)
             else:
                 yield Text()
-                yield _indented(self.failure(group, exercise), 2)
+                yield indented(self.failure(group, exercise), 2)
 
     def failure(self, group: list[CheckResult], exercise: ExerciseResult) -> RenderableType:
         """Return the one reason of *group* in full."""
@@ -252,22 +252,24 @@ class _Told:
         if check.log:
             # Not a field: log lines are long, and want all the width there is.
             log = fold(check.log, lines, width)
-            shown = _whole(log) if has_marks(log) else Text(log)
-            parts += [Text("log", "dim"), _indented(shown, 2)]
+            shown = whole(log) if has_marks(log) else Text(log)
+            parts += [Text("log", "dim"), indented(shown, 2)]
         if check.way:
             told = f"{one_line(check.way.packet)}, {way.ORIGIN}"
-            parts += [Text(f"way of {told}", "dim"), _indented(Text(way.line(check.way)), 2)]
+            parts += [Text(f"way of {told}", "dim"), indented(Text(way.line(check.way)), 2)]
         if len(group) > 1 and not story.stops(group, exercise):
-            parts.append(Text(f"The same holds for {count(len(group) - 1, 'more check')}.", "dim"))
+            parts.append(
+                Text(f"The same is true for {count(len(group) - 1, 'more check')}.", "dim")
+            )
         waiting = [c for c in self._all() if self.waits.get(c.id) == check.id]
         if waiting:
             wait = "waits" if len(waiting) == 1 else "wait"
             parts.append(Text(f"{count(len(waiting), 'check')} {wait} for this one.", "dim"))
         if self.verbose:
-            parts += [_indented(Text(f"{c.id}: {one_line(c.title)}", "dim"), 2) for c in waiting]
+            parts += [indented(Text(f"{c.id}: {one_line(c.title)}", "dim"), 2) for c in waiting]
         if check.hint:
             parts.append(_fields({"Next:": Text(fold(check.hint), "bold")}))
-        return Group(head, *(_indented(part, 2) for part in parts))
+        return Group(head, *(indented(part, 2) for part in parts))
 
     def _all(self) -> Iterator[CheckResult]:
         for exercise in self.exercises:
@@ -288,12 +290,12 @@ def _warnings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     if not grade.warnings:
         return
     yield Text()
-    yield Text("What the compiler warns of", "bold")
+    yield Text("Warnings of the compiler", "bold")
     shown = grade.warnings if verbose else grade.warnings[:WARNINGS]
     for line in shown:
-        yield _indented(Text(one_line(line)), 2)
+        yield indented(Text(one_line(line)), 2)
     if len(shown) < len(grade.warnings):
-        yield _indented(Text(f"and {len(grade.warnings) - len(shown)} more"), 2)
+        yield indented(Text(f"and {len(grade.warnings) - len(shown)} more"), 2)
 
 
 def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
@@ -314,11 +316,11 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
         summary = one_line(first.summary)
         told = f"{summary.rstrip('.')}, during {checks}" if checks else summary
         line = Text.assemble((one_line(first.kind), "bold red"), ": ")
-        yield _indented(line.append(f"{where}{told}"), 2)
+        yield indented(line.append(f"{where}{told}"), 2)
         if verbose and first.report:
-            yield _indented(Text(fold(first.report)), 4)
+            yield indented(Text(fold(first.report)), 4)
     if len(shown) < len(found):
-        yield _indented(Text(f"and {len(found) - len(shown)} more"), 2)
+        yield indented(Text(f"and {len(found) - len(shown)} more"), 2)
 
 
 def _remarks(grade: Grade) -> Iterator[RenderableType]:
@@ -329,7 +331,7 @@ def _remarks(grade: Grade) -> Iterator[RenderableType]:
     yield Text(story.REMARKS, "bold")
     for remark, ids in found.items():
         line = Text.assemble(remark, (f" ({', '.join(map(one_line, ids))})", "dim"))
-        yield _indented(line, 2)
+        yield indented(line, 2)
 
 
 def _fields(fields: dict[str, Text]) -> Table:
@@ -341,7 +343,7 @@ def _fields(fields: dict[str, Text]) -> Table:
     return grid
 
 
-def _whole(text: str) -> Text:
+def whole(text: str) -> Text:
     """Return *text* whose lines stay in one piece, wider than the terminal if need be."""
     return Text(text, no_wrap=True, overflow="ignore")
 
@@ -361,7 +363,8 @@ class _Indented:
             yield Segment.line()
 
 
-def _indented(part: RenderableType, by: int) -> _Indented:
+def indented(part: RenderableType, by: int = 2) -> RenderableType:
+    """Return *part* some columns to the right; print it with crop=False."""
     return _Indented(part, by)
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from checker.model import Record
+from checker.points import told
 
 _Record = TypeVar("_Record", bound=Record)
 
@@ -89,7 +90,7 @@ def has_marks(log: str) -> bool:
 
 def points(value: float) -> str:
     """Return *value* without needless zeros: 20, 2.5, 3.33."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+    return told(value)
 
 
 def count(number: int, noun: str) -> str:

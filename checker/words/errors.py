@@ -106,10 +106,12 @@ def _together(found: list[Mistake]) -> list[Mistake]:
 # --- places that only the source tells ------------------------------------------------
 
 
-_NOT_CODE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+_NOT_CODE = re.compile(
+    r"/\*(?:.*?\*/|.*)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
+)
 
 
-def _code(source: str) -> str:
+def code(source: str) -> str:
     """Return *source* with comments and strings blanked out; the lines stay."""
     return _NOT_CODE.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), source)
 
@@ -124,7 +126,7 @@ def never_closed(sources: Mapping[str, str]) -> tuple[str, str]:
     """
     for path, source in sources.items():
         depth, begun, head = 0, ("", ""), ("", "")
-        for number, line in enumerate(_code(source).splitlines(), 1):
+        for number, line in enumerate(code(source).splitlines(), 1):
             top = re.match(r"[A-Za-z_].*\(", line) and not re.search(r";\s*$", line)
             if top:
                 name = _FUNCTION.search(line)
@@ -144,7 +146,7 @@ def never_closed(sources: Mapping[str, str]) -> tuple[str, str]:
 def used(sources: Mapping[str, str], name: str) -> str:
     """Return where *name* is called inside a function of *sources*; "" where it is nowhere."""
     for path, source in sources.items():
-        for number, line in enumerate(_code(source).splitlines(), 1):
+        for number, line in enumerate(code(source).splitlines(), 1):
             if re.match(rf"\s.*(?<!\w){re.escape(name)}(?!\w)", line):
                 return f"{path}:{number}"
     return ""

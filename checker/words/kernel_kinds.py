@@ -266,6 +266,24 @@ def _irq_order(story: Story) -> str:
     )
 
 
+_INTERRUPTS_ON = 1 << 9
+"""The bit of EFLAGS that lets interrupts in."""
+
+
+def _hang(story: Story) -> str:
+    """Tell of code that the grader asked where it is, by the flags that it had then."""
+    flags = story.report.search(r"EFLAGS: ([0-9a-f]{8})\b")
+    if flags and int(flags[1], 16) & _INTERRUPTS_ON:
+        return (
+            f"{story.who} keeps the CPU to itself in a loop: nothing else runs any more, and the "
+            "kernel answers nothing."
+        )
+    return (
+        f"{story.who} keeps the CPU to itself with interrupts off: the kernel answers nothing any "
+        "more."
+    )
+
+
 def _sleep(story: Story) -> str:
     called = story.callee
     does = f"calls {called}, which may sleep," if called else "may sleep"
@@ -561,7 +579,7 @@ KINDS = (
     _row(
         r"Uhhuh. NMI received for unknown reason|(watchdog|NMI watchdog): .*hard LOCKUP",
         "hang",
-        "{who} keeps the CPU to itself with interrupts off: the kernel answers nothing any more.",
+        _hang,
     ),
     _row(
         r"INFO: task (?P<task>.*) blocked( in I/O wait)? for more than \d+ seconds",

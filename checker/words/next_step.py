@@ -64,13 +64,13 @@ def of(
 def _is_no_cause(check: CheckResult, finding: Finding) -> bool:
     """Tell whether *finding* cannot be why *check* failed.
 
-    That a module is stuck, or a guest lost at the end, follows from the rest. What is never
-    freed, and an order of locks that may be fatal one day, change nothing of what the check
-    has seen instead.
+    That a module is stuck follows from the rest. What is never freed, and an order of locks that
+    may be fatal one day, change nothing of what the check has seen instead.
     """
     seen = check.status == "fail" and bool(check.expected or check.actual)
-    late = finding.kind in ("stuck-module", "lost-guest")
-    return late or (seen and finding.kind in _HARMLESS_SO_FAR)
+    return finding.kind in ("stuck-module", "lost-guest") or (
+        seen and finding.kind in _HARMLESS_SO_FAR
+    )
 
 
 _HARMLESS_SO_FAR = ("leak", "memory-leak", "reference-left", "lockdep")
@@ -112,8 +112,35 @@ def of_finding(finding: Finding) -> str:
         for kind, words, step in _REPORTED
         if kind in ("", finding.kind) and words in finding.summary
     )
+    if not finding.location:
+        text = re.sub(r"[;,] begin at \{place\}|\.? Begin at \{place\}", "", text)
     return text.format(place=finding.location or "the line that did it")
 
+
+_WAITS = (
+    "Take the wait at {place} out: a hook, a timer, and who holds a spinlock, must not wait. What "
+    "has to wait can be done later, by a work_struct or a thread."
+)
+_SLEEPS = {
+    **dict.fromkeys(("msleep", "ssleep", "usleep_range", "schedule_timeout", "schedule"), _WAITS),
+    **dict.fromkeys(("msleep_interruptible", "wait_for_completion", "usleep_range_state"), _WAITS),
+    **dict.fromkeys(
+        ("mutex_lock", "mutex_lock_nested", "down", "down_read", "down_write"),
+        "Take a spinlock for the mutex at {place}: a mutex sleeps until it is free.",
+    ),
+    **dict.fromkeys(
+        (
+            "lock_sock_nested",
+            "kernel_sendmsg",
+            "kernel_recvmsg",
+            "sock_create_kern",
+            "sock_release",
+        ),
+        "Take the call on a socket at {place} out: it may sleep. A work_struct or a thread can do "
+        "it later.",
+    ),
+}
+"""A function that sleeps -> the next step where it was called by who must not."""
 
 _REPORTED = (
     ("oops", "%pI4", "Put an & before the address that is printed at {place}."),
@@ -121,6 +148,13 @@ _REPORTED = (
         "oops",
         "after the module was unloaded",
         "Undo in exit, and wherever init fails, in reverse order what was registered or started.",
+    ),
+    (
+        "oops",
+        "exit() reads through a NULL pointer",
+        "Look at what sets the pointer at {place}: init returned 0 and did not set it. Either init "
+        "failed and did not return the error, or a variable declared again inside a function hides "
+        "the one outside.",
     ),
     (
         "oops",
@@ -132,7 +166,14 @@ _REPORTED = (
         "oops",
         "copy_from_user",
         "Let nothing at {place} follow a pointer of the program's; copy_from_user() fetches "
-        "what it points to.",
+        "what it points to. If the line calls that, its arguments are swapped: your variable's "
+        "address comes first, the program's pointer second.",
+    ),
+    (
+        "oops",
+        "0xfefefefefefefefe",
+        "Give what is used at {place} a first value where it is declared, as in struct msghdr "
+        "msg = {{ }}: a field that nobody sets has what lay on the stack before.",
     ),
     ("oops", "already deleted", "Take list_for_each_entry_safe() for the loop at {place}."),
     (
@@ -206,6 +247,12 @@ _REPORTED = (
         "",
         "Return from init 0 when all went well, else the negative errno of what failed.",
     ),
+    (
+        "warning",
+        "hook not found",
+        "Give nf_unregister_net_hook() at {place} the structure that nf_register_net_hook() got, "
+        "once, and keep it outside of the functions: a copy on init's stack is gone by then.",
+    ),
     ("warning", "", "Look at {place}, and in the report for the line of the test that failed."),
     ("refcount", "", "Count on every way through {place}: one put for each get."),
     ("list", "", "Look at {place}: each element is added once and deleted once, under one lock."),
@@ -214,6 +261,11 @@ _REPORTED = (
         "slab",
         "",
         "Check on the debug kernel, which names the line: `make kernel NAME=debug` builds it.",
+    ),
+    *(
+        (kind, f"calls {function}()", step)
+        for kind in ("atomic-sleep", "rcu")
+        for function, step in _SLEEPS.items()
     ),
     (
         "atomic-sleep",
@@ -272,7 +324,8 @@ _REPORTED = (
     ("preempt", "", "Put get_cpu() before {place} and put_cpu() behind it."),
     ("stall", "", "Give the loop at {place} an end, or something to sleep on."),
     ("soft-lockup", "", "Give the loop at {place} an end, or something to sleep on."),
-    ("hang", "", "Give the loop at {place} an end, and the interrupts back."),
+    ("hang", "interrupts off", "Give the loop at {place} an end, and the interrupts back."),
+    ("hang", "", "Give the loop at {place} an end, or something to sleep on."),
     ("hung-task", "", "Look for what should wake {place}, and wait so that a signal ends it."),
     (
         "memory-leak",

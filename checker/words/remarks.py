@@ -52,24 +52,28 @@ def parse(output: str, tool: str) -> list[Remark]:
 _IN_MACRO = re.compile(r"in (expansion|definition) of macro")
 _OF_GCC = re.compile(
     r"\S+:\d+:(?:\d+:)? note: "
-    r"(?:\W?-Wmisleading-indentation\W? is disabled from|adding \W?-flarge-source-files"
-    r"|include \W?<[\w/]+\.h>\W? or provide a declaration of"
-    r"|\W?\w+\W? is defined in header \W?<[\w/]+\.h>\W?; did you forget to)"
+    r"(?:\W?-Wmisleading-indentation\W? is disabled from|adding \W?-flarge-source-files)"
 )
 """What helps nobody: what gcc says of itself once it has lost the columns, as where a bracket is
-never closed; and which header of the C library has printf(), as the kernel has none of them."""
+never closed."""
+_HEADERS = re.compile(
+    r"\S+:\d+:(?:\d+:)? note: "
+    r"(?:include \W?<[\w/]+\.h>\W? or provide a declaration of"
+    r"|\W?\w+\W? is defined in header \W?<[\w/]+\.h>\W?; did you forget to)"
+)
+"""Which header of the C library has printf(): the kernel has none of them, a program has."""
 
 _SOURCE = re.compile(r" *(?:\d*|\+{3}) \|")
 """A line of source below what gcc says, one of marks, or one that gcc would add."""
 _CHAIN = re.compile(r"(?:In file included|\s+) from (?P<place>[^\s:]+:\d+)[:,]$")
 
 
-def shorten(output: str) -> str:
+def shorten(output: str, *, of_program: bool = False) -> str:
     """Return the compiler's *output* without the ways through the kernel's own headers.
 
     Those are how one of them came to be included, but for the student's line it began
     with, and the macros that a macro in the student's line is made of. gcc's notes on
-    itself and on headers of the C library are left out, too.
+    itself are left out, too, and those on headers of the C library but for a program.
     """
     kept: list[str] = []
     inside = False
@@ -79,10 +83,14 @@ def shorten(output: str) -> str:
                 kept.append(f"In file included from {chain['place']}:")
         elif inside and _SOURCE.match(line):
             continue  # it belongs to what was left out
-        elif _OF_GCC.match(line) or (
-            (note := _LINE.match(line))
-            and is_kernels(note["file"])
-            and _IN_MACRO.match(note["text"])
+        elif (
+            _OF_GCC.match(line)
+            or (not of_program and _HEADERS.match(line))
+            or (
+                (note := _LINE.match(line))
+                and is_kernels(note["file"])
+                and _IN_MACRO.match(note["text"])
+            )
         ):
             inside = True
             continue

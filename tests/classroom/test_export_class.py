@@ -9,16 +9,17 @@ import re
 from itertools import pairwise
 
 import pytest
-from classes import absent, entry, grade
+from classes import SUBMITTED, absent, entry, grade
 from markdown_it import MarkdownIt
 from support import ROOT
 
 from checker import lab
-from checker.classroom.export import ABOUT, document, github, markdown, table
+from checker.classroom.export import ABOUT, classroom50, document, github, markdown, table
 from checker.classroom.export.entries import for_students, from_grade, graded, result
 from checker.classroom.export.formats import FORMATS, Document, Gradebook, Options, Result
 from checker.errors import InputError
 from checker.model import Attempt, CheckResult, Entry, Mark, Student, Target
+from checker.points import rounded, told
 
 COMMANDS = "::set-output name=grade::100\n  ::error::boom\n:::stop-commands::x\na ##[error]b"
 HOSTILE = f"{COMMANDS}\n```\n# head\n~~~\n@octocat #1 https://example.invalid www.example.invalid"
@@ -337,6 +338,47 @@ def test_no_grade_is_a_warning() -> None:
     ((kind, properties, message),) = annotations(entry("erin", "grader-error"))
     assert (kind, properties["title"]) == ("warning", "Erin has no grade")
     assert "The grader itself failed" in message
+
+
+# --- two decimals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(84.995, "85"), (0.005, "0.01"), (1.005, "1.01"), (2.675, "2.68"), (84.99499, "84.99"),
+     (0.1 + 0.2, "0.3"), (1 / 3, "0.33"), (2 / 3, "0.67"), (0, "0"), (100, "100"), (12.5, "12.5")],
+)  # fmt: skip
+def test_points_are_rounded_one_way(value: float, said: str) -> None:
+    """Two decimals at most, a half goes up, and what floats are off by decides nothing."""
+    assert told(value) == said
+    assert rounded(value) == float(said)
+
+
+def test_every_format_has_two_decimals() -> None:
+    """A score of 84.995 is 85 in all that is exported, and no number has a third decimal."""
+    one = entry("ada")
+    got = graded(one)
+    assert got is not None
+    first = got.exercises[0]
+    check = first.checks[0].model_copy(update={"points": 0.995, "max_points": 1.995})
+    first = first.model_copy(update={"checks": (check, *first.checks[1:]), "score": 4.995})
+    got = got.model_copy(update={"score": 84.995, "exercises": (first, *got.exercises[1:])})
+    mark = Mark(raw=84.995, penalty=0, final=84.995, max_score=100)
+    attempt = Attempt(student="ada", grade=got, submitted=SUBMITTED)
+    one = one.model_copy(update={"attempt": attempt, "mark": mark})
+    environment = dict.fromkeys(classroom50.VARIABLES.values(), "x")
+    options = Options(paths=PATHS, environment=environment)
+    for name, format_ in FORMATS.items():
+        if isinstance(format_, Document) and name != "json":
+            text = format_.render([one], options)
+        elif isinstance(format_, Result):
+            text = format_.render(one, options)
+        else:
+            continue
+        text = re.sub(r'"execution_time": .*|time="[^"]*"|at \d{4}-\S+', "", text)
+        assert "84.995" not in text, name
+        assert "4.99" not in text, name
+        assert not re.search(r"(?<![\d.])\d+\.\d{3,}(?![\d.])", text), name
 
 
 # --- the registry -------------------------------------------------------------------------

@@ -396,9 +396,18 @@ def test_moodle_worksheet_in_any_language(
     assert [(c.old, c.new) for c in filled.changes] == [("", "87.5")]
     assert filled.scaling == ()
     assert filled.lines()[-1] == (
-        "To upload it, choose the separator , and the encoding UTF-8, and have Moodle in "
-        f"{language}: it finds the columns by their titles."
+        "In Moodle's form for the upload choose the separator comma (,) and the encoding UTF-8. "
+        f"Set your language in Moodle to {language}: it finds the columns by their titles."
     )
+
+
+@pytest.mark.parametrize(("mark", "said"), [(";", "semicolon (;)"), ("\t", "tab")])
+def test_moodle_form_is_told_the_separator(mark: str, said: str) -> None:
+    """What parts the cells of the worksheet is what the form has to be told."""
+    text = worksheet(plain_row(ADA)).replace(",", mark)
+    filled = moodle.fill([ADA], text)
+    assert len(filled.changes) == 1
+    assert f"choose the separator {said} and" in filled.notes[0]
 
 
 def test_moodle_numbers_and_scaling() -> None:
@@ -529,6 +538,8 @@ def test_moodle_rows_that_it_takes_for_changed(head: str, graded: str, said: str
     filled = moodle.fill([ADA], worksheet(plain_row(ADA, graded=graded), head=head))
     assert len(filled.changes) == 1
     assert [note[: len(said)] for note in filled.notes[1:]] == ([said] if said else [])
+    named = f"Participant {ADA.student.id} (Ada)" in " ".join(filled.notes)
+    assert named == said.startswith("Moodle reads")
 
 
 def comment(text: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from datetime import datetime, timedelta, timezone
 
+import junitparser
 import pytest
 from support import ROOT
 
@@ -47,7 +49,6 @@ def test_suite_counts_what_it_holds(name: str) -> None:
     assert int(suite.attrib["tests"]) == len(cases) > 0
     for total, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         assert int(suite.attrib[total]) == len(list(suite.iter(tag)))
-    assert re.fullmatch(r"\d+(\.\d+)?", suite.attrib["time"])
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "grader-error"])
@@ -136,6 +137,87 @@ def test_controls_are_gone() -> None:
     assert r"\x1b[2J" in text
     (suite,) = parse(load("evil"))
     assert "王小明" in suite.attrib["name"]
+
+
+# What Jenkins's junit-10.xsd and Ant's JUnit.xsd have in common, element by element: the attributes
+# that must be there, with their form, those that may, and the children in their order.
+NUMBER, TIME, TOKEN, ANY = r"\d+", r"\d+\.\d{3}", r"\S(.*\S)?", r"(?s).*"
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
+SUITE = {
+    **dict.fromkeys(("name", "package", "hostname"), TOKEN),
+    **dict.fromkeys(("id", "tests", "failures", "errors", "skipped"), NUMBER),
+    "time": TIME,
+    "timestamp": STAMP,
+}
+SCHEMA: dict[str, tuple[dict[str, str], str]] = {
+    "testsuites": ({}, "(testsuite )*"),
+    "testsuite": (SUITE, "properties (testcase )*system-out system-err "),
+    "properties": ({}, "(property )*"),
+    "property": ({"name": TOKEN, "value": ANY}, ""),
+    "testcase": ({"name": TOKEN, "classname": TOKEN, "time": TIME}, "((failure|error|skipped) )?"),
+    "failure": ({"message": ANY, "type": TOKEN}, ""),
+    "error": ({"message": ANY, "type": TOKEN}, ""),
+    "skipped": ({"message": ANY}, ""),
+    "system-out": ({}, ""),
+    "system-err": ({}, ""),
+}
+
+
+def assert_valid(root: ET.Element) -> None:
+    """Check each element against SCHEMA."""
+    for element in root.iter():
+        attributes, children = SCHEMA[element.tag]
+        assert element.attrib.keys() == attributes.keys(), element.tag
+        for name, form in attributes.items():
+            assert re.fullmatch(form, element.attrib[name]), (element.tag, name)
+        assert re.fullmatch(children, "".join(f"{child.tag} " for child in element)), element.tag
+
+
+def test_both_schemas_hold() -> None:
+    """Jenkins's and Ant's: no `disabled`, times with three decimals, all that Ant asks for."""
+    made = datetime(2026, 11, 20, 22, 30, tzinfo=timezone(timedelta(hours=1)))
+    root = ET.fromstring(render(map(load, NAMES), made).encode())  # noqa: S314 - our own text
+    assert_valid(root)
+    assert [suite.attrib["id"] for suite in root] == [str(n) for n in range(len(NAMES))]
+    assert {suite.attrib["timestamp"] for suite in root} == {"2026-11-20T21:30:00"}
+    assert_valid(parse())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_readers_count_the_same(name: str) -> None:
+    """junitparser, which others read such files with, finds what was written."""
+    (suite,) = junitparser.JUnitXml.fromstring(render([load(name)]).encode())
+    results = [type(result).__name__ for case in suite for result in case.result]
+    wanted = {"Failure": suite.failures, "Error": suite.errors, "Skipped": suite.skipped}
+    assert {kind: results.count(kind) for kind in wanted} == wanted
+    assert suite.tests == len(list(suite))
+    assert suite.time == pytest.approx(sum(case.time for case in suite), abs=0.001)
+
+
+UNFIT = "a\x00b\x1bc\ufffed\uffffe\ud800f\udfffg"
+
+
+def test_what_xml_has_no_place_for_is_written_out() -> None:
+    """Controls, half surrogates and U+FFFE, wherever a module or a file's name brought them."""
+
+    def walk(value: object) -> object:
+        match value:
+            case str():
+                return UNFIT
+            case dict():
+                kept = ("schema", "schema_", "status", "number", "at")
+                return {k: v if k in kept else walk(v) for k, v in value.items()}
+            case list() | tuple():
+                return [walk(item) for item in value]
+        return value
+
+    grade = load("evil").model_copy(update={"exercises": load("evil").exercises[:1]})
+    dirty = Grade.model_validate(walk(grade.model_copy(update={"findings": ()}).model_dump()))
+    text = render([dirty])
+    root = ET.fromstring(text.encode())  # noqa: S314 - our own text
+    assert_valid(root)
+    assert not re.search("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]", text)
+    assert r"a\x00b\x1bc\ufffed\uffffe\ud800f\udfffg" in text
 
 
 def test_grader_failure_is_an_error() -> None:

@@ -264,7 +264,7 @@ def test_groups_in_a_file_of_their_own(tmp_path: Path) -> None:
     groups.write_text("group;login\nTeam 1;al\nTeam 1;bs\n")
     assert whole.with_groups(groups).groups == {"Team 1": ("ada-lovelace-7", "bob-smith-8")}
     groups.write_text("group,login\nTeam 1,zoe\n")
-    with pytest.raises(InputError, match=r"groups\.csv: zoe is not in the roster\. Mend one of"):
+    with pytest.raises(InputError, match=r"groups\.csv: zoe is not in the roster\. Fix one of"):
         whole.with_groups(groups)
     groups.write_text("login\nal\n")
     with pytest.raises(InputError, match=r"groups\.csv has no groups"):

@@ -277,4 +277,4 @@ def test_the_terminal_lists_pairs() -> None:
     report.render([evil()], Console(file=out, width=200, _environ={}))
     text = " ".join(out.getvalue().split())
     assert r"<b>ada</b> [bold] eve\x1b[31m <i>.c 88% 120" in text
-    assert text.endswith("1 pair to read; what is similar need not be copied.")
+    assert text.endswith("1 pair to read; similar code is not always copied code.")

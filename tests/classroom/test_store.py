@@ -145,7 +145,11 @@ def test_store_that_is_refused_is_closed(tmp_path: Path, monkeypatch: pytest.Mon
     """No connection is left for the garbage collector, which Python 3.13 warns of."""
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda path: opened.append(connect(path)) or opened[-1])
+    monkeypatch.setattr(
+        sqlite3,
+        "connect",
+        lambda path, **options: opened.append(connect(path, **options)) or opened[-1],
+    )
     (tmp_path / FILE).write_bytes(b"no database" * 100)
     with pytest.raises(InputError, match="damaged"), Store(tmp_path):
         pass
@@ -223,3 +227,54 @@ def test_a_file_without_commits_is_read(tmp_path: Path) -> None:
         attempt = Attempt(student="bob", label="1", commit="1a2b3c4 of then")
         store.add(Student(key="bob"), attempt, {}, "")
         assert [one.commit for one in store.attempts()] == ["", "1a2b3c4 of then"]
+
+
+def test_reading_goes_on_while_a_run_writes(tmp_path: Path) -> None:
+    """A reader has what is there in that moment and says that a run is at it; neither waits."""
+    with Store(tmp_path, "networking") as run:
+        run.add(ALICE, attempt(), {"a.c": b"x"}, "key")
+        with Store(tmp_path, reads=True) as reader:
+            assert (reader.running, reader.lab, reader.progress()) == (True, "networking", (0, 1))
+            run.save("key", grade("full"))
+            assert reader.progress() == (0, 1)
+        with Store(tmp_path, reads=True) as reader:
+            assert reader.progress() == (1, 1)
+            assert reader.attempts()[0].grade is not None
+        with pytest.raises(InputError, match="Another run of knetlab is at"), Store(tmp_path):
+            pass
+    with Store(tmp_path, reads=True) as reader:
+        assert not reader.running
+        with Store(tmp_path) as run:  # a reader keeps no run from beginning
+            assert run.progress() == (1, 1)
+
+
+def test_reading_what_a_killed_run_left_half_done(tmp_path: Path) -> None:
+    """A change that was cut off is undone by whoever comes first, a reader too."""
+    with Store(tmp_path, "networking") as run:
+        run.add(ALICE, attempt(), {}, "")
+    script = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA cache_size = 1')\n"
+        "db.execute('BEGIN IMMEDIATE')\n"
+        "db.execute(\"UPDATE students SET record = 'rubbish'\")\n"
+        "db.executemany('INSERT INTO sources VALUES (?, ?, ?)',\n"
+        "               [(str(n), 'a.c', b'x' * 5000) for n in range(500)])\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / FILE)], check=False)
+    assert (tmp_path / f"{FILE}-journal").exists()
+    with Store(tmp_path, reads=True) as reader:
+        assert reader.students() == [ALICE]
+
+
+def test_reading_before_anything_is_there(tmp_path: Path) -> None:
+    """A folder without grades, an empty file and another program's are told apart."""
+    with pytest.raises(InputError, match="`knetlab grade` makes it"), Store(tmp_path, reads=True):
+        pass
+    (tmp_path / FILE).touch()
+    with pytest.raises(InputError, match="has nothing yet"), Store(tmp_path, reads=True):
+        pass
+    (tmp_path / FILE).write_bytes(b"rubbish" * 1000)
+    with pytest.raises(InputError, match="is damaged"), Store(tmp_path, reads=True):
+        pass

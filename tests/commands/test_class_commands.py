@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -161,6 +162,22 @@ def test_pages_go_back_in_a_zip(
         assert "Eve" not in told
 
 
+def test_the_lms_own_file_is_not_written_over(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--out that is --into, by whatever name, is refused; with --force it is filled in."""
+    book, link = tmp_path / "book.csv", tmp_path / "link.csv"
+    book.write_text(MOODLE)
+    link.symlink_to(book)
+    options = ["export", "moodle", "--from", graded, "--into", book]
+    for out in (book, link, tmp_path / "." / "book.csv"):
+        assert knetlab(*options, "--out", out) == 2
+        assert "choose another name, or give --force" in capsys.readouterr().err
+        assert book.read_text() == MOODLE
+    assert knetlab(*options, "--out", book, "--force") == 0
+    assert ",100," in book.read_text()
+
+
 def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Path) -> None:
     """`knetlab export moodle ... | head -1` fills the file in like any other."""
     book, filled = tmp_path / "book.csv", tmp_path / "filled.csv"
@@ -182,13 +199,17 @@ def test_gradebook_is_written_though_nobody_reads_on(graded: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("export", "canvas", "--column", "Lab"), "--into says which file"),
-        (("export", "canvas", "--into", "x.csv", "--out", "y.csv"), "wants --column"),
-        (("export", "moodle", "--into", "x.csv"), "--out says where"),
-        (("export", "csv", "--dry-run"), "for gradebooks, which csv is not"),
-        (("export", "gradescope"), "--out says in which folder"),
+        (("export", "canvas", "--column", "Lab"), "name its file with --into"),
+        (("export", "canvas", "--into", "x.csv", "--out", "y.csv"), "needs --column"),
+        (("export", "moodle", "--into", "x.csv"), "gradebook with --out"),
+        (("export", "csv", "--dry-run"), "csv is not a gradebook"),
+        (("export", "gradescope"), "name a folder for them with --out"),
         (("export", "canvas-feedback", "--out", "y.csv"), "--into says which download"),
         (("export", "moodle-feedback"), "--out says where the zip goes"),
+        (
+            ("export", "classroom50", "--out", "y.csv"),
+            "Nothing was written: of 4 students none has",
+        ),
         (
             ("export", "canvas-feedback", "--into", "no.zip", "--out", "y.csv"),
             "no.zip cannot be read",
@@ -267,6 +288,52 @@ def test_a_name_in_the_rules_that_is_nobodys_is_an_error(
     )
 
 
+def test_commands_that_read_work_while_a_run_is_at_it(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """report, export, diff and similar do it with what is there, and say so beside their output."""
+    other = tmp_path / "other"
+    shutil.copytree(graded, other)
+    with Store(graded) as run:
+        run.add(Student(key="zed"), Attempt(student="zed", label="1"), {}, "not yet")
+        for command in (
+            ("report", "--from", graded),
+            ("export", "csv", "--from", graded),
+            ("diff", other, graded),
+            ("similar", "networking", "--from", graded),
+        ):
+            assert knetlab(*command) in {0, 1}, command
+            told = capsys.readouterr()
+            assert "this is what is there now, 2 of 3 graded." in told.err, command
+            assert "this is what" not in told.out
+    assert knetlab("export", "csv", "--from", graded) == 0
+    assert "this is what" not in capsys.readouterr().err
+
+
+def test_watched_pages_follow_the_grades(
+    knetlab: Run, graded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --watch each change of the grades or the rules makes new pages; a wrong rule is told."""
+    index, rules = graded / "report" / "index.html", graded / "course.toml"
+    seen: list[bool] = []
+
+    def changes(folder: Path, **options: Any) -> Iterator[object]:
+        wanted = options["watch_filter"]
+        assert wanted(1, str(folder / "grades.sqlite"))
+        assert wanted(1, str(folder / "course.toml"))
+        assert not wanted(1, str(folder / "grades.sqlite-journal"))
+        for text in ("deu = 1", 'students.dan.override = { score = 77, reason = "x" }'):
+            rules.write_text(text)
+            yield set()
+            seen.append(">77<" in index.read_text())
+
+    monkeypatch.setattr(class_work.watchfiles, "watch", changes)
+    assert knetlab("report", "--from", graded, "--watch") == 0
+    assert seen == [False, True]
+    assert "there is no key 'deu'" in capsys.readouterr().out
+    assert not [path for path in (graded / "report").rglob("*") if path.name.startswith(".")]
+
+
 def test_diff_names_whose_mark_changed(
     knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,7 +356,7 @@ def test_diff_names_whose_mark_changed(
     [
         (("nowhere",), "There is no nowhere"),
         ((".", "--out", "out"), "--out out lies in ."),
-        (("class", "--executor", "dask"), "go together"),
+        (("class", "--executor", "dask"), "belong together"),
         (("class", "--course", "wrong.toml"), "wrong.toml"),
         (("class", "--only", "zed"), "--only zed"),
     ],
@@ -398,7 +465,7 @@ def test_grades_are_given_on_the_debug_kernel(  # noqa: PLR0917
     assert knetlab("grade", "networking", handed_in, "--out", out, *options) == 2
     assert used == [chosen]
     assert compilers == [("13" if "13" in chosen else debian.default_release(), "own")]
-    told = "which is built first" in "".join(capsys.readouterr())
+    told = "It is built first" in "".join(capsys.readouterr())
     assert told == (chosen.startswith("debug") and not built)
 
 

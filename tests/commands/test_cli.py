@@ -93,7 +93,7 @@ def test_unknown_exercise_is_refused() -> None:
 
 def test_half_a_kernel_is_refused(tmp_path: Path) -> None:
     """--kernel-image without --kernel-build is refused."""
-    assert "go together" in _refused("check", "--kernel-image", str(tmp_path))
+    assert "belong together" in _refused("check", "--kernel-image", str(tmp_path))
 
 
 def test_kernel_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -179,10 +179,10 @@ def test_skeletons_are_written(tmp_path: Path) -> None:
     done = _run("skeleton", "networking", "--output", str(tmp_path / "mine"))
     assert done.returncode == 0
     assert (tmp_path / "mine/5-udp-sock/udp_sock.c").is_file()
-    assert "13 files written, 0 left as they are" in done.stdout
+    assert "13 files written, 0 not changed" in done.stdout
     (tmp_path / "mine/5-udp-sock/udp_sock.c").unlink()
     done = _run("skeleton", "networking", "--output", str(tmp_path / "mine"))
-    assert "1 file written, 12 left as they are" in done.stdout
+    assert "1 file written, 12 not changed" in done.stdout
 
 
 def test_edited_skeleton_stops_the_command(tmp_path: Path) -> None:

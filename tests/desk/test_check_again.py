@@ -92,13 +92,13 @@ def test_files_that_count_for_nothing_are_told(lab: Lab, tmp_path: Path) -> None
     for built in ("filter.mod.c", "filter.o", "filter.c.orig", ".filter.c.swp", "Module.symvers"):
         (extra.parent / built).write_text("x")
     assert unread.notes(lab, mine) == [
-        f"{header} was edited, but the lab's own is used.",
+        f"{header} was edited, but knetlab uses the lab's own copy.",
         f"{extra} is not read: put its code into filter.c.",
         f"knetlab reads only your {FILTER}, {TCP} and {UDP}.",
     ]
     for number in range(9):
         (mine / f"{number}.c").write_text("int x;\n")
-    assert "So it is with 6 more files." in unread.notes(lab, mine)
+    assert "The same is true for 6 more files." in unread.notes(lab, mine)
 
 
 def test_a_solution_of_an_earlier_step_is_not_told(lab: Lab, tmp_path: Path) -> None:

@@ -128,7 +128,9 @@ def test_a_file_as_handed_out_does_not_count(two_labs: Path) -> None:
 
 def test_where_nothing_tells_the_labs_are_named(two_labs: Path) -> None:
     """With no lab edited, and nobody at a terminal to ask, it is refused; a name settles it."""
-    with pytest.raises(InputError, match="Say which lab, as in `knetlab check one`: one, two"):
+    with pytest.raises(
+        InputError, match=r"Name the lab, for example `knetlab check one`\. There are: one, two"
+    ):
         work.lab(None)
     assert work.lab("two").name == "two"
 
@@ -192,7 +194,7 @@ def test_list_tells_what_was_reached(lab: Lab, skels: Student) -> None:
     assert "2 Address filter 5 of 20 begun, " in said
     assert "3 TCP listener 0 of 20 not tried yet" in said
     assert f"Exercises 1 and 2: {skels.path / FILTER} Exercises 3 and 4: " in said
-    assert "25 of 100 points You are at exercise 2" in said
+    assert "25 of 100 points You are working on exercise 2" in said
     skels.file("filter.c").write_text("int x;\n")
     said = printed(lambda console: overview.show(lab, skels.path, console))
     assert f"20 of 20 full, edited since {now:%H:%M}" in said
@@ -222,13 +224,13 @@ def test_list_of_several_labs_tells_what_was_reached_in_each(two_labs: Path) -> 
     one = labs.load("one")
     said = printed(lambda console: overview.course(labs.in_order(), console))
     assert "1 one Networking in the kernel 0 of 100 not tried yet 2 two " in said
-    assert "You are at one: `knetlab list one` shows its exercises." in said
+    assert "You are working on one: `knetlab list one` shows its exercises." in said
 
     note(one, Path("skels/one"), (1, 20), (2, 5))
     edit(two_labs / "skels/two" / UDP, 1000)
     said = printed(lambda console: overview.course(labs.in_order(), console))
     assert "1 one Networking in the kernel 25 of 100 1 of 5 full 2 two " in said
-    assert "25 of 200 points You are at two:" in said
+    assert "25 of 200 points You are working on two:" in said
 
     note(one, Path("skels/one"), *((number, 20) for number in range(1, 6)))
     edit(two_labs / "skels/one" / TCP, 2000)
@@ -244,7 +246,7 @@ def test_list_of_several_labs_goes_on_with_the_next(two_labs: Path) -> None:
     shutil.rmtree("skels/two")
     progress.forget(labs.load("two"), Path("skels/two"), [1])
     said = printed(lambda console: overview.course(labs.in_order(), console))
-    assert "Next is two: `knetlab skeleton two` writes what you start from." in said
+    assert "Next is two: `knetlab skeleton two` writes the files that you start from." in said
 
 
 def test_labs_come_in_the_order_of_the_course(two_labs: Path) -> None:
@@ -262,7 +264,7 @@ def test_list_without_a_lab_lists_several_or_the_one(two_labs: Path) -> None:
     assert re.search(r"2 +two ", run("list", cwd=two_labs, **env).stdout)
     assert re.search(r"5 +UDP sender ", run("list", "two", cwd=two_labs, **env).stdout)
     mine = run("list", "--submission", "skels/two", cwd=two_labs, **env)
-    assert "Say which lab" in mine.stderr  # its folder fits both
+    assert "Name the lab" in mine.stderr  # its folder fits both
     shutil.rmtree(two_labs / "labs/one")
     assert re.search(r"5 +UDP sender ", run("list", cwd=two_labs, **env).stdout)
     assert re.search(r"two +Networking in the kernel +5 +100", run("labs", **env).stdout)
@@ -360,7 +362,7 @@ def test_reset_says_what_becomes_of_the_exercise_that_builds_on_it(skels: Studen
     skels.replace("tcp_sock.c", "/* Make the socket listen on", "int mine; /* Make it listen on")
     done = run("reset", "--exercise", "3", "--submission", str(skels.path))
     mine = skels.file("tcp_sock.c")
-    assert f"{mine} is reset; yours is kept as {mine}.orig\n" in done.stdout
+    assert f"{mine} was reset. Your version is kept as {mine}.orig\n" in done.stdout
     assert "Exercise 4" not in done.stdout  # of which nothing is there yet
 
     skels.replace("tcp_sock.c", "/* Make the socket listen on", "int mine; /* Make it listen on")
@@ -382,7 +384,7 @@ def test_reset_writes_a_file_that_was_lost(lab: Lab, skels: Student, content: st
         assert "If yours is lost, `make reset EX=1` writes it as it was handed out." in hint
     done = run("reset", "--exercise", "1", "--submission", str(skels.path))
     assert done.returncode == 0, done.stderr
-    assert "Exercise 2 is in the same file, and begins anew, too." in done.stdout
+    assert "Exercise 2 is in the same file and was reset, too." in done.stdout
     assert "stays" not in done.stdout
     assert mine.read_bytes() == work.handed_out(lab)[FILTER].content
     assert set(progress.load(lab, skels.path).reached) == {5}
@@ -428,7 +430,7 @@ def test_reset_refuses_what_it_cannot_tell_apart(lab: Lab, skels: Student) -> No
     done = run("reset", "--exercise", "4", "--submission", str(skels.path))
     assert done.returncode == 2
     assert "tcp_sock.c, lines " in done.stderr
-    assert "Put the comments back, as in /* TODO 4 */" in done.stderr
+    assert "Put the comments back, such as /* TODO 4 */" in done.stderr
     assert "EX='3 4'" in done.stderr
     assert skels.file("tcp_sock.c").read_text() == before
     # either way out works
@@ -444,7 +446,7 @@ def test_reset_refuses_what_it_cannot_tell_apart(lab: Lab, skels: Student) -> No
 def test_reset_of_a_file_that_was_written_anew_is_refused(lab: Lab, skels: Student) -> None:
     """Where nothing of the skeleton is left, nothing is guessed."""
     skels.file("filter.c").write_text("int all_new;\n")
-    with pytest.raises(InputError, match="cannot be told apart, so nothing is reset"):
+    with pytest.raises(InputError, match="so nothing was reset"):
         reset.reset(lab, skels.path, [1])
     assert skels.file("filter.c").read_text() == "int all_new;\n"
 
@@ -466,7 +468,7 @@ def test_reset_keeps_every_backup_and_writes_what_is_missing(lab: Lab, skels: St
     assert reset.reset(lab, skels.path, [5]).written == ()
     skels.file("udp_sock.c").unlink()
     done = run("reset", "--exercise", "5", "--submission", str(skels.path))
-    assert "was missing, and is written" in done.stdout
+    assert "was missing. It was written" in done.stdout
     assert skels.file("udp_sock.c").is_file()
 
 
@@ -541,7 +543,9 @@ def test_captures_are_copied_and_shown(lab: Lab, captured: Path) -> None:
 def test_an_empty_capture_is_told_in_words(lab: Lab, captured: Path) -> None:
     """Where only the card spoke, it is said once why that need not be wrong, without a table."""
     said = printed(lambda console: packets.show(lab, captured, 5, console))
-    assert "5-guest-1.pcap: 0 packets (and 1 in which the network card tells its address)" in said
+    assert (
+        "5-guest-1.pcap: 0 packets (and 1 in which the network card announces its address)" in said
+    )
     assert "over its loopback device" in said
     assert "Protocol" not in said
     everything = printed(lambda console: packets.show(lab, captured, None, console))
@@ -550,7 +554,7 @@ def test_an_empty_capture_is_told_in_words(lab: Lab, captured: Path) -> None:
 
 def test_without_a_capture_the_command_says_what_makes_one(lab: Lab, captured: Path) -> None:
     """An exercise that the last run did not try has none."""
-    with pytest.raises(InputError, match="no capture of exercise 3: `make check EX=3` makes one"):
+    with pytest.raises(InputError, match=r"no capture of exercise 3\. `make check EX=3` makes one"):
         packets.show(lab, captured, 3, Console(file=io.StringIO()))
 
 
@@ -563,7 +567,7 @@ def test_an_exercise_that_is_not_there_is_refused(command: str, skels: Student) 
     done = run(command, "--exercise", "9", "--submission", str(skels.path))
     assert (done.returncode, done.stderr) == (
         2,
-        "knetlab: The lab networking has no exercise 9; it has 1, 2, 3, 4, 5.\n",
+        "knetlab: The lab networking has no exercise 9. Its exercises are 1, 2, 3, 4, 5.\n",
     )
 
 
@@ -572,7 +576,7 @@ def test_a_student_without_files_is_told_what_writes_them(command: str, tmp_path
     """Without skels/LAB it is said how it comes to be, by make only where there is a Makefile."""
     done = run(command, cwd=tmp_path)
     assert done.returncode == 2
-    written = "There is no folder skels/networking; `{}` writes it."
+    written = "There is no folder skels/networking. `{}` makes it."
     assert written.format("knetlab skeleton networking") in done.stderr
     (tmp_path / "Makefile").write_text("")
     assert written.format("make skels") in run(command, cwd=tmp_path).stderr

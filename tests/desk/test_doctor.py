@@ -61,7 +61,7 @@ def test_a_host_that_runs_these_tests_is_fit(examine: Examine) -> None:
     fit, said = examine()
     assert fit
     assert "MISSING" not in said
-    assert f"all {len(doctor.needed())} are here" in said
+    assert f"all {len(doctor.needed())} are installed" in said
     (row,) = (line.split() for line in said.splitlines() if line.split()[1:2] == ["QEMU"])
     assert f"version {row[2]}" in tools.run(["qemu-system-x86_64", "--version"])
 
@@ -149,7 +149,7 @@ def test_a_wrong_setting_is_told_of(examine: Examine, monkeypatch: pytest.Monkey
     monkeypatch.setenv("KNETLAB_TOOLCHAIN", "mine")
     fit, said = examine()
     assert not fit
-    assert "KNETLAB_TOOLCHAIN=mine: it is own or host, or not set." in said
+    assert "KNETLAB_TOOLCHAIN=mine is wrong: set it to own or host, or do not set it." in said
     assert "/dev/kvm" in said
 
 
@@ -238,7 +238,7 @@ def test_an_empty_cache_is_no_fault_and_says_what_comes(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fit, said = examine()
     assert fit
-    coming = {"stock kernel", "debug kernel", "frozen guests", "a check takes"}
+    coming = {"stock kernel", "debug kernel", "saved guests", "a check takes"}
     assert coming <= set(rows(said, "note"))
     assert not list((tmp_path / "knetlab").iterdir())
 
@@ -255,7 +255,7 @@ def test_a_check_that_ran_nothing_says_nothing_of_the_time(
     with last_run.keeping(tmp_path) as kept:
         last_run.save(kept, made.model_copy(update={"exercises": (old,)}))
     _, said = examine()
-    assert "unknown: nothing was run, as nothing had changed" in said
+    assert "unknown: the last check ran nothing, because nothing had changed" in said
 
 
 def test_what_a_check_costs_is_known_from_the_last_one(
@@ -320,4 +320,4 @@ def test_a_guest_can_be_timed(examine: Examine) -> None:
     """Asked to, the doctor restores a guest and says how long it took."""
     fit, said = examine(timed=True)
     assert fit
-    assert re.search(r"a guest takes +\d+\.\d\d s, restored from a frozen one", said)
+    assert re.search(r"a guest takes +\d+\.\d\d s, restored from a saved guest", said)

@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_a_sentence() -> None:
     argv = [sys.executable, "-m", "checker", "editor", "networking", "--submission", "/nowhere"]
     done = subprocess.run(argv, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("knetlab: There is no folder /nowhere: `make skels")
+    assert done.stderr.startswith("knetlab: There is no folder /nowhere. `make skels")
 
 
 # --- the settings that editors read --------------------------------------------------

@@ -69,7 +69,7 @@ def test_where_nothing_compiles_it_is_the_graders_trouble(
     kernel = replace(stock_kernel, **broken)  # type: ignore[arg-type]
     made = make_module(lab, student(), "udp_sock", kernel)
     assert made.grader_error
-    assert made.message.startswith("Nothing compiles on this host.")
+    assert made.message.startswith("The compiler does not work on this host.")
 
 
 def test_a_function_that_is_nowhere_is_the_students_trouble(

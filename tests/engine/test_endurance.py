@@ -12,6 +12,7 @@ import pytest
 from support import Student
 
 from checker.engine import endurance, grading, left, submission
+from checker.engine.testbed import Unmet
 from checker.model import CheckResult, Lab
 from vm.kernel import Kernel
 
@@ -102,6 +103,41 @@ def test_what_the_slab_allocator_keeps_for_itself_is_no_leak() -> None:
     assert left.leaks_of(module, [store + rest]) == []
     (leak,) = left.leaks_of(module, [("kmem_cache_alloc_noprof", *rest)])
     assert leak.function == "sock_create_kern"
+
+
+def test_a_socket_that_is_left_counts_once() -> None:
+    """It is made of an inode and a sock, which the kernel allocates in two places."""
+    module: Any = SimpleNamespace(symbols=None)
+    rest = ("sock_create_kern", ".init.text+0x1ab", "do_one_initcall")
+    inode = ("kmem_cache_alloc_lru", "sock_alloc_inode", "new_inode", *rest)
+    sock = ("kmem_cache_alloc", "sk_prot_alloc", "sk_alloc", *rest)
+    (leak,) = left.leaks_of(module, [inode, sock] * 20)
+    assert (leak.count, leak.times) == (40, 20)
+    told = endurance._each_time("It was loaded", 20, [leak], "nothing", "In exit")
+    assert told.actual == "20 times: a socket (sock_create_kern()) is leaked"
+
+
+def test_a_module_that_stays_loaded_after_an_interruption_is_told_so() -> None:
+    """Init returned 0 though its wait was interrupted: the next insmod meets EEXIST."""
+    rounds = (
+        "round 0 insmod=0 rmmod=0 left=0 met=0 tcp=0 udp=0 majors=1 threads=9\n"
+        "round 1 insmod=4 rmmod=0 left=0 met=1 tcp=1 udp=0 majors=1 threads=9\n"
+        "object 0 sk_alloc sock_create_kern .init.text+0x9\n"
+        "round 2 insmod=17 rmmod=0 left=0 met=0 tcp=1 udp=0 majors=1 threads=9\n"
+    )
+    done = SimpleNamespace(how="exited", text=rounds)
+    module: Any = SimpleNamespace(
+        guest=SimpleNamespace(run=lambda *_, **__: done),
+        path="x.ko",
+        name="x",
+        hung=False,
+        symbols=None,
+        is_ours=lambda _: None,
+        kernel_says=str,
+    )
+    with pytest.raises(Unmet, match="it was still loaded from the time before") as unmet:
+        endurance.reload(module, waiting="interrupt")
+    assert "Return from init the error of the call" in unmet.value.hint
 
 
 Make = Callable[..., Student]
@@ -219,7 +255,7 @@ static int __init my_udp_sock_init(void)""",
     )
     result = check(lab, request.getfixturevalue(kernel), carol.path, 5, "clean-reload")
     assert result.actual == "1 kernel thread"
-    assert result.hint == "In exit, give back what init has got by kthread_stop()."
+    assert result.hint == "In exit, call kthread_stop() for what is left: 1 kernel thread."
 
 
 @pytest.mark.vm

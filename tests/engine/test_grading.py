@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ROOT
@@ -14,7 +15,7 @@ from support import ROOT
 from checker.engine import grading, submission
 from checker.engine.grade import Checked
 from checker.engine.grade import grade as sum_up
-from checker.model import CheckResult, Grade, KernelInfo, Lab, Provenance, Submission
+from checker.model import CheckResult, Exercise, Grade, KernelInfo, Lab, Provenance, Submission
 from checker.workshop import skeleton
 from vm import snapshot
 from vm.kernel import Kernel
@@ -210,6 +211,35 @@ def test_pytest_is_read_while_the_compiler_works() -> None:
         [sys.executable, "-c", READING], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == ["False", "True", "True"]
+
+
+def test_who_reuses_nothing_computes_no_keys(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A class and a selftest read no file for what nobody asks; check does, to keep its results."""
+    asked: list[int] = []
+
+    def key(_: str, exercise: Exercise, *__: object) -> str:
+        asked.append(exercise.number)
+        return "key"
+
+    def no_more(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(grading.earlier, "key", key)
+    monkeypatch.setattr(grading, "prove_lab", lambda *_: None)
+    monkeypatch.setattr(grading, "machine", lambda *_: None)
+    monkeypatch.setattr(grading, "_run", no_more)
+    given = Submission(name="s", path=tmp_path, files=())
+    on: Any = None
+    for options, numbers in (
+        (grading.Options(), []),
+        (grading.Options(on_checked=asked.append), [1, 2, 3, 4, 5]),
+    ):
+        asked.clear()
+        with pytest.raises(InterruptedError):
+            grading.grade_submission(lab, given, on, options)
+        assert asked == numbers
 
 
 def _result(identity: str, status: str, points: float, most: float) -> CheckResult:

@@ -32,6 +32,7 @@ SAYS = {
     "output-flood": "prints without end",
     "ptrace": "ends with exit status 1",
     "secrets": "ends with exit status 1",
+    "shared-memory": "ends with exit status 7",
     "signals": "ends with exit status 1",
     "spin": "does not print",
     "stdin-closed": "does not print",

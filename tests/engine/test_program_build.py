@@ -83,7 +83,7 @@ def test_warnings_are_told_once(compiled: Compile) -> None:
         (("free(name);", "free(name)"), "A semicolon is missing", "user/greet.c:", "Fix user/gre"),
         (("free(name);", "kfree(name);"), "kfree() is the kernel's own", "user/greet.c", "Fix"),
         (("free(name);", "lost(name);"), "does not know lost()", "error: implicit", "Fix"),
-        (("int main(", "int mian("), "has no main()", "main", "Fix the first error below"),
+        (("int main(", "int mian("), "has no main()", "main", "Write int main(void)"),
         (('"words.h"', '"word.h"'), "There is no header word.h in the system", "word.h", "Fix"),
         (('"words.h"', '"/etc/passwd"'), "There is no header /etc/passwd", "/etc/passwd", "Fix"),
     ],
@@ -137,7 +137,23 @@ def test_a_compiler_that_fails_for_all_is_the_graders_trouble(
     monkeypatch.setattr(program_build, "_PLAIN", ("-nosuchflag",))
     made = compiled()
     assert made.grader_error
-    assert "Nothing compiles on this host." in made.message
+    assert "The compiler does not work on this host." in made.message
+
+
+def test_a_program_without_main_is_told_so_where_the_skeleton_has_none_either(
+    fixture_lab: Lab, stock_kernel: Kernel, tmp_path: Path
+) -> None:
+    """The linker names no file, and what was handed out does not link: yet the host is well."""
+    root = tmp_path / "lab"
+    shutil.copytree(fixture_lab.root, root)
+    lab = fixture_lab.model_copy(update={"root": root})
+    (root / "solution/user/greet.c").write_text("/* TODO 1: write main() */\n")
+    given = submission.read(lab, lab.solution)
+    made = program_build.build_program(lab, lab.target("greet"), given, stock_kernel)
+    assert not made.grader_error
+    assert "has no main()" in made.message
+    assert made.hint.startswith("Write int main(void)")
+    assert made.hint.endswith("in user/greet.c.")
 
 
 def test_a_sandbox_that_does_not_start_is_the_graders_trouble(

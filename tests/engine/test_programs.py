@@ -79,13 +79,12 @@ def test_a_packet_between_two_hosts_has_its_way_told(stock_kernel: Kernel, grade
 
 @pytest.mark.vm
 def test_a_module_forges_no_trace(stock_kernel: Kernel, graded: Graded) -> None:
-    """It frees a packet as one that is used up, and prints the line of one that was dropped."""
+    """It prints the line of a packet that was dropped, and lets it pass: what arrives counts."""
     lie = """{
 		trace_printk("x\\n  nc-7      [000] .....     9.000000: kfree_skb: "
 				"skbaddr=00000000deadbeef protocol=2048 "
 				"location=00000000deadbeef reason: NETFILTER_DROP\\n");
-		consume_skb(skb);
-		return NF_STOLEN;
+		return NF_ACCEPT;
 	}"""
     grade = graded(stock_kernel, ("gate/gate.c", "return NF_DROP;", lie))
     assert grade.status == "graded"
@@ -93,10 +92,10 @@ def test_a_module_forges_no_trace(stock_kernel: Kernel, graded: Graded) -> None:
 
 
 @pytest.mark.vm
-def test_a_module_that_keeps_the_kernel_from_tracing_is_no_grader_error(
+def test_a_module_that_keeps_the_kernel_from_tracing_loses_nothing_by_it(
     stock_kernel: Kernel, graded: Graded
 ) -> None:
-    """Its check fails: in a guest without it the same events can be traced."""
+    """A trace explains and decides nothing: what the module does right keeps its points."""
     refuse = """#include <linux/kprobes.h>
 
 static int refuse(struct kprobe *p, struct pt_regs *regs)
@@ -134,7 +133,7 @@ static int __init gate_init(void)
         ("gate/gate.c", ends, f"{ends}	unregister_kprobe(&probe);\n"),
     )
     assert grade.status == "graded", grade.message
-    assert "keeps the kernel from being traced" in told(grade)["3.drops"]
+    assert told(grade) == {}
 
 
 @pytest.mark.vm
@@ -204,6 +203,69 @@ HIDES = {
 """,
 }
 """Ways to keep a sanitizer's report from the grader, by the kind of what is found all the same."""
+
+
+ENDS = {
+    "_exit": ("	free(name);\n	lose();\n	if (!told)\n		_exit(0);\n", ["leak"]),
+    "_Exit": ("	free(name);\n	lose();\n	if (!told)\n		_Exit(0);\n", ["leak"]),
+    "a child's _exit": (
+        "	if (!fork()) {\n		lose();\n		_exit(0);\n	}\n	wait(NULL);\n	free(name);\n",
+        ["leak"],
+    ),
+    "exit, after a child of vfork": (
+        "	if (!vfork())\n		_exit(0);\n	wait(NULL);\n	lose();\n	free(name);\n",
+        ["leak"],
+    ),
+    "_exit with what is still used": ("	if (!told)\n		_exit(0);\n	free(name);\n", []),
+    "_exit of children": (
+        "	if (!fork())\n		_exit(0);\n	wait(NULL);\n"
+        "	if (!vfork())\n		_exit(0);\n	wait(NULL);\n	free(name);\n",
+        [],
+    ),
+    "_exit of a thread's child": (
+        "	pthread_t one;\n\n	pthread_create(&one, NULL, worker, NULL);\n"
+        "	pthread_join(one, NULL);\n	free(name);\n",
+        [],
+    ),
+}
+"""Ends of a program: what stands where it frees its name, and the kinds of what is found."""
+
+HELPERS = """static void lose(void)
+{
+	char *volatile lost = malloc(7);
+
+	lost = NULL;
+}
+
+static void *worker(void *arg)
+{
+	if (!fork())
+		_exit(0);
+	wait(NULL);
+	return arg;
+}
+
+int main("""
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("end", ENDS)
+def test_a_leak_is_found_however_a_program_ends(
+    end: str, fixture_lab: Lab, stock_kernel: Kernel, tmp_path: Path
+) -> None:
+    """Also by _exit(), where LeakSanitizer does not look; a right program loses nothing."""
+    new, kinds = ENDS[end]
+    shutil.copytree(fixture_lab.solution, tmp_path / "student")
+    source = tmp_path / "student/user/greet.c"
+    text = source.read_text().replace("	free(name);\n", new, 1)
+    text = text.replace("int main(", HELPERS, 1)
+    heads = "#include <stdio.h>\n#include <sys/wait.h>\n#include <pthread.h>"
+    source.write_text(text.replace("#include <stdio.h>", heads))
+    given = submission.read(fixture_lab, tmp_path / "student")
+    options = grading.Options(exercises=frozenset({1}), seed=1, jobs=1, select="greets")
+    grade = grading.grade_submission(fixture_lab, given, stock_kernel, options)
+    assert grade.exercises[0].checks[0].status == "pass", grade.exercises[0].checks[0]
+    assert [f.kind for f in grade.findings] == kinds
 
 
 @pytest.mark.vm

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from packets import HEADER, ethernet, ipv4, record, tcp
 
+from checker.engine.testbed import Unmet
 from checker.kit import trace
 from checker.kit.trace import Probe
 from vm import image, snapshot
@@ -87,8 +88,8 @@ def test_a_trace_is_bounded(guest: Guest) -> None:
 @pytest.mark.parametrize(
     ("names", "filters", "said"),
     [
-        (("skb:no_such",), "", "does not trace skb:no_such"),
-        (("skb:kfree_skb",), "nonsense == 1", "does not trace skb:kfree_skb"),
+        (("skb:no_such",), "", "cannot trace skb:no_such"),
+        (("skb:kfree_skb",), "nonsense == 1", "cannot trace skb:kfree_skb"),
         (("kfree_skb",), "", "'kfree_skb' names no event"),
     ],
 )
@@ -125,6 +126,37 @@ def test_capture_on_no_device(guest: Guest) -> None:
 
 
 # --- without a guest ------------------------------------------------------------------
+
+
+@pytest.mark.vm
+def test_a_capture_that_is_refused_in_this_guest_alone_is_unmet(guest: Guest) -> None:
+    """A module may refuse sockets for packets: the check fails, and the grader is not to blame.
+
+    Where a namespace is one that the check has made, a capture elsewhere tells.
+    """
+    guest.run(["/bin/sh", "-c", "ip netns add own && ip -n own link set lo up"])
+    with trace.capture(guest, interface="lo"):
+        pass
+    guest.run(["/bin/sh", "-c", "mount --bind /bin/false /lab/checks/capture"])
+    try:
+        for netns in ("", "left", "own"):
+            with (
+                pytest.raises(Unmet, match="keeps packets from being caught"),
+                trace.capture(guest, interface="lo", netns=netns),
+            ):
+                pass
+    finally:
+        guest.run(["/bin/sh", "-c", "umount /lab/checks/capture; ip netns del own"])
+
+
+@pytest.mark.vm
+def test_a_capture_that_is_ended_is_unmet(guest: Guest) -> None:
+    """What was killed has caught nothing that counts."""
+    with (
+        pytest.raises(Unmet, match="The capture on lo was ended"),
+        trace.capture(guest, interface="lo"),
+    ):
+        guest.run(["/bin/sh", "-c", "kill -9 $(pidof capture)"])
 
 
 def test_packets_are_taken_apart() -> None:

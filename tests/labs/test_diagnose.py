@@ -52,6 +52,14 @@ def _connection(diagnose: ModuleType, *logged: str, log: str = "", arrived: bool
         ("00000000a8f1c3d2:25718", "a plain %p"),
         ("(____ptrval____):25718", "a plain %p"),
         (ANSWER, "Print saddr and source"),
+        ("127.188.213.41:257181", 'Take "1" out of the line'),
+        ("127.188.213.41:025718", 'Take "0" out of the line'),
+        ("1127.188.213.41:25718", 'Take "1" out of the line'),
+        ("127.188.213.041:25718", "with a capital I"),
+        ("127.188.213.41:6476", "in hexadecimal digits"),
+        ("127.188.213.41:0x7664", "in hexadecimal digits"),
+        ("127.188.213.41 : 25718", "without blanks between them"),
+        ("127.188.213.41", "Log the port as well"),
     ],
 )
 def test_line_of_a_connection(diagnose: ModuleType, logged: str, told: str) -> None:
@@ -72,14 +80,59 @@ def test_lines_of_every_packet(diagnose: ModuleType) -> None:
     """More than one line for each end are the flags; other lines beside the right one are not."""
     assert "syn is set" in _connection(diagnose, MINE, ANSWER, MINE)
     assert "syn is set" in _connection(diagnose, MINE, MINE, MINE)
-    assert "Register one hook" in _connection(diagnose, MINE, MINE)
+    assert "Register one hook, once" in _connection(diagnose, MINE, MINE)
     assert "are nobody's" in _connection(diagnose, MINE, "127.188.213.41:25719")
 
 
-def test_nothing_logged(diagnose: ModuleType) -> None:
-    """No line asks for the hook, unless the address stands in the log in other words."""
-    assert "NF_INET_LOCAL_OUT" in _connection(diagnose)
-    assert "own words" in _connection(diagnose, log=f"[ 1.0] new connection: {MINE}")
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("", "NF_INET_LOCAL_OUT"),
+        ("[    1.000000] filter: loaded", "NF_INET_LOCAL_OUT"),
+        (f"[    1.000000] new connection: {MINE}", "own words"),
+        ("[    1.000000] TCP from 127.188.213.41, port 25718", "own words; the address and the"),
+        ("[    1.000000] from 127.188.213.41\n[    1.000001] port 25718", "in two lines now"),
+        ("[    1.000000] from 127.188.213.41", "Log the port as well"),
+        ("[    1.000000] syn 29d5bc7f 25718", "the log has it as a number"),
+        ("[    1.000000] syn to 127.10.127.132:28227", "the log has the destination's address"),
+        (
+            "[    1.000000] a packet\n[    1.000100] a packet",
+            'The hook is called: the log has its "a',
+        ),
+        ("[    1.000000] 127.188.213.419 257180", "NF_INET_LOCAL_OUT"),  # other numbers
+    ],
+)
+def test_nothing_logged(diagnose: ModuleType, log: str, told: str) -> None:
+    """What stands in the log in other words is used; only an empty one asks for the hook."""
+    assert told in _connection(diagnose, log=log)
+
+
+def test_address_and_port_in_two_lines(diagnose: ModuleType) -> None:
+    """The exercise's words with the address alone, and the port in a line of its own."""
+    log = "[ 1.000000] TCP connection initiated from 127.188.213.41\n[ 1.000001] port 25718"
+    assert "in two lines now" in _connection(diagnose, "127.188.213.41", log=log)
+    log = "[ 1.000000] TCP connection initiated from 127.188.213.41 : 25718"
+    assert "without blanks" in _connection(diagnose, "127.188.213.41", log=log)
+
+
+def test_what_left_this_host(diagnose: ModuleType) -> None:
+    """Nothing logged is the hook's place; a line in a wrong form is told as such."""
+    ends = diagnose.End("10.0.2.15", 20001), diagnose.End("198.51.100.1", 80)
+
+    def told(*logged: str, log: str = "") -> str:
+        return str(diagnose.left_this_host(["10.0.2.15:20001"], logged, *ends, log=log))
+
+    assert "hooknum to NF_INET_LOCAL_OUT" in told()
+    assert "Put ntohs()" in told("10.0.2.15:8526")
+    assert "more than one hook" in told("10.0.2.15:20001", "10.0.2.15:20001")
+    assert "own words" in told(log="[ 1.0] TCP from 10.0.2.15:20001")
+
+
+def test_uses_in_a_row(diagnose: ModuleType) -> None:
+    """A connection that fails is the hook's verdict; what an ioctl says there is meant to fail."""
+    said = "ioctl: Bad address\nconnect: Operation now in progress"
+    assert "NF_ACCEPT" in diagnose.in_a_row(said)
+    assert not diagnose.in_a_row("ioctl: Bad address")
 
 
 def test_packets_that_do_not_arrive(diagnose: ModuleType) -> None:
@@ -220,7 +273,12 @@ def test_insmod_and_its_client(diagnose: ModuleType) -> None:
         (["127.188.213.41"], "Log the port as well"),
         (["41.213.188.127:25718"], "turned round"),
         (["2.0.100.118:25718"], "&addr->sin_addr"),
-        (["0.0.0.0:0"], "is nobody's"),
+        (["0.0.0.0:0"], "kernel_getpeername() before print_sock_address()"),
+        (["254.254.254.254:65278"], "kernel_getpeername() before print_sock_address()"),
+        (["10.9.8.7:6"], "is nobody's"),
+        (["127.188.213.41:257181"], 'Take "1" out of the line'),
+        (["0127.188.213.41:25718"], 'Take "0" out of the line'),
+        (["127.188.213.41 : 25718"], "without blanks between them"),
     ],
 )
 def test_line_of_the_peer(diagnose: ModuleType, told: list[str], step: str) -> None:
@@ -286,6 +344,14 @@ def test_errors_of_insmod_and_rmmod(
     """An error is told of where it has one likely cause in that exercise."""
     step = diagnose.said_by_tools(exercise, actual)
     assert told in step if told else step == ""
+
+
+def test_a_port_that_an_earlier_load_still_has(diagnose: ModuleType) -> None:
+    """At the first load EADDRINUSE is another's port; later it is the module's own."""
+    actual = "insmod fails with EADDRINUSE (Address already in use)"
+    assert "MY_UDP_LOCAL_PORT" in diagnose.said_by_tools(5, actual)
+    assert "sock_release(sock) in exit" in diagnose.said_by_tools(5, actual, again=True)
+    assert "PF_INET6" in diagnose.said_by_tools(3, "insmod fails with EAFNOSUPPORT (...)")
 
 
 def test_bytes_the_other_way_round(diagnose: ModuleType) -> None:

@@ -77,7 +77,9 @@ def test_the_readme_shows_what_the_solution_earns(lab: Lab, stock_kernel: Kernel
         wanted.append((str(exercise.number), exercise.title, points, points, str(checks)))
     assert shown == wanted
     needing = [spec for spec in specs if set(spec.needs) - stock_kernel.features]
-    (told,) = re.findall(r"There (\w+) checks are not tried, and you can\s+reach (\d+(?:\.\d+)?)", readme)
+    (told,) = re.findall(
+        r"There (\w+) checks are not tried, and you can\s+reach (\d+(?:\.\d+)?)", readme
+    )
     numbers = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     left = lab.max_score - sum(spec.points for spec in needing)
     assert told == (numbers[len(needing)], f"{left:g}")

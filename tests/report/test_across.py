@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 from collections.abc import Iterator
@@ -255,7 +256,7 @@ def test_a_column_a_kernel() -> None:
     text = shown(run("6.1 stock", _1b="unable"), run("6.12 debug"))
     assert "6 of 6" in words(text)
     assert "17 of 17 22 of 22" in words(text)
-    assert words(text).endswith("The 2 kernels do not differ. Full marks.")
+    assert words(text).endswith("The results on the 2 kernels are the same. Full marks.")
 
 
 def test_a_check_that_differs_is_told_with_its_next_step() -> None:
@@ -277,13 +278,38 @@ def test_reports_and_compilers_words_are_told() -> None:
     assert "one.c:3:1: error: expected ';' Next: Mend one.c:3 first." in text
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_gcc_marks_stands_below_it_here_too(verbose: bool) -> None:
+    """However narrow the terminal, each line of the compiler's stays in one piece."""
+    lines = (
+        "one.c:3:1: error: " + "a long word of the compiler's " * 4 + "ends",
+        "    3 |         " + "some_function_of_a_long_name(with, many, arguments, " * 2 + "all);",
+        "      |         " + " " * 70 + "^~~~",
+    )
+    bad = run("7.2 stock", unbuilt=("two",))
+    exercises = tuple(
+        e.model_copy(
+            update={
+                "checks": tuple(c.model_copy(update={"log": "\n".join(lines)}) for c in e.checks)
+            }
+        )
+        if e.number == 2
+        else e
+        for e in bad.grade.exercises
+    )
+    grade = bad.grade.model_copy(update={"exercises": exercises})
+    text = shown(run("6.1 debug"), dataclasses.replace(bad, grade=grade), verbose=verbose)
+    for line in lines:
+        assert f"\n  {line}\n" in text
+
+
 def test_the_only_kernel_says_how_to_get_another() -> None:
     """The next release's; there is nothing to compare with it yet."""
     one = run("6.1 stock", _1a="fail")
     text = words(shown(Run("6.1 stock", one.grade, "12")))
-    assert "Only 6.1 stock is at hand: there is nothing to compare it with." in text
-    assert "`knetlab check` tells what is missing." in text
-    assert "`knetlab kernel stock --release 13` fetches another one." in text
+    assert "Only 6.1 stock is in the cache, so there is nothing to compare it with." in text
+    assert "`knetlab check` shows what is missing." in text
+    assert "`knetlab kernel stock --release 13` downloads another one." in text
 
 
 def test_a_grader_error_is_no_verdict() -> None:
@@ -388,7 +414,7 @@ def test_all_kernels_goes_alone(
     """What chooses one kernel or writes one grade is refused, before anything is graded."""
     assert check(*other) == 2
     said = capsys.readouterr().err
-    assert f"--all-kernels and {other[0]} do not go together: leave out one of them." in said
+    assert f"--all-kernels and {other[0]} cannot be used together: leave out one of them." in said
     assert knetlab == []
 
 

@@ -139,7 +139,7 @@ def test_a_result_of_an_earlier_run_says_so() -> None:
     grade = grade.model_copy(update={"exercises": (grade.exercises[0], second)})
     text = words(report(grade))
     assert f" passed, unchanged since {at.astimezone():%Y-%m-%d %H:%M}" in text
-    assert "Exercise 2 was not run again, as nothing has changed since its last run:" in text
+    assert "Exercise 2 was not run again, because nothing has changed since its last run." in text
     page = html.render(grade)
     assert "passed, unchanged since 2026-11-20 14:02 UTC" in page
     assert "; 7 in exercise 2, which was run on 2026-11-20 14:02 UTC" in page
@@ -195,7 +195,7 @@ def test_terminal_table_says_points(name: str) -> None:
 def test_terminal_full_marks() -> None:
     """Full marks end the report without a failure, a hint or a next step."""
     text = report("full")
-    assert text.endswith("\nFull marks, 100 of 100 points: nothing left to do.\n")
+    assert text.endswith("\nFull marks, 100 of 100 points. You are done.\n")
     assert not re.search("failed|Next|What to do", text)
 
 
@@ -219,7 +219,7 @@ def test_a_remark_is_told_on_terminal_and_page() -> None:
     assert story.REMARKS in said
     assert said.count("Use `WRITE_ONCE()` here.") == 1
     assert f"Use `WRITE_ONCE()` here. ({first}, {second})" in said
-    assert "nothing left to do" in said
+    assert "You are done" in said
     page = words(Page(html.render(grade)).said)
     assert page.count("Better: Use WRITE_ONCE() here. This costs no points.") == 2
     out = io.StringIO()
@@ -258,7 +258,7 @@ def test_full_marks_on_a_kernel_that_cannot_try_all_say_so() -> None:
     said = " ".join(report(grade).split())
     assert "Full marks on this kernel" in said
     assert "1 check waits for the debug kernel: `make kernel NAME=debug`." in said
-    assert "nothing left to do" not in said
+    assert "You are done" not in said
 
 
 def test_what_the_compiler_warns_of_is_told_before_the_failures() -> None:
@@ -270,7 +270,7 @@ def test_what_the_compiler_warns_of_is_told_before_the_failures() -> None:
     assert "and 2 more" in said
     assert report(grade, verbose=True).count("format '%p'") == 10
     first = next(e for e in grade.exercises)
-    assert said.index("What the compiler warns of") > said.index(first.title)
+    assert said.index("Warnings of the compiler") > said.index(first.title)
     page = html.render(grade)
     assert page.count("format &#39;%p&#39; of &lt;") == 10
 
@@ -289,7 +289,7 @@ def test_terminal_skeleton_is_short() -> None:
         assert not any(check.message in words(text) for check in failed)
     assert text.count("  Next:  ") == 1
     assert words(text).count("What to do first") == 1
-    assert words(text).endswith("Then check again; `make check EX=1` tries only this exercise.")
+    assert words(text).endswith("Then check again; `make check EX=1` checks only this exercise.")
 
 
 def test_terminal_verbose_tells_all() -> None:
@@ -325,7 +325,7 @@ def test_terminal_compile_error_once() -> None:
     assert text.count("does not compile") == 1
     assert text.count("implicit declaration") == 1
     assert "failed: every check of exercises 1 and 2" in text
-    assert "Exercise 2: 6 failed for the reason given for exercise 1" in text
+    assert "Exercise 2: 6 failed for the same reason as in exercise 1" in text
     assert "Begin at 1-2-netfilter/kernel/filter.c:63." in words(text)
 
 
@@ -349,7 +349,7 @@ def test_terminal_same_reason_of_some_checks() -> None:
     checks = (one, two.model_copy(update=same), *rest)
     exercise = exercise.model_copy(update={"checks": checks})
     text = words(report(load("skeleton").model_copy(update={"exercises": (exercise,)})))
-    assert "The same holds for 1 more check." in text
+    assert "The same is true for 1 more check." in text
     assert text.count(one.message) == 1
 
 
@@ -415,15 +415,15 @@ def test_terminal_grader_error(name: str) -> None:
     """The grader's own trouble costs nothing and asks nothing of the student."""
     text = words(report(name))
     assert "grader error (costs you nothing): " in text
-    assert "Nothing to mend for you" in text
+    assert "You have nothing to fix" in text
     assert "What to do first" not in text
 
 
 def test_terminal_missing_feature() -> None:
     """What the kernel cannot see is said once, with the command that helps."""
     text = words(report("check-error"))
-    assert "This kernel does not see memory used after it was freed" in text
-    assert "1 check not tried. The debug kernel does: `make kernel NAME=debug`" in text
+    assert "This kernel does not detect use of memory after it was freed" in text
+    assert "1 check not tried. The debug kernel does. `make kernel NAME=debug`" in text
     assert "Exercise 5: 1 check not tried" not in text
 
 
@@ -434,7 +434,7 @@ def test_terminal_full_sight_is_not_talked_about() -> None:
     kernel = grade.kernel.model_copy(update={"features": features})
     console, out = terminal_console()
     terminal.render(grade.model_copy(update={"kernel": kernel}), console)
-    assert "does not see" not in out.getvalue()
+    assert "does not detect" not in out.getvalue()
 
 
 def test_terminal_never_reads_markup() -> None:

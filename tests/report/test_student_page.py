@@ -213,7 +213,7 @@ def test_id_within_another_stays() -> None:
 def test_next_step_when_only_hidden_checks_fail() -> None:
     """Who has passed all that is shown is told where the missing points are, and no hint."""
     said = hide("crash", "1.not-syn-ack", "3.listens", "4.insmod-returns")
-    assert "Nothing that is shown failed" in said
+    assert "No check that you can see failed" in said
     assert "Next:" not in said
 
 

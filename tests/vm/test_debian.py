@@ -172,7 +172,7 @@ def test_an_index_that_was_changed_is_refused(mirror: Mirror) -> None:
 def test_what_has_another_hash_is_refused(mirror: Mirror, tmp_path: Path, what: str) -> None:
     """A list or a package that is not the signed one is not unpacked."""
     (mirror.folder / what).write_bytes(b"something else")
-    with pytest.raises(VMError, match=rf"{what} is not what the signed index names"):
+    with pytest.raises(VMError, match=rf"{what} is not the file that the signed index lists"):
         debian.archive("13").unpack(["make"], tmp_path)
     assert not (tmp_path / "usr").exists()
 
@@ -185,7 +185,7 @@ def test_an_unknown_package_is_named_with_the_release(mirror: Mirror) -> None:
 
 def test_an_unknown_release_is_told_with_those_that_are_known(mirror: Mirror) -> None:
     """Nobody has to guess how a release is spelt."""
-    with pytest.raises(VMError, match=r"no release trixie: it is one of 13\."):
+    with pytest.raises(VMError, match=r"no release trixie\. Use one of 13\."):
         debian.archive("trixie")
 
 
@@ -204,7 +204,7 @@ def test_a_mirror_that_does_not_answer_is_named(
     """The address stands in the sentence."""
     monkeypatch.setenv(debian.MIRROR, f"file://{mirror.folder}/nowhere")
     monkeypatch.setattr(debian, "TRIES", 1)
-    with pytest.raises(VMError, match=r"nowhere/dists/trixie/InRelease cannot be fetched: "):
+    with pytest.raises(VMError, match=r"nowhere/dists/trixie/InRelease cannot be downloaded: "):
         debian.archive("13").candidate("make")
 
 
@@ -247,7 +247,9 @@ def test_without_a_mirror_both_ways_out_are_told(
 def test_an_address_without_its_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare host name is told before anything is fetched."""
     monkeypatch.setenv(debian.MIRROR, "mirror.example/debian")
-    with pytest.raises(VMError, match=r"KNETLAB_MIRROR=mirror\.example/debian: .*https://"):
+    with pytest.raises(
+        VMError, match=r"KNETLAB_MIRROR=mirror\.example/debian is wrong: .*https://"
+    ):
         debian.mirror()
 
 

@@ -90,7 +90,7 @@ def test_source_that_does_not_offer_an_option_is_refused(
 
     monkeypatch.setattr(tools, "run", make)
     if lacks:
-        with pytest.raises(VMError, match=rf"does not offer, .*options: {lacks}\. See "):
+        with pytest.raises(VMError, match=rf"does not have, .*options: {lacks}\. "):
             debug_kernel._configure(tmp_path, toolchain.host())
     else:
         debug_kernel._configure(tmp_path, toolchain.host())
@@ -112,7 +112,7 @@ def test_cache_with_a_blank_in_its_path_is_refused(
 ) -> None:
     """The kernel's Makefile cannot work there; nothing is fetched before it is said."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
-    with pytest.raises(VMError, match=r"my cache.* Set XDG_CACHE_HOME to a folder without one"):
+    with pytest.raises(VMError, match=r"my cache.* Set XDG_CACHE_HOME to a folder without a blank"):
         debug_kernel.make(tmp_path, "key", "linux-source=1", toolchain.host(), lambda *_: None)
     assert not (tmp_path / "my cache/knetlab/kernel-build").exists()
 

@@ -247,7 +247,7 @@ def test_hello_gives_a_fresh_nonce_and_entropy(machine: Machine, guest: Guest) -
 def test_a_guest_that_ends_before_it_answers_is_our_trouble(machine: Machine, guest: Guest) -> None:
     """No student's code has run: it is no GuestError, and the console's end is shown."""
     machine.cont = machine.far.close  # type: ignore[method-assign]
-    with pytest.raises(VMError, match=r"(?s)did not come up.*Unable to mount root fs") as caught:
+    with pytest.raises(VMError, match=r"(?s)did not start.*Unable to mount root fs") as caught:
         guest.hello()
     assert not isinstance(caught.value, GuestError)
 
@@ -255,7 +255,7 @@ def test_a_guest_that_ends_before_it_answers_is_our_trouble(machine: Machine, gu
 def test_a_guest_that_was_gone_before_hello_is_our_trouble(machine: Machine, guest: Guest) -> None:
     """A QEMU that ended before the first frame is told of in the same way."""
     machine.agent.close()
-    with pytest.raises(VMError, match="did not come up"):
+    with pytest.raises(VMError, match="did not start"):
         guest.hello()
 
 
@@ -397,7 +397,7 @@ def test_a_qemu_that_was_killed_is_our_trouble(machine: Machine, guest: Guest, s
     """SIGKILL from outside is no deed of a module: it is no GuestError, and the guest is gone."""
     machine.status = status
     machine.cont = machine.far.close  # type: ignore[method-assign]
-    with pytest.raises(GuestLost, match="killed from outside") as caught:
+    with pytest.raises(GuestLost, match="killed by another process") as caught:
         guest.run(["x"])
     assert not isinstance(caught.value, GuestError)
     assert guest.dead

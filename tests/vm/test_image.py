@@ -141,7 +141,7 @@ def test_a_program_without_its_library_is_refused(
     packages = Made({**base(), "mine": {"usr/lib/mine/plugin.so": elf, "usr/bin/mine": elf}})
     tools = SimpleNamespace(packages=packages, name="t", run=lambda *_, **__: "ls sh")
     monkeypatch.setattr(image, "tools", lambda: tools)
-    with pytest.raises(VMError, match=r"libnone\.so\.1, which usr/bin/mine needs"):
+    with pytest.raises(VMError, match=r"usr/bin/mine needs the library libnone\.so\.1"):
         image.root(["mine"])
     del packages.files["mine"]["usr/bin/mine"]
     image.root(["mine"])

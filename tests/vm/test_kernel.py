@@ -424,10 +424,10 @@ def test_packages_that_apt_cannot_fetch_are_told_in_short(
     with pytest.raises(VMError) as raised:
         apt.unpack(["zlib1g", "libc6", "dash"], tmp_path)
     assert str(raised.value) == (
-        "apt-get could not fetch zlib1g and 2 more: "
+        "apt-get could not download zlib1g and 2 more: "
         "Failed to fetch http://mirror/zlib1g.deb  No such host. "
         "If this host has a network, `apt-get update` as root may help. "
-        "Where there is none, a kit does: `make check KIT=FILE`."
+        "Without a network, use a kit: `make check KIT=FILE`."
     )
 
 

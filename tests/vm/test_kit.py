@@ -165,10 +165,10 @@ WRONG = {
     of_another: "made by another version of knetlab",
     of_the_future: r"does not know: knetlab/kit/v9",
     with_a_path: "does not know",
-    without_index: "no kit of knetlab",
+    without_index: "not a kit of knetlab",
     cut: "kit",
-    with_other_bytes: r"is damaged: its part entries/\S+ is not what it was",
-    a_page: "no whole kit",
+    with_other_bytes: r"is damaged: its part entries/\S+ has changed",
+    a_page: "not a complete kit",
     nothing: "There is no kit",
 }
 

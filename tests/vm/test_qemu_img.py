@@ -110,7 +110,7 @@ def test_an_unknown_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch, answer
 
 def test_a_full_disk_is_said(disk: Path) -> None:
     """A conversion that finds no room says so."""
-    with pytest.raises(NoSpace, match="no space left on the disk; make room"):
+    with pytest.raises(NoSpace, match=r"no space is left on the disk\. Free some space"):
         qemu_img.convert(disk, Path("/dev/full"))
 
 

@@ -314,7 +314,5 @@ def test_without_bubblewrap_its_package_is_named(monkeypatch: pytest.MonkeyPatch
     """The error says what to install."""
     which = {"apt-get": "/usr/bin/apt-get"}
     monkeypatch.setattr(tools.shutil, "which", lambda name, **_: which.get(name))
-    with pytest.raises(
-        MissingTool, match="bwrap is not on this host: run `apt install bubblewrap`"
-    ):
+    with pytest.raises(MissingTool, match="bwrap is not installed: run `apt install bubblewrap`"):
         Sandbox().argv(["true"])

@@ -179,7 +179,7 @@ def test_a_template_that_fails_later_is_dropped(
     stage.clone = VMError("QEMU did not start: no section.\nits console")
     assert fresh(made_up) == "cold"
     assert said == [
-        "A frozen guest did not go on; another is made: QEMU did not start: no section."
+        "A saved guest did not continue; a new one is made: QEMU did not start: no section."
     ]
     assert not (home / "key").exists()
     stage.clone = None
@@ -285,7 +285,7 @@ def test_a_refused_template_is_told_once_and_tried_again_after_a_day(
     stage.why_not = "QEMU did not start: no such device.\nits console"
     assert [fresh(made_up), fresh(made_up)] == ["cold", "cold"]
     (line,) = said
-    assert "each is booted" in line
+    assert "each guest boots" in line
     assert line.endswith("QEMU did not start: no such device.")
     assert stage.made == 1
 

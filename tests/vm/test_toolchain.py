@@ -56,7 +56,7 @@ def test_packages_of_another_release_do_not_come_from_apt(tmp_path: Path) -> Non
 def test_a_setting_with_a_typo_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can stand there is told."""
     monkeypatch.setenv(toolchain.SETTING, "mine")
-    with pytest.raises(VMError, match=r"KNETLAB_TOOLCHAIN=mine: it is own or host, or not set"):
+    with pytest.raises(VMError, match=r"KNETLAB_TOOLCHAIN=mine is wrong: set it to own or host"):
         toolchain.is_host("12")
 
 

@@ -162,6 +162,23 @@ SAID = {
         "filter.c:3:1: error: expected ';' before 'return'",
         "bad.c:19:16: error: expected ';' before 'return'",
     ],
+    "A number is due here": [
+        "bad.c:60:43: error: initialization of 'unsigned int' from 'char *' makes integer from "
+        "pointer without a cast [-Wint-conversion]"
+    ],
+    "A pointer is due here": [
+        "bad.c:60:43: error: passing argument 1 of 'f' makes pointer from integer without a cast "
+        "[-Wint-conversion]"
+    ],
+    "kernel_thread() is not for modules": [
+        "bad.c:168:9: error: too few arguments to function 'kernel_thread'; expected 4, have 3"
+    ],
+    "kernel_sendpage() and ops->sendpage are gone since Linux 6.5": [
+        "bad.c:168:9: error: implicit declaration of function 'kernel_sendpage'; did you mean"
+    ],
+    "The header is linux/unaligned.h since Linux 6.12": [
+        "bad.c:15:10: fatal error: asm/unaligned.h: No such file or directory"
+    ],
     "nosuch is declared and used": [
         'ERROR: modpost: "nosuch" [lab/bad.ko] undefined!',
         "ERROR: modpost: lab/bad.ko: symbol 'nosuch' undefined!",

@@ -16,7 +16,7 @@ import pytest
 from support import ROOT
 
 from checker.model import Finding, Names
-from checker.words import kernel_log, kernel_reports
+from checker.words import kernel_log, kernel_reports, next_step
 from checker.words.symbols import Symbols
 from tools import record_consoles
 from vm import image, kernel, machine
@@ -271,6 +271,17 @@ def test_a_hang_begins_with_where_it_is(name: str) -> None:
     (finding,) = told(name)
     assert finding.report.startswith("RIP: 0010:wait_for_client+")
     assert "NMI" not in finding.report
+
+
+def test_a_loop_with_interrupts_on_is_not_told_as_off() -> None:
+    """Bit 9 of the flags says it; the next step then speaks of no interrupts either."""
+    text = console("6.1/hang-nmi").replace("EFLAGS: 00000046", "EFLAGS: 00000246", 1)
+    (on,) = kernel_log.findings(text, "demo")
+    (off,) = kernel_log.findings(console("6.1/hang-nmi"), "demo")
+    assert "wait_for_client() keeps the CPU to itself in a loop" in on.summary
+    assert "interrupts" not in on.summary + next_step.of_finding(on)
+    assert "with interrupts off" in off.summary
+    assert "interrupts back" in next_step.of_finding(off)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

@@ -92,7 +92,7 @@ def test_broken_checks_are_all_told_and_whose_they_are(lab: Lab) -> None:
     assert "Nothing to mend" not in story.next_step(made)
     alone = _grade(lab, Checked(FIRST, (_check("1.a", "error", "QEMU is gone"),)))
     assert alone.message == "QEMU is gone"
-    assert "Nothing to mend for you" in story.next_step(alone)
+    assert "You have nothing to fix" in story.next_step(alone)
 
 
 def test_a_crash_is_told_by_the_last_report() -> None:
@@ -171,7 +171,17 @@ def test_a_report_without_a_place() -> None:
         ("kasan", "f() writes 1 byte outside the memory", "Count the bytes"),
         ("lockdep", "for ever; use spin_lock_bh() there.", "Take spin_lock_bh()"),
         ("lockdep", "they are taken the other way round", "one order"),
+        ("warning", "from f() (hook not found, pf 2 num 3): the line", "once, and keep it outside"),
+        ("oops", "follows a pointer that leads nowhere (0xfefefefefefefefe): it", "a first value"),
+        ("oops", "my_exit() reads through a NULL pointer (a", "Look at what sets the pointer"),
         ("rcu", "f() calls g(), which may sleep, between rcu_read_lock() and", "GFP_ATOMIC"),
+        (
+            "rcu",
+            "f() calls msleep(), which may sleep, between rcu_read_lock() and",
+            "Take the wait",
+        ),
+        ("atomic-sleep", "f() calls msleep(), which may sleep, in a softirq", "Take the wait at"),
+        ("atomic-sleep", "f() calls mutex_lock(), which may sleep, in", "Take a spinlock for the"),
         ("taint", "The module m has the license 'x'", "MODULE_LICENSE"),
     ],
 )
@@ -200,3 +210,19 @@ def test_every_failure_of_a_grade_has_its_step(lab: Lab) -> None:
     assert steps["1.healthy"] == steps["1.d"] == graded.findings[0].hint
     assert steps["2.healthy"] == "First mend 2.a: this check builds on it."
     assert steps["2.a"] == SECOND.hint
+
+
+@pytest.mark.parametrize(("kind", "words", "step"), next_step._REPORTED)
+def test_every_step_is_a_sentence_with_its_place(kind: str, words: str, step: str) -> None:
+    """A brace that is meant is written twice, and no other name than the place is filled in."""
+    told = next_step.of_finding(Finding(kind=kind, summary=words, location="filter.c:7"))
+    assert told.endswith((".", "?"))
+    assert step.format(place="filter.c:7").endswith((".", "?"))
+
+
+def test_a_report_without_a_place_names_none() -> None:
+    """Where the kernel does not say which line it was, the next step sends nobody there."""
+    bug = Finding(kind="bug", summary="It runs into the kernel's own BUG() in fs/inode.c.")
+    assert next_step.of_finding(bug) == (
+        "Release each socket once, and not after it was released elsewhere."
+    )

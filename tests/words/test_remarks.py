@@ -113,6 +113,13 @@ def test_gccs_notes_on_itself_are_left_out(place: str, quotes: str) -> None:
     assert kept == [*lines[:3], lines[-1]]
 
 
+def test_a_program_is_told_which_header_has_a_function() -> None:
+    """A program has the headers of the C library, which the kernel has not."""
+    said = PRINTF.splitlines()
+    assert shorten(PRINTF, of_program=True).splitlines() == said
+    assert not any("<stdio.h>" in line for line in shorten(PRINTF).splitlines())
+
+
 PRINTF = """\
 a/x.c: In function 'f':
 a/x.c:88:9: error: implicit declaration of function 'printf' [-Werror=implicit-function-declaration]

@@ -266,7 +266,7 @@ def test_survivor_is_told_with_its_place_and_edit() -> None:
     text = shown.render(_report(outcome("survived"), outcome("caught")), Path("lab/solution"))
     assert "lab/solution/m/m.c:3: statement dropped\n    - \ta();\n    + \t;\n" in text
     assert text.endswith("Caught: 1 of 2 (50.0 %).")
-    assert "give survivors.toml a row" in text
+    assert "add a row to survivors.toml" in text
 
 
 def test_what_was_left_out_is_counted() -> None:
@@ -276,9 +276,9 @@ def test_what_was_left_out_is_counted() -> None:
     for line in (
         "small: 6 mutants, a sample of 9:",
         "  1 do not compile",
-        "  2 compile to the solution's code",
-        "  1 compile to the code of another one",
-        "  1 are no mistake",
+        "  2 compile to the same code as the solution",
+        "  1 compile to the same code as another mutant",
+        "  1 are not mistakes",
         "Caught: 1 of 1 (100.0 %).",
     ):
         assert line in text
@@ -287,7 +287,7 @@ def test_what_was_left_out_is_counted() -> None:
 def test_stale_row_is_told() -> None:
     """With its place and what to do."""
     text = shown.render(_report(stale=("survivors.toml:1: x: no mutant is like it",)), Path())
-    assert "survivors.toml:1: x: no mutant is like it: take the row away" in text
+    assert "survivors.toml:1: x: no mutant is like it: remove this row" in text
 
 
 def test_compiling_is_not_silent() -> None:
@@ -307,9 +307,9 @@ def test_compiling_is_not_silent() -> None:
     ("options", "said"),
     [
         (["--sample", "3"], "add --auto"),
-        (["--auto", "--sample"], "needs a number"),
-        (["--auto", "--only", "solution"], "neither --only"),
-        (["--auto", "--repeat", "2"], "neither --only nor --repeat"),
+        (["--auto", "--sample"], "needs the number"),
+        (["--auto", "--only", "solution"], "together with --only"),
+        (["--auto", "--repeat", "2"], "together with --only, --repeat"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -52,7 +52,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     """Each file is named, and the command that tries the lab; skeleton and list work at once."""
     said = knetlab(tmp_path, "new", "firewall").stdout
     assert said.startswith("labs/firewall: a lab with one exercise\n    checks/check_1_word.py\n")
-    assert "`knetlab selftest firewall` tries all of it." in said
+    assert "`knetlab selftest firewall` tests all of it." in said
     assert knetlab(tmp_path, "skeleton", "firewall").returncode == 0
     assert "0 of 10 points" in knetlab(tmp_path, "list").stdout
 

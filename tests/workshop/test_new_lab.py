@@ -108,7 +108,7 @@ def test_walk_through_has_what_it_promises() -> None:
     assert len(re.findall(r"^\[1-", rows, re.MULTILINE)) >= 3
     assert [f for f in files if f.startswith("mutants/1/") and f.endswith(".patch")]
     assert [f for f in files if f.startswith("idioms/")]
-    assert sessions.rstrip().endswith("all as it should be.")
+    assert sessions.rstrip().endswith("all results are as expected.")
     assert re.search(r"Close a port +0 of 10 ", sessions)
     assert re.search(r"Close a port +10 of 10 ", sessions)
     assert re.search(r" 5 of 5 ", sessions)

@@ -308,5 +308,5 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "1.toml").write_text(row.format("fits", "PF_INET, SOCK_DGRAM"))
     assert status([*arguments, "--refresh"]) == 0
     assert status(arguments) == 0
-    assert "1 row and 0 patches, which all apply." in capsys.readouterr().out
+    assert "1 row and 0 patches, all of which apply." in capsys.readouterr().out
     assert [path.name for path in (folder / "bases").iterdir()] == ["5-udp-sock"]

@@ -340,7 +340,7 @@ def test_a_kernel_of_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     parse = cli.parser().parse_args
     image, build = ("--kernel-image", str(tmp_path)), ("--kernel-build", str(tmp_path))
     assert cli._kernels_of(parse(["selftest", "x", *image, *build])) == {"custom": own}
-    with pytest.raises(InputError, match="go together"):
+    with pytest.raises(InputError, match="belong together"):
         cli._kernels_of(parse(["selftest", "x", *image]))
 
 
@@ -352,7 +352,7 @@ def test_all_kernels_and_one_do_not_go_together(
     with pytest.raises(SystemExit) as exit_:
         cli.main(["selftest", "networking", "--all-kernels", *other])
     assert exit_.value.code == 2
-    assert f"--all-kernels and {other[0]} do not go together" in capsys.readouterr().err
+    assert f"--all-kernels and {other[0]} cannot be used together" in capsys.readouterr().err
 
 
 def test_outcomes_have_the_names_of_their_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,7 +480,7 @@ def test_survivor_is_in_the_table() -> None:
     assert "pass: 1.a, 1.b" in text
     assert "1-other" not in text
     assert "1 of 2" in text
-    assert "1 trial in trouble" in text
+    assert "1 trial with an unexpected result" in text
     assert "1-other" in _shown(_report(survivor, caught), verbose=True)
 
 
@@ -488,7 +488,7 @@ def test_clean_run_is_short() -> None:
     """When all is as it should be there is a count for each kernel and no table of troubles."""
     trial = mutant("1.a", needs=("KASAN",))
     text = _shown(_report(judge(SOLUTION, grade()), judge(trial, grade(_1a="unable"))))
-    assert "2 trials in 3 seconds: all as it should be." in text
+    assert "2 trials in 3 seconds: all results are as expected." in text
     assert "1-x" not in text
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from checker.classroom.export.entries import graded
 from checker.model import Entry
+from checker.points import rounded
 
 
 def render(entry: Entry, *, scoreboard: bool = False) -> str:
@@ -23,8 +24,8 @@ def render(entry: Entry, *, scoreboard: bool = False) -> str:
     so that every problem stays as it was.
     """
     grade = graded(entry)
-    scores = {f"exercise-{e.number}": e.score for e in grade.exercises} if grade else {}
+    scores = {f"exercise-{e.number}": rounded(e.score) for e in grade.exercises} if grade else {}
     results: dict[str, Any] = {"scores": scores}
     if scoreboard and grade:
-        results["scoreboard"] = [*scores.values(), sum(scores.values())]
+        results["scoreboard"] = [*scores.values(), rounded(sum(scores.values()))]
     return json.dumps(results, allow_nan=False) + "\n"

@@ -15,6 +15,7 @@ from typing import Any
 from checker.classroom.export.entries import Hidden, graded, reason
 from checker.errors import InputError
 from checker.model import CheckResult, Entry
+from checker.points import rounded
 from checker.report.story import checks
 from checker.report.text import clean, one_line
 
@@ -81,8 +82,8 @@ def _tests(graded: list[CheckResult], hidden: Hidden) -> list[dict[str, Any]]:
         return {
             "test-name": title,
             "passed": all(check.status == "pass" for check in parts),
-            "score": sum(round(check.points * factor) for check in parts),
-            "max-score": sum(round(check.max_points * factor) for check in parts),
+            "score": sum(round(rounded(check.points) * factor) for check in parts),
+            "max-score": sum(round(rounded(check.max_points) * factor) for check in parts),
         }
 
     shown = [c for c in graded if c.id not in hidden]

@@ -20,8 +20,11 @@ LINES, WIDTH = 20, 400
 
 
 def paths(lab: Lab, submission: str = "") -> dict[str, str]:
-    """Return the files of a submission -> their paths in a repository whose folder it is."""
-    folder = PurePosixPath(submission)
+    """Return the files of a submission -> their paths in the repository.
+
+    *submission* is the folder that they lie in there; empty: skels/LAB, as for `check`.
+    """
+    folder = PurePosixPath(submission or f"skels/{lab.name}")
     return {source: str(folder / source) for source in lab.sources}
 
 

@@ -108,7 +108,7 @@ def fill(
     filled = fill_rows(
         book, rows, own, grade, titles=KEYS, reserved={}, point=True, comments=comments
     )
-    return filled.model_copy(update={"notes": _notes(filled, book, language, where)})
+    return filled.model_copy(update={"notes": _notes(filled, book, rows, language, where)})
 
 
 def _locked(
@@ -122,26 +122,34 @@ def _locked(
 
 
 def _notes(
-    filled: Filled, book: Sheet, language: moodle.Language | None, where: Mapping[str, int]
+    filled: Filled,
+    book: Sheet,
+    rows: Sequence[Row],
+    language: moodle.Language | None,
+    where: Mapping[str, int],
 ) -> tuple[str, ...]:
     """Return what to choose in Moodle's form, and what to look at after the upload."""
-    mark = "tab" if book.delimiter == "\t" else book.delimiter
+    mark = {",": "comma (,)", ";": "semicolon (;)", "\t": "tab"}[book.delimiter]
     said = language.name if language else "the language of the titles"
     notes = [
-        f"To upload it, choose the separator {mark} and the encoding UTF-8, and have Moodle in "
-        f"{said}: it finds the columns by their titles."
+        f"In Moodle's form for the upload choose the separator {mark} and the encoding UTF-8. Set "
+        f"your language in Moodle to {said}: it finds the columns by their titles."
     ]
     graded = where.get("graded")
-    old = graded is not None and any(
-        book.get(n, graded) not in ("", "-") for n in range(1, len(book.rows))
-    )
-    if old:
+    before = [
+        row.student
+        for row in rows
+        if graded is not None and book.get(row.number, graded) not in ("", "-")
+    ]
+    if before and language and language.code == "en":
         notes.append(
             "Moodle skips rows that were graded there after this worksheet was downloaded."
-            if language and language.code == "en"
-            else "Moodle reads the time of the last grade in English only, and skips each row that "
-            "has one. Tick the box that allows updating records which were modified more recently "
-            "in Moodle than in the spreadsheet, or download the worksheet in English."
+        )
+    elif before:
+        notes.append(
+            "Moodle reads the time of the last grade in English only, and skips each row that has "
+            f"one: {listed(before)}. Tick the box that allows updating records which were modified "
+            "more recently in Moodle than in the spreadsheet, or download the worksheet in English."
         )
     if filled.zero:
         notes.append(

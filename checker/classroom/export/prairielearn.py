@@ -13,6 +13,7 @@ from typing import Any
 
 from checker.classroom.export.entries import Hidden, for_students, graded, reason, result
 from checker.model import CheckResult, Entry, ExerciseResult
+from checker.points import rounded
 from checker.report.story import WORDS, checks, next_step
 from checker.report.text import clean, fold, one_line
 
@@ -39,7 +40,7 @@ def render(entry: Entry, hidden: Hidden | None = None) -> str:
     notes = entry.mark.notes if entry.mark else ()
     results: dict[str, Any] = {
         "gradable": True,
-        "score": min(1.0, max(0.0, marked[0] / marked[1])) if marked[1] else 0.0,
+        "score": min(1.0, max(0.0, rounded(marked[0]) / marked[1])) if marked[1] else 0.0,
         "message": "\n".join(map(one_line, (*notes, next_step(shown)))),
     }
     tests = [_test(check) for check in checks(shown)]
@@ -74,8 +75,8 @@ def _ungradable(*errors: str) -> str:
 def _test(check: CheckResult) -> dict[str, Any]:
     return {
         "name": one_line(f"{check.id} {check.title}"),
-        "points": check.points,
-        "max_points": check.max_points,
+        "points": rounded(check.points),
+        "max_points": rounded(check.max_points),
         "message": fold(check.message, LINES, WIDTH) or WORDS[check.status],
         "output": _output(check.model_copy(update={"message": ""})),
     }

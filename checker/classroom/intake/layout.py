@@ -134,7 +134,9 @@ def choose(lab: Lab, sources: Iterable[Source]) -> Found:
             return Found(missing=tuple(files), problem=f"{problem}Leave one of them.")
         for source in best:
             chosen[name] = source
-            notes.append(_loose_note(name, source))
+            if len(source.parts) > 1:  # files without folders are what an LMS asks for
+                folder = PurePosixPath(name).parent
+                notes.append(f"{source.shown} is not in {folder}; it was taken.")
             if others := " and ".join(sorted(other.shown for other in older)[:4]):
                 was = "was" if len(older) == 1 else "were"
                 notes.append(f"{others} {was} not taken: the highest number is the newest file.")
@@ -240,13 +242,6 @@ def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
             break
         count += 1
     return count
-
-
-def _loose_note(name: str, source: Source) -> str:
-    folder = PurePosixPath(name).parent
-    if len(source.parts) == 1 and not source.origin:
-        return f"{source.shown} is at the top level instead of in {folder}; it was taken."
-    return f"{source.shown} is not in {folder}; it was taken."
 
 
 # --- copying -------------------------------------------------------------------------

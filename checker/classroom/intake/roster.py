@@ -181,7 +181,7 @@ class Roster:
             )
             match = self.match(person)
             if match.student is None:
-                raise InputError(f"{path}: {match.why_not} Mend one of the two files.")
+                raise InputError(f"{path}: {match.why_not} Fix one of the two files.")
             keys[student.key] = match.student.key
         groups = {name: [keys[key] for key in members] for name, members in other.groups.items()}
         return Roster(self.students, self.said, self.notes, groups)
@@ -233,7 +233,7 @@ def load(path: Path) -> Roster:
                 raise InputError(
                     f"{path}: lines {first} and {line} have the same "
                     f"{which if row[which] else 'name and nothing else'}, so that two students "
-                    "cannot be told apart; mend it, or add a column with their ids."
+                    "cannot be told apart; fix this, or add a column with their ids."
                 )
         students[key] = student
         if of_work != Said():

@@ -67,7 +67,9 @@ def check_leaves_the_guest(syn_filter: Filter, guest: Guest, picks: Picks) -> No
             expected,
             f"{len(seen)} SYN from {route.client} to {route.server} left this host",
             mark,
-            lambda found: diagnose.again(expected, found) if found else diagnose.LEFT_UNSEEN,
+            lambda found: diagnose.left_this_host(
+                expected, found, *route.ends, log=syn_filter.module.kernel_says()
+            ),
             route.packet(),
         )
 

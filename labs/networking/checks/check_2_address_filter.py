@@ -6,6 +6,7 @@ import errno
 import functools
 from collections.abc import Callable
 
+import better
 import diagnose
 import headlines
 import pytest
@@ -212,6 +213,24 @@ def check_efault(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
         answer = ioctl(guest, "pointer", hex(pointer))
         done = f"The ioctl got the bad pointer {pointer:#x}"
         _require_errno(done, errno.EFAULT, answer, diagnose.bad_pointer)
+    if _is_cleared(syn_filter, picks):
+        syn_filter.module.remark(better.CLEARED)
+
+
+def _is_cleared(syn_filter: Filter, picks: Picks) -> bool:
+    """Tell whether a bad pointer changes the address that was set before."""
+    address, other = picks.loopback(), picks.loopback()
+    try:
+        _set(syn_filter, address)
+        if _lines_for(syn_filter, picks, _route(picks, other)):
+            return False  # the address chooses nothing: that is another check's business
+        ioctl(syn_filter.module.guest, "pointer", "0")
+        return bool(
+            _lines_for(syn_filter, picks, _route(picks, other))
+            or not _lines_for(syn_filter, picks, _route(picks, address))
+        )
+    except (GuestError, Unmet):
+        return False
 
 
 @pytest.mark.points(1)
@@ -241,6 +260,7 @@ def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
                 f"An address cannot be set, and a connection be made, {times} times in a row.",
                 expected=f"{times} times the ioctl returns 0 and the connection works",
                 actual=done.err.decode(errors="replace").strip() or "it does not come to an end",
+                hint=diagnose.in_a_row(done.err.decode(errors="replace")),
                 packets=route.packets(),
             )
 

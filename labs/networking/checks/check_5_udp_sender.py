@@ -192,6 +192,8 @@ def check_port_taken(module: Module, guest: Guest) -> None:
     module.load()
     binds = any(s.port == 60000 for s in sockets(guest, "udp"))
     module.unload()
+    said = "The module was loaded and unloaded, and its socket is still there."
+    _require_none_left(guest, before, said, diagnose.RELEASE_SOCKET)
     holder = guest.start([NC, "-n", "-u", "-d", "-l", "127.0.0.1", "60000"])
     guest.run(["/sbin/tool", "await", "udp", "127.0.0.1", "60000"])
 

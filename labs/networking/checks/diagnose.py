@@ -53,38 +53,101 @@ ACK = (
 )
 
 
+NOT_CALLED = (
+    "Is TODO 1 filled in, and the hook registered for PF_INET at NF_INET_LOCAL_OUT? "
+    "A pr_info() in the hook's first line shows whether it is called at all; a pr_debug() "
+    "does not, as it writes nothing here."
+)
+WORDS = '"TCP connection initiated from", a blank, then %pI4:%u'
+"""What the line of the exercise is made of."""
+ONE_LINE = (
+    f"Log address and port with one pr_info(), in one line: {WORDS}. They are in two lines now."
+)
+OWN_WORDS = (
+    "Log the line in the exercise's own words; the address and the port are right: "
+    f"{WORDS}, with nothing before, between or behind."
+)
+TWICE = (
+    "Register one hook, once, at NF_INET_LOCAL_OUT: each packet is logged twice. Look for a second "
+    "nf_register_net_hook(), or for another hook, as at NF_INET_LOCAL_IN, that sees it, too."
+)
+
+
 def connection(client: End, server: End, logged: Sequence[str], *, log: str, arrived: bool) -> str:
     """Tell why the one line for *client*, who connected to *server*, is not what was *logged*.
 
     *log* is all that the kernel said, *arrived* whether the server got what was sent.
     """
     mine = [line for line in logged if line == str(client)]
-    if not logged and str(client) in log:
-        return (
-            "Log the line in the exercise's own words; the address and the port are right: "
-            '"TCP connection initiated from", then %pI4:%u.'
-        )
     if not arrived:
-        return ACCEPT if mine or not logged else _line(client, server, logged[0]) or ACCEPT
+        return ACCEPT if mine or not logged else _line(client, server, logged[0], log) or ACCEPT
     if not logged:
-        return (
-            "Is TODO 1 filled in, and the hook registered for PF_INET at NF_INET_LOCAL_OUT? "
-            "A pr_info() in the hook's first line shows whether it is called at all."
-        )
+        return _other_words(client, server, log) or NOT_CALLED
     if len(mine) == len(logged) == 2:
-        return (
-            "Register one hook, at NF_INET_LOCAL_OUT: the packet is logged where it leaves, and "
-            "once more where it comes in."
-        )
+        return TWICE
     if mine and set(logged) <= {str(client), str(server)}:
         return FLAGS
     if mine:
         return "Log one line, with the packet's own source port: the others are nobody's."
-    named = [told for line in dict.fromkeys(logged) if (told := _line(client, server, line))]
+    named = [told for line in dict.fromkeys(logged) if (told := _line(client, server, line, log))]
     return named[0] if named else ""
 
 
-def _line(client: End, server: End, line: str) -> str:
+def _said(log: str) -> list[str]:
+    """Return the lines of a kernel log without their time stamps."""
+    return [re.sub(r"^\[ *\d+\.\d+\] ?", "", line).strip() for line in log.splitlines()]
+
+
+def _has(line: str, value: str | int) -> bool:
+    """Tell whether *value* stands in *line*, and not as a part of a longer number."""
+    return bool(re.search(rf"(?<![0-9a-fA-F.]){re.escape(str(value))}(?![0-9a-fA-F]|\.\d)", line))
+
+
+def _numbers(address: str) -> set[str]:
+    """Return *address* as a number, in both byte orders, as %u, %d and %x print it."""
+    both = (_number(address), _number(turned(address)))
+    signed = (n - (1 << 32) if n >> 31 else n for n in both)
+    return {*map(str, both), *map(str, signed), *(f"{n:x}" for n in both)}
+
+
+def _other_words(client: End, server: End, log: str) -> str:
+    """Tell what a log says of a connection that has no line in the exercise's words."""
+    said = _said(log)
+    if any(str(client) in line for line in said):
+        return OWN_WORDS
+    with_port = [line for line in said if _has(line, client.port)]
+    if any(_has(line, client.address) for line in with_port):
+        return OWN_WORDS
+    if with_port and any(_has(line, client.address) for line in said):
+        return ONE_LINE
+    if any(_has(line, number) for line in said for number in _numbers(client.address)):
+        return (
+            "Print the address with %pI4 and a pointer to it, &iph->saddr: the log has it as a "
+            f"number. Then use the exercise's own words: {WORDS}."
+        )
+    if any(_has(line, server.address) for line in said):
+        return (
+            "Print the source, &iph->saddr and ntohs(tcph->source): the log has the destination's "
+            f"address. Then use the exercise's own words: {WORDS}."
+        )
+    if any(_has(line, client.address) for line in said):
+        return f"Log the port as well, ntohs(tcph->source), in one line with the address: {WORDS}."
+    again = [line for line, times in Counter(said).items() if line and times > 1]
+    if again:
+        return (
+            f'The hook is called: the log has its "{again[0][:40]}" for each packet. Now log the '
+            f"exercise's line in its place, where syn is set and ack is not: {WORDS}."
+        )
+    return ""
+
+
+def _stuck(shown: str, right: str | int) -> str:
+    """Return what stands directly before or behind *right* in *shown*; "" where nothing does."""
+    before, found, behind = shown.partition(str(right))
+    return (before or behind) if found else ""
+
+
+def _line(client: End, server: End, line: str, log: str = "") -> str:
     """Tell what is wrong with a line that should name *client*."""
     host, _, tail = line.rpartition(":")
     if line == str(server):
@@ -92,6 +155,16 @@ def _line(client: End, server: End, line: str) -> str:
             "Print saddr and source: the line has the listener's address and port. If it has, the "
             "packet is the answer: look for SYN without ACK."
         )
+    if line == client.address:
+        if any(_has(one, line) and _has(one, client.port) for one in _said(log)):
+            return f"Write address and port without blanks between them: {WORDS}."
+        if any(_has(other, client.port) for other in _said(log) if client.address not in other):
+            return ONE_LINE
+        return f"Log the port as well, ntohs(tcph->source), in one line with the address: {WORDS}."
+    if re.sub(r"\s", "", line) == str(client):
+        return f"Write address and port without blanks between them: {WORDS}."
+    if host == ".".join(f"{int(part):03}" for part in client.address.split(".")):
+        return "Print the address with %pI4, with a capital I: %pi4 writes three digits each."
     if host == client.address:
         return _port(client.port, server.port, tail)
     if tail != str(client.port):
@@ -103,16 +176,14 @@ def _line(client: End, server: End, line: str) -> str:
         )
     if host == server.address:
         return "Print iph->saddr: the address logged is the destination's, daddr."
-    value = int(host) if re.fullmatch(r"-?[0-9]{1,10}", host) else None
-    numbers = {_number(client.address), _number(turned(client.address))}
-    if (value is not None and value % (1 << 32) in numbers) or re.fullmatch(
-        rf"(0x)?({'|'.join(f'{number:x}' for number in numbers)})", host
-    ):
+    if host.removeprefix("0x") in _numbers(client.address):
         return "Print the address with %pI4 and a pointer to it, &iph->saddr: it came as a number."
     if re.fullmatch(r"[0-9a-f]{16}|\(\w*ptrval\w*\)", host):
         return (
             "Print the address with %pI4: a plain %p prints a pointer, and not even its true value."
         )
+    if extra := _stuck(host, client.address):
+        return f'Take "{extra}" out of the line: it stands directly beside the right address.'
     return ""
 
 
@@ -129,6 +200,12 @@ def _port(port: int, other: int, logged: str) -> str:
         return "Put a space behind the port, or end the line there: more is glued to it."
     if logged in (str(other), str(swapped(other))):
         return "Print ntohs(tcph->source): the port logged is the destination's, dest."
+    if logged.removeprefix("0x") in (f"{port:x}", f"{swapped(port):x}"):
+        return "Print the port as a decimal number, with %u: it came in hexadecimal digits."
+    if logged in (str(port - (1 << 16)), str(swapped(port) - (1 << 16))):
+        return "Print the port with %u, as an unsigned number: a port above 32767 came below 0."
+    if extra := _stuck(logged, port):
+        return f'Take "{extra}" out of the line: it stands directly beside the right port.'
     return ""
 
 
@@ -185,6 +262,10 @@ UDP = "Look at iph->protocol before any flag: only IPPROTO_TCP has a TCP header.
 UNDO_HOOK = (
     "Call nf_unregister_net_hook() in exit: the hook of a module that was unloaded is still called."
 )
+ONE_HOOK = (
+    "Call nf_unregister_net_hook() in exit, and nf_register_net_hook() in init once: each packet "
+    "is logged by more than one hook, of an earlier load or of this one."
+)
 
 
 def again(expected: Sequence[str], logged: Sequence[str]) -> str:
@@ -195,10 +276,22 @@ def again(expected: Sequence[str], logged: Sequence[str]) -> str:
     wanted, got = Counter(expected), Counter(logged)
     times = {got[line] / number for line, number in wanted.items()}
     if set(got) == set(wanted) and len(times) == 1 and min(times) > 1:
-        return UNDO_HOOK
+        return ONE_HOOK
     if logged and got < wanted:
         return "Log every packet that has SYN and not ACK, whatever was logged before."
     return ""
+
+
+def left_this_host(
+    expected: Sequence[str], logged: Sequence[str], client: End, server: End, *, log: str
+) -> str:
+    """Tell why what left this host, from *client* to *server*, was not *logged* as *expected*.
+
+    *log* is all that the kernel said.
+    """
+    if not logged:
+        return _other_words(client, server, log) or LEFT_UNSEEN
+    return again(expected, logged) or connection(client, server, logged, log=log, arrived=True)
 
 
 def major_taken(error: str) -> str:
@@ -272,6 +365,16 @@ def set_fails(error: str, *, taken: bool) -> str:
             "copy_from_user(to, from, n) takes your variable's address first, then arg as a "
             "pointer; it returns 0 when it worked."
         )
+    return ""
+
+
+def in_a_row(actual: str) -> str:
+    """Tell why an address cannot be set and a connection be made again and again.
+
+    *actual* is what the program that did it printed at its end.
+    """
+    if "connect" in actual:
+        return f"A connection does not work while the module is loaded. {ACCEPT}"
     return ""
 
 
@@ -430,6 +533,11 @@ def peer(client: End, server: End, told: Sequence[str]) -> str:
             "logged."
         )
     address, _, port = told[0].rpartition(":")
+    if told[0] in ("254.254.254.254:65278", "0.0.0.0:0"):  # as the stack is, or an empty structure
+        return (
+            "Call kernel_getpeername() before print_sock_address(), with new_sock, and look at "
+            "what it returns: the address that was printed had not been filled in."
+        )
     if told[0] == str(server):
         return (
             "Ask new_sock for its peer with kernel_getpeername(): what was logged is the name of "
@@ -440,6 +548,12 @@ def peer(client: End, server: End, told: Sequence[str]) -> str:
             "Put ntohs() around sin_port: the port logged is the right one with its two bytes "
             "swapped."
         )
+    if re.sub(r"\s", "", told[0]) == str(client):
+        return "Write address and port without blanks between them: %pI4:%u."
+    if address == client.address and (extra := _stuck(port, client.port)):
+        return f'Take "{extra}" out of the line: it stands directly beside the right port.'
+    if port == str(client.port) and (extra := _stuck(address, client.address)):
+        return f'Take "{extra}" out of the line: it stands directly beside the right address.'
     if client.address in (address, told[0].strip()):
         return "Log the port as well, %u with ntohs(addr->sin_port)."
     if address == turned(client.address):
@@ -511,8 +625,8 @@ def _lost(traffic: Traffic, *, left: bool) -> str:
         )
     if traffic.refused:
         return (
-            "Put htons() around MY_UDP_REMOTE_PORT: a datagram was sent to this host, and to a "
-            "port that nobody has."
+            "Put htons() around MY_UDP_REMOTE_PORT, and look if that is 60001: a datagram was sent "
+            "to this host, and to a port that nobody has."
         )
     if traffic.received:
         return (
@@ -540,7 +654,8 @@ _LOAD_ERRORS = {
         "EINVAL",
     ): "Set .pf to PF_INET and .hooknum to NF_INET_LOCAL_OUT: nf_register_net_hook() knows no "
     "family 0, and not every family has every hook.",
-    (3, "EAFNOSUPPORT"): "Set sin_family to AF_INET: bind does not know the family of the address.",
+    (3, "EAFNOSUPPORT"): "Create the socket with PF_INET, and set sin_family to AF_INET: one of "
+    "them is another family. PF_INET6 is IPv6, which the guest's kernel does not have.",
     (
         3,
         "EINVAL",
@@ -563,7 +678,8 @@ _LOAD_ERRORS = {
     "size: nobody says where the datagram goes.",
     (5, "EINVAL"): "Look at the addresses: s_addr is htonl(INADDR_LOOPBACK), as nothing goes from "
     "127.0.0.1 to 1.0.0.127, and msg_namelen is sizeof(struct sockaddr_in).",
-    (5, "EAFNOSUPPORT"): "Set sin_family to AF_INET in both addresses.",
+    (5, "EAFNOSUPPORT"): "Create the socket with PF_INET, and set sin_family to AF_INET in both "
+    "addresses: one of them is another family. PF_INET6 is IPv6, which the guest does not have.",
     (
         5,
         "EADDRINUSE",
@@ -605,8 +721,17 @@ def load_error(exercise: int, error: str) -> str:
     return _LOAD_ERRORS.get((exercise, error), "")
 
 
-def said_by_tools(exercise: int, actual: str) -> str:
-    """Tell what it means that insmod or rmmod fails, where *actual* says that one does."""
+STILL_BOUND = (
+    "Call sock_release(sock) in exit: the module was loaded before, and the port is still taken by "
+    "the socket of that time."
+)
+
+
+def said_by_tools(exercise: int, actual: str, *, again: bool = False) -> str:
+    """Tell what it means that insmod or rmmod fails, where *actual* says that one does.
+
+    *again*: the module could be loaded before, in an earlier check.
+    """
     match = re.search(
         r"\b(insmod|rmmod) (?:fails with|is killed by) (E[A-Z0-9]+|signal \d+)", actual
     )
@@ -614,6 +739,8 @@ def said_by_tools(exercise: int, actual: str) -> str:
         return ""
     if match[1] == "rmmod":
         return _UNLOAD_ERRORS.get(match[2], "")
+    if again and exercise in (3, 4, 5) and match[2] == "EADDRINUSE":
+        return STILL_BOUND
     if known := load_error(exercise, match[2]):
         return known
     return RETURNED if match[2] == "EPERM" else ""

@@ -39,6 +39,8 @@ def _difference(expected: Sequence[str], actual: Sequence[str], log: str) -> str
     if not actual:
         if expected and any(line in log for line in expected):
             return "the log says so in other words than the exercise's"
+        if log.strip():
+            return "no line in the exercise's words was logged"
         return "nothing was logged"
     if not expected:
         return "a line was logged" if len(actual) == 1 else f"{len(actual)} lines were logged"

@@ -89,7 +89,7 @@ insmod=
 
 echo "# look for this in the kernel log (dmesg):"
 echo "$log_text $peer"
-echo "# and this is there:"
+echo "# and the log has this:"
 log_lines
 log_lines | grep -q "$log_text $peer\$" || fail "the peer is not in the log"
 

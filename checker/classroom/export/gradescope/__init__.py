@@ -14,6 +14,7 @@ from typing import Any
 from checker.classroom.export.entries import Hidden, for_students, graded, reason, result
 from checker.errors import InputError
 from checker.model import CheckResult, Entry
+from checker.points import rounded
 from checker.report.story import WORDS, checks
 from checker.report.text import clean, count, fold, one_line, points
 
@@ -50,7 +51,7 @@ def render(entry: Entry, hidden: Hidden | None = None, *, leaderboard: bool = Fa
     if left_out := len(checks(grade)) - len(tests):
         said.append(f"{count(left_out, 'check')} could not be tried and cost nothing.")
     results: dict[str, Any] = {
-        "score": round(marked[0], 4),
+        "score": rounded(marked[0]),
         "execution_time": round(grade.provenance.seconds),
         "output": "\n".join(one_line(line) for line in said),
         "output_format": "text",
@@ -60,7 +61,7 @@ def render(entry: Entry, hidden: Hidden | None = None, *, leaderboard: bool = Fa
         "tests": [_test(shown.get(check.id, check), hidden) for check in tests],
     }
     if leaderboard:
-        results["leaderboard"] = [{"name": "Points", "value": round(marked[0], 4), "order": "desc"}]
+        results["leaderboard"] = [{"name": "Points", "value": rounded(marked[0]), "order": "desc"}]
     return json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -71,8 +72,8 @@ def _test(check: CheckResult, hidden: Hidden) -> dict[str, Any]:
         "name": one_line(check.title),
         "name_format": "text",
         "status": "passed" if check.status == "pass" else "failed",
-        "score": check.points,
-        "max_score": check.max_points,
+        "score": rounded(check.points),
+        "max_score": rounded(check.max_points),
         "visibility": _VISIBILITY[visibility] if visibility else "visible",
         "output": _output(check),
         "output_format": "text",

@@ -89,10 +89,10 @@ echo "# this should be in the kernel log (dmesg):"
 echo "$log_text $wanted"
 
 connect "$other"
-echo "# this should NOT be there, for it goes to $other:"
+echo "# this should NOT be there, because it goes to $other:"
 echo "$log_text $client"
 
-echo "# and this is there:"
+echo "# and the log has this:"
 log_lines
 log_lines | grep -q "$log_text $wanted\$" ||
 	fail "the connection to $address is not in the log"

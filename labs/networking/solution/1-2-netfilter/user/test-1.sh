@@ -74,7 +74,7 @@ client=$(sed -n 's/^Connection received on \([^ ]*\) \([0-9]*\).*/\1:\2/p' \
 
 echo "# look for this in the kernel log (dmesg), once:"
 echo "$log_text $client"
-echo "# and this is there:"
+echo "# and the log has this:"
 log_lines
 log_lines | grep -q "$log_text $client\$" ||
 	fail "the connection is not in the log"
