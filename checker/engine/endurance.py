@@ -272,17 +272,19 @@ def major_held(module: Module, number: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def refused(module: Module, function: str) -> Iterator[None]:
-    """Let each call of the kernel's *function* fail meanwhile with ENOBUFS, and do nothing.
+def refused(module: Module, *functions: str) -> Iterator[None]:
+    """Let each call of these *functions* of the kernel fail meanwhile with ENOBUFS.
 
-    *function* is one that the kernel calls by its name, and not one that is compiled into
-    others. A check that uses this needs KPROBES.
+    Nothing of them is done. Name each that a module may call: one that calls another in the
+    same file may have that compiled in. There are four at most, and a check that uses this needs
+    KPROBES.
     """
     put = ["/sbin/tool", "put", "/sys/module/witness/parameters/refuse"]
-    done = module.guest.run([*put, function])
+    names = " ".join(functions)
+    done = module.guest.run([*put, names])
     if not done.ok:
         said = done.err.decode(errors="replace").strip()
-        raise RuntimeError(f"The function {function} of the kernel cannot be refused: {said}")
+        raise RuntimeError(f"These functions of the kernel cannot be refused: {names}: {said}")
     try:
         yield
     finally:

@@ -20,8 +20,8 @@
  *
  * major: writing N holds the major number N, 0 gives it back.
  *
- * refuse: writing the name of a function of the kernel lets each call of it by
- * whoever return -ENOBUFS at once, without being done; an empty name ends that.
+ * refuse: writing names of functions of the kernel, with spaces between, lets each
+ * call of one of them return -ENOBUFS at once, without being done; no name ends that.
  *
  * threads: reading says how many kernel threads there are. Workers of workqueues
  * come and go by themselves and do not count, nor does what is ending, or has no
@@ -436,7 +436,7 @@ static const struct kernel_param_ops major_ops = {
 module_param_cb(major, &major_ops, &major, 0600);
 
 #if defined(CONFIG_KPROBES) && defined(CONFIG_X86_64)
-static char refused[64];
+static char refused[128];
 
 /* Where a function that is refused goes on: it returns to who called that. */
 static noinline notrace void at_once(void)
@@ -451,31 +451,39 @@ static int on_refused(struct kprobe *probe, struct pt_regs *regs)
 	return 1;	/* the function itself is left out */
 }
 
-static struct kprobe refusal = { .pre_handler = on_refused };
+static struct kprobe refusals[4];
+static unsigned int refusing;
 
 static void stop_refusing(void)
 {
-	if (refused[0])
-		unregister_kprobe(&refusal);
-	refused[0] = '\0';
+	while (refusing)
+		unregister_kprobe(&refusals[--refusing]);
 }
 
 static int set_refuse(const char *value, const struct kernel_param *param)
 {
+	char *names = refused, *name;
 	int err;
 
 	stop_refusing();
 	strscpy(refused, value, sizeof(refused));
-	strim(refused);
-	if (!refused[0])
-		return 0;
-	memset(&refusal, 0, sizeof(refusal));
-	refusal.pre_handler = on_refused;
-	refusal.symbol_name = refused;
-	err = register_kprobe(&refusal);
-	if (err)
-		refused[0] = '\0';
-	return err;
+	while ((name = strsep(&names, "\n "))) {
+		if (!*name)
+			continue;
+		if (refusing == ARRAY_SIZE(refusals))
+			return -E2BIG;
+		refusals[refusing] = (struct kprobe) {
+			.symbol_name = name,
+			.pre_handler = on_refused,
+		};
+		err = register_kprobe(&refusals[refusing]);
+		if (err) {
+			stop_refusing();
+			return err;
+		}
+		refusing++;
+	}
+	return 0;
 }
 
 static const struct kernel_param_ops refuse_ops = {

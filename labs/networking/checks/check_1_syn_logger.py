@@ -386,7 +386,7 @@ def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
 @pytest.mark.needs("KPROBES")
 def check_hook_refused(module: Module, guest: Guest) -> None:
     """When nf_register_net_hook() fails, insmod fails with its error, and 42 is free again."""
-    with endurance.refused(module, "nf_register_net_hook"):
+    with endurance.refused(module, "nf_register_net_hook", "nf_register_net_hooks"):
         result = module.try_load()
         loaded = module.loaded
     error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
