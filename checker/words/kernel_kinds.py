@@ -151,7 +151,7 @@ def _kasan(story: Story) -> str:
             "pointer that kmalloc() gave"
         )
     elif "use-after-free" in what:
-        says = f"{does} of memory that was freed{freed}: it works by luck until somebody gets it"
+        says = f"{does} of memory that was freed{freed}: it only works by luck, until the memory is used again"
     elif "use-after-scope" in what:
         says = f"{does} of a local variable whose block has ended: its place may hold another one"
     elif "stack" in what or "alloca" in what:
@@ -321,7 +321,7 @@ def _rcu(story: Story) -> str:
         return _sleep(story)
     return (
         f"{story.who} uses what RCU protects without rcu_read_lock(), nor the lock of those who "
-        "change it: it may be freed under its hands."
+        "change it: another CPU may free it while it is in use."
     )
 
 

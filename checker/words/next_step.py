@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 from checker.model import NEEDS_A_KERNEL, CheckResult, Finding
 
-_LOST = "Take back what was added last and check again; then put it in again piece by piece."
+_LOST = "Undo your last change and check again; then add it again piece by piece."
 _LATE = (
     "Look for a loop without an end, or for what is waited for here and never comes: nothing may "
     "wait longer than the exercise says."
 )
-_BEFORE = "First mend what failed before this check."
-_AGAIN = "Nothing to mend for you: run it again; if it fails again, tell your instructor."
+_BEFORE = "First fix what failed before this check."
+_AGAIN = "You have nothing to fix: run it again. If it fails again, tell your instructor."
 _AUTHOR = (
     "This check is broken, whatever your code does. If the lab is yours, fix the check at {where}; "
     "if not, show this to your instructor."
@@ -77,7 +77,7 @@ _HARMLESS_SO_FAR = ("leak", "memory-leak", "reference-left", "lockdep")
 
 
 def of_author(where: str) -> str:
-    """Return the next step where a lab's check is broken at *where*: who is to mend it."""
+    """Return the next step where a lab's check is broken at *where*: who has to fix it."""
     return _AUTHOR.format(where=where)
 
 
@@ -100,7 +100,7 @@ def _of_skipped(check: CheckResult, checks: Mapping[str, CheckResult]) -> str:
             break
         waits_for = found[0]
         cause = checks.get(waits_for, cause)
-    return f"First mend {waits_for}: this check builds on it." if waits_for else _BEFORE
+    return f"First fix {waits_for}: this check needs it." if waits_for else _BEFORE
 
 
 def of_finding(finding: Finding) -> str:
@@ -340,7 +340,7 @@ _REPORTED = (
         "stack, set it up with _ONSTACK. Begin at {place}.",
     ),
     ("taint", "license", 'Write MODULE_LICENSE("GPL") at the end of the file.'),
-    ("taint", "", "Take back what was added last, and check after each piece of it."),
+    ("taint", "", "Undo your last change, add it again piece by piece, and check after each piece."),
     (
         "stuck-module",
         "",

@@ -396,7 +396,7 @@ def test_a_check_earns_nothing_where_that_of_another_exercise_fails(
     assert (grade.score, grade.max_score) == (0, 10)
     first, second = (e.checks[0] for e in grade.exercises)
     assert (first.status, first.message) == ("skip", "2.other did not pass")
-    assert first.hint == "First mend 2.other: this check builds on it."
+    assert first.hint == "First fix 2.other: this check needs it."
     assert second.status == "fail"
 
 

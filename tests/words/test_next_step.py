@@ -89,7 +89,7 @@ def test_broken_checks_are_all_told_and_whose_they_are(lab: Lab) -> None:
         "1.b: x/checks/a.py:9: KeyError: 2",
     ]
     assert "fix the check at x/a.py:3" in story.next_step(made)
-    assert "Nothing to mend" not in story.next_step(made)
+    assert "You have nothing to fix" not in story.next_step(made)
     alone = _grade(lab, Checked(FIRST, (_check("1.a", "error", "QEMU is gone"),)))
     assert alone.message == "QEMU is gone"
     assert "You have nothing to fix" in story.next_step(alone)
@@ -121,9 +121,9 @@ def test_a_check_that_waits_names_the_first_cause() -> None:
     first = _check("1.a", "fail")
     second = _check("1.b", "skip", "1.a did not pass")
     third = _check("1.c", "skip", "1.b did not pass")
-    assert _step(third, others=(first, second)) == "First mend 1.a: this check builds on it."
+    assert _step(third, others=(first, second)) == "First fix 1.a: this check needs it."
     unknown = _check("4.waits", "skip", "nothing listens: see 3.listening")
-    assert _step(unknown) == "First mend 3.listening: this check builds on it."
+    assert _step(unknown) == "First fix 3.listening: this check needs it."
     assert "failed before" in _step(_check("1.d", "skip", "the module took 3 guests down before"))
 
 
@@ -135,7 +135,7 @@ def test_a_check_that_this_kernel_cannot_do() -> None:
 
 def test_the_graders_own_trouble_asks_nothing() -> None:
     """An error is nothing for the student to mend."""
-    assert "Nothing to mend" in _step(_check("1.a", "error"))
+    assert "You have nothing to fix" in _step(_check("1.a", "error"))
 
 
 def test_what_passed_has_no_step() -> None:
@@ -208,7 +208,7 @@ def test_every_failure_of_a_grade_has_its_step(lab: Lab) -> None:
     assert [c.id for c in checks if not c.hint] == ["1.a"]
     steps = {c.id: c.hint for c in checks}
     assert steps["1.healthy"] == steps["1.d"] == graded.findings[0].hint
-    assert steps["2.healthy"] == "First mend 2.a: this check builds on it."
+    assert steps["2.healthy"] == "First fix 2.a: this check needs it."
     assert steps["2.a"] == SECOND.hint
 
 
