@@ -46,6 +46,7 @@ NOT_PLAIN = (
 )
 """Words that students and instructors had to read twice; there are plainer ones."""
 
+
 def test_phrases_that_had_to_be_read_twice_stay_away() -> None:
     """Neither a page nor a message has one of them again."""
     code = [

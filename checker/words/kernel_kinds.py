@@ -151,7 +151,10 @@ def _kasan(story: Story) -> str:
             "pointer that kmalloc() gave"
         )
     elif "use-after-free" in what:
-        says = f"{does} of memory that was freed{freed}: it only works by luck, until the memory is used again"
+        says = (
+            f"{does} of memory that was freed{freed}: it only works by luck, until the memory is "
+            "used again"
+        )
     elif "use-after-scope" in what:
         says = f"{does} of a local variable whose block has ended: its place may hold another one"
     elif "stack" in what or "alloca" in what:

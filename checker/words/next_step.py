@@ -340,7 +340,7 @@ _REPORTED = (
         "stack, set it up with _ONSTACK. Begin at {place}.",
     ),
     ("taint", "license", 'Write MODULE_LICENSE("GPL") at the end of the file.'),
-    ("taint", "", "Undo your last change, add it again piece by piece, and check after each piece."),
+    ("taint", "", "Undo your last change, add it again in pieces, and check after each piece."),
     (
         "stuck-module",
         "",
