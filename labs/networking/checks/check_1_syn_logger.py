@@ -151,6 +151,7 @@ def _require_part(
 @pytest.mark.after("1.any-line")
 def check_several_connections(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """Several connections in a row give one line each."""
+    _open_the_rate_limit(guest)
     address = picks.loopback()
     first, second = picks.port(), picks.port()
     ports = (first, first, second, second)
@@ -210,8 +211,7 @@ def check_only_syn(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.after("1.any-line")
 def check_any_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     """A SYN is logged with a header of 20 bytes, behind IP options, and in two pieces."""
-    # a log of ten lines in five seconds, as net_info_ratelimited() has it, may be full by now
-    guest.run(["/sbin/tool", "sleep", "6"])
+    _open_the_rate_limit(guest)
     address = picks.loopback()
     syn_filter.aim(address)
     for kind, what, hint in (
@@ -433,6 +433,11 @@ def check_error_paths(module: Module, guest: Guest, picks: Picks) -> None:
     """Whichever allocation in init fails, insmod fails cleanly or works, and nothing is left."""
     endurance.error_paths(module)
     _require_traffic(guest, picks)
+
+
+def _open_the_rate_limit(guest: Guest) -> None:
+    """Let the time pass in which net_info_ratelimited() logs ten lines: five seconds."""
+    guest.run(["/sbin/tool", "sleep", "6"])
 
 
 def _send(guest: Guest, route: Route, flags: str, kind: str = "plain") -> None:
