@@ -107,6 +107,13 @@ def test_nothing_logged(diagnose: ModuleType, log: str, told: str) -> None:
     assert told in _connection(diagnose, log=log)
 
 
+def test_an_address_of_three_digits_each_says_nothing_of_its_format(diagnose: ModuleType) -> None:
+    """%pi4 and %pI4 write it the same: the mistake is the port."""
+    ends = diagnose.End("127.229.110.156", 20014), diagnose.End("127.69.61.210", 29845)
+    told = diagnose.connection(*ends, ["127.229.110.156:11854"], log="", arrived=True)
+    assert "ntohs()" in told
+
+
 def test_address_and_port_in_two_lines(diagnose: ModuleType) -> None:
     """The exercise's words with the address alone, and the port in a line of its own."""
     log = "[ 1.000000] TCP connection initiated from 127.188.213.41\n[ 1.000001] port 25718"

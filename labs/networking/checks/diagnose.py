@@ -163,10 +163,10 @@ def _line(client: End, server: End, line: str, log: str = "") -> str:
         return f"Log the port as well, ntohs(tcph->source), in one line with the address: {WORDS}."
     if re.sub(r"\s", "", line) == str(client):
         return f"Write address and port without blanks between them: {WORDS}."
+    if host == client.address:  # first: with three digits each, %pi4 writes the same
+        return _port(client.port, server.port, tail)
     if host == ".".join(f"{int(part):03}" for part in client.address.split(".")):
         return "Print the address with %pI4, with a capital I: %pi4 writes three digits each."
-    if host == client.address:
-        return _port(client.port, server.port, tail)
     if tail != str(client.port):
         return ""
     if host == turned(client.address):
