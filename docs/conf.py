@@ -15,6 +15,11 @@ extensions = ["myst_parser"]
 exclude_patterns = ["students/examples", "_static"]
 nitpicky = True
 
+# make docs LANGUAGE=zh_CN; tools/catalogues.py keeps the catalogues in step
+locale_dirs = ["locale"]
+gettext_compact = False
+gettext_uuid = False
+
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 

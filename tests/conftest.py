@@ -22,6 +22,8 @@ from vm.machine import Config
 # below `make test` a make that a test starts would take itself for a part of that one
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
     os.environ.pop(name, None)
+# messages are compared in English, whoever runs the tests
+os.environ["KNETLAB_LANG"] = "en"
 
 # started within a run it would have that run's TMPDIR, and the run's reaper would end it
 resource_tracker.ensure_running()

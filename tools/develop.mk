@@ -24,8 +24,8 @@ dist: setup ## make the archive for students; COURSE=course.toml leaves out hidd
 	@$(KNETLAB) dist $(if $(filter command environment,$(origin LAB)),$(LAB)) $(if $(COURSE),--course '$(COURSE)') \
 		$(if $(KIT),--kit '$(KIT)')
 
-docs: setup-docs ## build the book: open build/docs/index.html
-	@tools/docs.sh
+docs: setup-docs ## build the book: open build/docs/index.html; LANGUAGE=zh_CN: in Chinese
+	@tools/docs.sh html $(if $(filter command,$(origin LANGUAGE)),'$(LANGUAGE)')
 
 links: setup-docs ## test whether the book's links to other sites still work
 	@tools/docs.sh linkcheck

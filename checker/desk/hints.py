@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.text import Text
 
 from checker.desk import progress
+from checker.language import say
 from checker.model import Exercise, Lab
 from checker.report.text import one_line
 
@@ -36,12 +37,12 @@ def next_one(lab: Lab, folder: Path, exercise: Exercise, *, anew: bool = False) 
 
 def told(exercise: Exercise, hint: Hint) -> Text:
     """Return *hint* as it is shown, and how to get the one after it."""
-    head = f"Exercise {exercise.number}, {exercise.title}, hint {hint.step} of {hint.steps}"
-    text = Text.assemble((head, "bold"), f"\n{one_line(hint.text)}")
+    head = say(f"Exercise {exercise.number}, {exercise.title}, hint {hint.step} of {hint.steps}")
+    text = Text.assemble((head, "bold"), f"\n{say(one_line(hint.text))}")
     if hint.step == hint.steps:
-        text.append(
-            "\nThis was the last hint. Read the handout and the first failure again. "
-            f"`make hint EX={exercise.number} RESTART=1` begins again with the first hint.",
-            "dim",
+        more = say(
+            "This was the last hint. Read the handout and the first failure again. "
+            f"`make hint EX={exercise.number} RESTART=1` begins again with the first hint."
         )
+        text.append(f"\n{more}", "dim")
     return text

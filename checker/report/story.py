@@ -208,11 +208,14 @@ def unseen(grade: Grade) -> str:
         return ""
     lists = " and ".join(filter(None, (", ".join(lacking[:-1]), lacking[-1])))
     waiting = sum(map(lacks_feature, checks(grade)))
-    left_out = f" {count(waiting, 'check')} not tried." if waiting else ""
-    return (
-        f"This kernel does not detect {lists}.{left_out} The debug kernel does. "
-        "`make kernel NAME=debug` builds it once, in some minutes."
-    )
+    # each a sentence of its own, as languages are looked up by the sentence
+    told = [
+        f"This kernel does not detect {lists}.",
+        f"{count(waiting, 'check')} not tried." if waiting else "",
+        "The debug kernel does.",
+        "`make kernel NAME=debug` builds it once, in some minutes.",
+    ]
+    return " ".join(filter(None, told))
 
 
 def lacks_feature(check: CheckResult) -> bool:
@@ -264,10 +267,9 @@ def next_step(grade: Grade, withheld: Iterable[CheckResult] = (), then: str = ""
     waiting = [c for e in grade.exercises for c in e.checks if c.message.startswith(NEEDS_A_KERNEL)]
     if waiting:
         waits = "1 check waits" if len(waiting) == 1 else f"{len(waiting)} checks wait"
-        return (
-            f"Full marks on this kernel, {score(grade)} points; {waits} for the debug kernel: "
-            f"`make kernel NAME=debug`.{then and ' '}{then}"
-        )
+        marks = f"Full marks on this kernel, {score(grade)} points;"
+        waiting_for = f"{waits} for the debug kernel: `make kernel NAME=debug`."
+        return " ".join(filter(None, (marks, waiting_for, then)))
     if then:
         return f"Full marks, {score(grade)} points. {then}"
     return f"Full marks, {score(grade)} points. You are done."
@@ -289,9 +291,9 @@ def _mend(grade: Grade, exercise: ExerciseResult, check: CheckResult) -> str:
     else:
         what = f'make this true in exercise {exercise.number}: "{title}".'
     place = where(grade, check)
-    begin = f" Begin at {place}." if place else ""
+    begin = f"Begin at {place}." if place else ""
     then = f"Then check again; `make check EX={exercise.number}` checks only this exercise."
-    return f"What to do first: {what}{begin} {then}"
+    return " ".join(filter(None, (f"What to do first: {what}", begin, then)))
 
 
 def where(grade: Grade, check: CheckResult) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from checker import language
 from checker.report import story, text, way
 
 # A page of many megabytes opens nowhere; the stored grade keeps every line.
@@ -44,10 +45,11 @@ _PAGES = environment()
 _PAGES.globals.update(
     words=story.WORDS, tally=story.tally, score=story.score, points=text.points, count=text.count
 )
-_PAGES.globals.update(way_origin=way.ORIGIN)
+_PAGES.globals.update(way_origin=way.ORIGIN, _=language.say, language=language.wanted)
 _PAGES.filters.update(
     drawing=way.drawing,
     code=code,
+    say=language.say,
     one_line=text.one_line,
     fold=lambda log: text.fold(log, LINES, WIDTH),
 )

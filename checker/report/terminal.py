@@ -18,6 +18,7 @@ from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
+from checker.language import say
 from checker.model import CheckResult, ExerciseResult, Finding, Grade, Status
 from checker.report import story, way
 from checker.report.text import clean, count, fold, has_marks, one_line, plain, points, unchanged
@@ -81,7 +82,7 @@ def _first_failure(grade: Grade) -> Iterator[RenderableType]:
             yield from (indented(_headline(group[0]), 2) for group in own[1:])
             return
     yield from _remarks(grade)
-    yield Text(story.next_step(grade))
+    yield Text(say(story.next_step(grade)))
 
 
 def _every_check(grade: Grade) -> Iterator[RenderableType]:
@@ -94,19 +95,21 @@ def _every_check(grade: Grade) -> Iterator[RenderableType]:
 def _report(
     grade: Grade, verbose: bool, folder: str, notes: Sequence[str], then: str
 ) -> Iterator[RenderableType]:
-    yield Text.assemble((one_line(grade.lab), "bold"), ", submission ", one_line(grade.submission))
+    yield Text.assemble(
+        (one_line(grade.lab), "bold"), say(f", submission {one_line(grade.submission)}")
+    )
     if grade.status == "error":
         yield _grader_error(grade)
     if grade.exercises:
         yield _table(grade)
     for whose, path in story.files(grade):
-        yield whole(f"{whose}: {Path(folder, path)}")
+        yield whole(f"{say(whose)}: {Path(folder, path)}")
     yield Text(_made(grade), "dim")
     for remark in (story.unseen(grade), story.reused(grade)):
         if remark:
-            yield Text(remark, "dim")
+            yield Text(say(remark), "dim")
     for note in notes:
-        yield Text(plain(note), "yellow")
+        yield Text(say(plain(note)), "yellow")
     if verbose:
         yield from _every_check(grade)
     yield from _warnings(grade, verbose)
@@ -116,49 +119,49 @@ def _report(
     yield from _findings(grade, verbose)
     yield from _remarks(grade)
     yield Text()
-    yield Text(story.next_step(grade, then=then), "bold")
+    yield Text(say(story.next_step(grade, then=then)), "bold")
 
 
 def _grader_error(grade: Grade) -> Text:
-    said = grade.message or "it gave no reason"
+    said = say(grade.message or "it gave no reason")
     more = "\n  " if "\n" in said else " "
     told = said.replace("\n", "\n  ")
-    return Text.assemble((story.WORDS["error"], STYLES["error"]), f":{more}", told)
+    return Text.assemble((say(story.WORDS["error"]), STYLES["error"]), f":{more}", told)
 
 
 def _made(grade: Grade) -> str:
     made = grade.provenance
     kernel = one_line(f"kernel {grade.kernel.name} {grade.kernel.release}")
-    return f"{kernel}, seed {made.seed}, {made.seconds:.1f} seconds"
+    return say(f"{kernel}, seed {made.seed}, {made.seconds:.1f} seconds")
 
 
 def _table(grade: Grade) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
-    table.add_column("Exercise", overflow="fold")
-    table.add_column("Points", justify="right", no_wrap=True)
-    table.add_column("Checks")
+    table.add_column(say("Exercise"), overflow="fold")
+    table.add_column(say("Points"), justify="right", no_wrap=True)
+    table.add_column(say("Checks"))
     for exercise in grade.exercises:
         table.add_row(
             str(exercise.number),
-            Text(one_line(exercise.title)),
+            Text(say(one_line(exercise.title))),
             _score(exercise),
             Text(_tally(exercise)),
         )
     table.add_section()
-    table.add_row("", "Total", _score(grade), "", style="bold")
+    table.add_row("", say("Total"), _score(grade), "", style="bold")
     return table
 
 
 def _tally(exercise: ExerciseResult) -> str:
     tally = story.tally(exercise.checks)
-    return f"{tally}, {unchanged(exercise.reused.at)}" if exercise.reused else tally
+    return say(f"{tally}, {unchanged(exercise.reused.at)}" if exercise.reused else tally)
 
 
 def _heading(exercise: ExerciseResult) -> Text:
     return Text.assemble(
-        (f"Exercise {exercise.number}", "bold"),
-        f", {one_line(exercise.title)}: {story.score(exercise)} points",
+        (say(f"Exercise {exercise.number}"), "bold"),
+        say(f", {one_line(exercise.title)}: {story.score(exercise)} points"),
     )
 
 
@@ -169,7 +172,7 @@ def _score(record: Grade | ExerciseResult) -> Text:
         style = "green"
     else:
         style = "yellow" if record.score else "red"
-    return Text(story.score(record), style)
+    return Text(say(story.score(record)), style)
 
 
 class _Told:
@@ -189,20 +192,20 @@ class _Told:
         mistakes = story.mistakes(exercise)
         brief = bool(mistakes) and not (exercise.score or self.verbose)
         rest = self._rest(exercise)
-        number = (f"Exercise {exercise.number}", "bold")
+        number = (say(f"Exercise {exercise.number}"), "bold")
         # a module that does not compile is told in full wherever it stands
         unbuilt = bool(own) and story.stops(own[0], exercise)
         if own and (unbuilt or not (brief and self.nothing_earned_yet)):
             yield Text()
             yield _heading(exercise)
             yield from self._failures(own, exercise, brief)
-            yield from (indented(Text(line, "dim"), 2) for line in rest)
+            yield from (indented(Text(say(line), "dim"), 2) for line in rest)
             self.nothing_earned_yet |= brief
             self.last_was_short = False
         elif own or rest:
             if not self.last_was_short:
                 yield Text()
-            short = _headline(own[0][0], with_id=False) if own else Text(rest[0])
+            short = _headline(own[0][0], with_id=False) if own else Text(say(rest[0]))
             yield Text.assemble(number, ": ", short)
             self.last_was_short = True
 
@@ -238,37 +241,41 @@ class _Told:
         if story.stops(group, exercise):
             stopped = story.numbers(e for e in self.exercises if story.stops(group, e))
             head = Text.assemble(
-                (story.WORDS[check.status], STYLES[check.status]), f": every check of {stopped}"
+                (say(story.WORDS[check.status]), STYLES[check.status]),
+                say(f": every check of {stopped}"),
             )
         else:
             head = _headline(check)
         parts: list[RenderableType] = []
         if check.message:
-            parts.append(Text(fold(check.message, lines, width)))
-        said = {"expected": check.expected, "actual": check.actual}
-        fields = {key: Text(fold(text, lines, width)) for key, text in said.items() if text}
+            parts.append(Text(say(fold(check.message, lines, width))))
+        said = {say("expected"): check.expected, say("actual"): check.actual}
+        fields = {key: Text(say(fold(text, lines, width))) for key, text in said.items() if text}
         if fields:
             parts.append(_fields(fields))
         if check.log:
             # Not a field: log lines are long, and want all the width there is.
             log = fold(check.log, lines, width)
             shown = whole(log) if has_marks(log) else Text(log)
-            parts += [Text("log", "dim"), indented(shown, 2)]
+            parts += [Text(say("log"), "dim"), indented(shown, 2)]
         if check.way:
-            told = f"{one_line(check.way.packet)}, {way.ORIGIN}"
-            parts += [Text(f"way of {told}", "dim"), indented(Text(way.line(check.way)), 2)]
+            told = f"{say(f'way of {one_line(check.way.packet)}')}, {say(way.ORIGIN)}"
+            parts += [Text(told, "dim"), indented(Text(way.line(check.way)), 2)]
         if len(group) > 1 and not story.stops(group, exercise):
             parts.append(
-                Text(f"The same is true for {count(len(group) - 1, 'more check')}.", "dim")
+                Text(say(f"The same is true for {count(len(group) - 1, 'more check')}."), "dim")
             )
         waiting = [c for c in self._all() if self.waits.get(c.id) == check.id]
         if waiting:
-            wait = "waits" if len(waiting) == 1 else "wait"
-            parts.append(Text(f"{count(len(waiting), 'check')} {wait} for this one.", "dim"))
+            one = "1 check waits for this one."
+            told = one if len(waiting) == 1 else f"{len(waiting)} checks wait for this one."
+            parts.append(Text(say(told), "dim"))
         if self.verbose:
-            parts += [indented(Text(f"{c.id}: {one_line(c.title)}", "dim"), 2) for c in waiting]
+            parts += [
+                indented(Text(f"{c.id}: {say(one_line(c.title))}", "dim"), 2) for c in waiting
+            ]
         if check.hint:
-            parts.append(_fields({"Next:": Text(fold(check.hint), "bold")}))
+            parts.append(_fields({say("Next:"): Text(say(fold(check.hint)), "bold")}))
         return Group(head, *(indented(part, 2) for part in parts))
 
     def _all(self) -> Iterator[CheckResult]:
@@ -278,7 +285,7 @@ class _Told:
 
 def _headline(check: CheckResult, *, with_id: bool = True) -> Text:
     head = Text.assemble(
-        (story.WORDS[check.status], STYLES[check.status]), f": {one_line(check.title)}"
+        (say(story.WORDS[check.status]), STYLES[check.status]), f": {say(one_line(check.title))}"
     )
     if with_id:
         worth = f"{points(check.points)}/{points(check.max_points)}"
@@ -290,12 +297,12 @@ def _warnings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     if not grade.warnings:
         return
     yield Text()
-    yield Text("Warnings of the compiler", "bold")
+    yield Text(say("Warnings of the compiler"), "bold")
     shown = grade.warnings if verbose else grade.warnings[:WARNINGS]
     for line in shown:
         yield indented(Text(one_line(line)), 2)
     if len(shown) < len(grade.warnings):
-        yield indented(Text(f"and {len(grade.warnings) - len(shown)} more"), 2)
+        yield indented(Text(say(f"and {len(grade.warnings) - len(shown)} more")), 2)
 
 
 def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
@@ -306,7 +313,7 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
     if not found:
         return
     yield Text()
-    yield Text(story.reported(grade), "bold")
+    yield Text(say(story.reported(grade)), "bold")
     shown = list(found.values()) if verbose else list(found.values())[:FINDINGS]
     for same in shown:
         first = same[0]
@@ -314,13 +321,13 @@ def _findings(grade: Grade, verbose: bool) -> Iterator[RenderableType]:
         where = f"{one_line(first.location)}: " if first.location else ""
         checks = ", ".join(one_line(finding.check) for finding in same if finding.check)
         summary = one_line(first.summary)
-        told = f"{summary.rstrip('.')}, during {checks}" if checks else summary
+        told = say(f"{summary.rstrip('.')}, during {checks}" if checks else summary)
         line = Text.assemble((one_line(first.kind), "bold red"), ": ")
         yield indented(line.append(f"{where}{told}"), 2)
         if verbose and first.report:
             yield indented(Text(fold(first.report)), 4)
     if len(shown) < len(found):
-        yield indented(Text(f"and {len(found) - len(shown)} more"), 2)
+        yield indented(Text(say(f"and {len(found) - len(shown)} more")), 2)
 
 
 def _remarks(grade: Grade) -> Iterator[RenderableType]:
@@ -328,9 +335,9 @@ def _remarks(grade: Grade) -> Iterator[RenderableType]:
     if not found:
         return
     yield Text()
-    yield Text(story.REMARKS, "bold")
+    yield Text(say(story.REMARKS), "bold")
     for remark, ids in found.items():
-        line = Text.assemble(remark, (f" ({', '.join(map(one_line, ids))})", "dim"))
+        line = Text.assemble(say(remark), (f" ({', '.join(map(one_line, ids))})", "dim"))
         yield indented(line, 2)
 
 
@@ -401,7 +408,7 @@ class Progress:
 
     def stage(self, text: str) -> None:
         """Say that the stage *text* begins."""
-        self._stage = plain(text)
+        self._stage = say(plain(text))
         if self._spinner:
             self._show()
         else:

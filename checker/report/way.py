@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+from checker.language import say
 from checker.model import Step, Way
 from checker.report.text import count, one_line
 
@@ -34,10 +35,10 @@ def line(way: Way) -> str:
     told = []
     before = "" if not any(hosts) else None
     for host, named in parts:
-        told.append(named if host == before else f"{host or 'this host'}: {named}")
+        told.append(named if host == before else f"{host or say('this host')}: {named}")
         before = host
-    note = f". {one_line(way.note)}" if way.note else ""
-    return " -> ".join([*told, one_line(way.end)]) + note
+    note = f". {say(one_line(way.note))}" if way.note else ""
+    return " -> ".join([*told, say(one_line(way.end))]) + note
 
 
 def _places(way: Way) -> list[tuple[tuple[str, str, str], list[Step]]]:
@@ -47,9 +48,9 @@ def _places(way: Way) -> list[tuple[tuple[str, str, str], list[Step]]]:
 
 
 def _hook(step: Step) -> str:
-    whose = "your hook" if step.yours else one_line(step.function)
-    logged = f", {count(len(step.logged), 'line')} logged" if step.logged else ""
-    return f"{whose}: {one_line(step.verdict) or 'not known'}{logged}"
+    whose = say("your hook") if step.yours else one_line(step.function)
+    logged = say(f", {count(len(step.logged), 'line')} logged") if step.logged else ""
+    return f"{whose}: {one_line(step.verdict) or say('not known')}{logged}"
 
 
 # --- the drawing ---------------------------------------------------------------------

@@ -44,7 +44,7 @@ ENGINE = (
 NOT_ENGINE = ("checker/workshop/new/*",)
 """What of that is for authors of labs: a new lab's solution is one as well."""
 
-LAB = ("lab.toml", "advice.toml", "*.md", "*.svg", "checks/*")
+LAB = ("lab.toml", "advice.toml", "*.md", "*.svg", "checks/*", "locale/*")
 """What of a lab students get as it is, relative to the lab's folder."""
 
 
@@ -118,6 +118,8 @@ def _of_lab(lab: Lab, known: Iterable[str], hidden: Collection[str]) -> dict[str
     files = {n: _read(n) for n in own if _one_of(n.removeprefix(f"{folder}/"), LAB)}
 
     gone = _hidden_checks(lab, hidden)
+    if gone:  # a catalogue has the sentences of all checks
+        files = {n: file for n, file in files.items() if not n.startswith(f"{folder}/locale/")}
     functions: dict[Path, set[str]] = defaultdict(set)
     points: dict[int, float] = defaultdict(float)
     for spec in gone:
