@@ -27,8 +27,8 @@ _NAME = re.compile(r"\{(\w+)\}|(\{\{|\}\})")
 _DIGITS = r"\d[\d., ]*(?: and \d+)?"
 """What stands for a name like {digits}: else "{score} of {max_score}" would fit half of all."""
 
-_LOOSE = 8
-"""A form of so few characters of its own says little about a sentence."""
+_LOOSE = 4
+"""A form of so few letters of its own says little about a sentence."""
 
 _END = re.compile(r"(?<=[.:;?!]) ")
 """Where a sentence or a part of one ends."""
@@ -144,7 +144,8 @@ class _Form:
         self._parts.append(here + id_[last:])
         self.letters = sum(map(len, self._parts))
         self._longest = max(self._parts, key=len)
-        self.loose = self.letters <= _LOOSE and not any(n.startswith("digits") for n in self._names)
+        words = sum(map(str.isalpha, "".join(self._parts)))
+        self.loose = words <= _LOOSE and not any(n.startswith("digits") for n in self._names)
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:

@@ -90,6 +90,9 @@ _OTHERS = (
     "... {digits} lines left out ...",
     "expected",
     "actual",
+    "Expected",
+    "Actual",
+    "Log",
     *(word for word in story.WORDS.values()),
     *(f"{{digits}} {word}" for word in story.WORDS.values()),
 )

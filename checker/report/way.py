@@ -97,7 +97,7 @@ def drawing(way: Way) -> Drawing:
     for (host, place, link), steps in _places(way):
         if several and host != before:
             y += _LINE
-            names.append(Words(y - 5, _cut(f"on the host {host}" if host else "on this host")))
+            names.append(Words(y - 5, _cut(say(f"on the host {host}" if host else "on this host"))))
         before = host
         hooks = [step for step in steps if step.function]
         lines = [(_cut(f"{place}{_device(place, link)}"), "place"), *_hook_lines(hooks)]
@@ -105,28 +105,28 @@ def drawing(way: Way) -> Drawing:
         bottom = y + boxes[-1].height
         y = bottom + _GAP
     good = "good" if way.outcome in ("delivered", "sent") else "bad"
-    boxes.append(_box(y, good, [(part, "place") for part in _wrapped(way.end)], bottom))
+    boxes.append(_box(y, good, [(part, "place") for part in _wrapped(say(way.end))], bottom))
     height = y + boxes[-1].height + 1
     return Drawing(_WIDTH, height, tuple(boxes), tuple(names), line(way))
 
 
 def _device(place: str, link: str) -> str:
     leaving = place in ("LOCAL_OUT", "POST_ROUTING")
-    return f", {'to' if leaving else 'from'} {link}" if link else ""
+    return f", {say('to') if leaving else say('from')} {link}" if link else ""
 
 
 def _hook_lines(hooks: list[Step]) -> list[tuple[str, str]]:
     lines = []
     for step in hooks:
-        whose = f"your hook {step.function}()" if step.yours else f"{step.function}()"
-        said = one_line(step.verdict) or "not known"
+        whose = f"{say('your hook')} {step.function}()" if step.yours else f"{step.function}()"
+        said = one_line(step.verdict) or say("not known")
         together = f"{whose}: {said}"
         style = "bad" if step.yours and not said.startswith("NF_ACCEPT") else "hook"
         lines += [(part, style) for part in _wrapped(together)]
         for text in step.logged[:2]:
-            lines += [(part, "quiet") for part in _wrapped(f'logged "{text}"')]
+            lines += [(part, "quiet") for part in _wrapped(say(f'logged "{text}"'))]
         if len(step.logged) > 2:
-            lines.append((f"and {count(len(step.logged) - 2, 'line')} more", "quiet"))
+            lines.append((say(f"and {count(len(step.logged) - 2, 'line')} more"), "quiet"))
     return lines
 
 
