@@ -262,11 +262,13 @@ class CheckRun:
             hint = error.hint
         elif isinstance(error, GuestFlooded) and session:
             message = (
-                f"The {self._what} floods the kernel log; nobody can find anything in it any more."
+                f"The {self._what} floods the kernel log, so that nothing else can be found in it."
             )
-            hint = (
-                "Find the pr_info() that a loop, or every packet, calls: log what is asked, once."
-            )
+            if not found:  # a report says more of the mistake
+                hint = (
+                    "Find the pr_info() that a loop or every packet calls: log only what is asked, "
+                    "once."
+                )
             log = "\n".join(kernel_log.plain_lines(session.console())[:10])
         elif isinstance(error, GuestError):
             message = _fatal(error, found, self._what)

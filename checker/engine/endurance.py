@@ -75,17 +75,18 @@ def reload(
     the kernel that match *ignore*, outside of this exercise's own.
     """
     interrupt = waiting == "interrupt"
-    where = "Where init fails" if interrupt else "In exit"
     before, *done = _rounds(module, times, _HOW[waiting])
+    # an init that need not be interrupted succeeds, and then exit has to release all
+    where = "Where init fails" if interrupt and done[0].insmod else "In exit"
     every = leaks_of(module, done[-1].stacks)
     own = of_exercise(module, every, ignore)
     for one in done:
         if interrupt and one.insmod == errno.EEXIST:
             raise Unmet(
-                f"The module waited for a client and was interrupted; at time {one.number} it was "
-                "still loaded from the time before.",
+                f"The module waited for a client and was interrupted. At attempt {one.number} it "
+                "was still loaded from the attempt before.",
                 expected="an interrupted insmod fails, and leaves no module",
-                actual=f"insmod fails with {errno_name(one.insmod)} at time {one.number}",
+                actual=f"insmod fails with {errno_name(one.insmod)} at attempt {one.number}",
                 log=module.kernel_says(),
                 hint="Return from init the error of the call that was interrupted: init has "
                 "returned 0, so the module stays loaded. Is the error in another variable than "
@@ -99,10 +100,10 @@ def reload(
         if said:
             because = "".join(f" {leak}." for leak in own)
             raise Unmet(
-                f"The module was loaded and unloaded again and again; time {one.number} fails."
+                f"The module was loaded and unloaded again and again. Attempt {one.number} failed."
                 f"{because}",
                 expected=f"insmod and rmmod succeed {times} times in a row",
-                actual=f"{said} at time {one.number}",
+                actual=f"{said} at attempt {one.number}",
                 log=module.kernel_says(),
                 hint=_give_back(own, where) if own else "",
             )

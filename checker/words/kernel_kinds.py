@@ -44,7 +44,7 @@ def _fault(story: Story) -> str:
     elif address < _PAGE:
         through = "" if access == "follows" else " through"
         what = (
-            f"{access}{through} a NULL pointer{_field(address)}: test the pointer before it is used"
+            f"{access}{through} a NULL pointer{_field(address)}: it was never set, or set to NULL"
         )
     elif 0 <= address - _LIST_POISON < _PAGE:
         what = (
@@ -115,8 +115,8 @@ def _bug(story: Story) -> str:
             "{who} runs into BUG() or BUG_ON(): what must never happen has, and the kernel stops."
         )
     return story.fill(
-        "{who} makes the kernel stop at its own BUG() in {file}: it was called with something "
-        "that must never be."
+        "{who} makes the kernel stop at BUG() in {file}, which is the kernel's own code: it was "
+        "given something that it cannot work with, such as what was released before."
     )
 
 
@@ -169,7 +169,7 @@ def _kasan(story: Story) -> str:
             "is somebody else's"
         )
     elif "null" in what:
-        says = f"{does} through a NULL pointer: test the pointer before it is used"
+        says = f"{does} through a NULL pointer: it was never set, or set to NULL"
     elif "user-memory" in what:
         says = (
             f"{does} through a user program's pointer: "
@@ -571,8 +571,8 @@ KINDS = (
     _row(
         r"watchdog: BUG: soft lockup - CPU#\d+ stuck for (?P<seconds>\d+)s",
         "soft-lockup",
-        "{who} kept the CPU to itself for {seconds} seconds: nothing else runs, the loop needs an "
-        "end, or something to sleep on.",
+        "{who} kept the CPU to itself for {seconds} seconds, so that nothing else ran: the loop "
+        "must end, or sleep while it waits.",
     ),
     _row(
         r"BUG: workqueue lockup",

@@ -58,7 +58,21 @@ def of(
     if check.status in ("crash", "timeout"):
         # the last report is the one that its message tells of
         return reported[-1] if reported else _LOST if check.status == "crash" else _LATE
-    return reported[0] if reported else exercise_hint
+    return reported[0] if reported else _of_an_earlier(check, checks) or exercise_hint
+
+
+def _of_an_earlier(check: CheckResult, checks: Mapping[str, CheckResult]) -> str:
+    """Return the next step of a check of the same exercise that failed before *check*, or "".
+
+    It knows its mistake, which may well be the one that *check* cannot name.
+    """
+    exercise = check.id.partition(".")[0]
+    for other in checks.values():
+        if other.id == check.id:
+            break
+        if other.status == "fail" and other.hint and other.id.partition(".")[0] == exercise:
+            return f"First fix {other.id}, which may have the same cause. {other.hint}"
+    return ""
 
 
 def _is_no_cause(check: CheckResult, finding: Finding) -> bool:
@@ -147,7 +161,8 @@ _REPORTED = (
     (
         "oops",
         "after the module was unloaded",
-        "Undo in exit, and wherever init fails, in reverse order what was registered or started.",
+        "In exit, undo all that init registered or started, in reverse order. Where init fails, "
+        "undo what it did so far. Give an unregister function the pointer that was registered.",
     ),
     (
         "oops",
@@ -159,8 +174,9 @@ _REPORTED = (
     (
         "oops",
         "NULL",
-        "Ask of the pointer at {place} who sets it, and when. If somebody does: a variable "
-        "declared again inside a function hides the one outside.",
+        "Find the code that sets the pointer at {place}. Does it run before this line? A variable "
+        "declared again inside a function hides the one outside. And what was released, as by "
+        "sock_release(), must not be used again.",
     ),
     (
         "oops",
@@ -192,13 +208,14 @@ _REPORTED = (
     (
         "oops",
         "",
-        "Ask of the pointer at {place} who sets it, and whether this line can run before that, "
-        "or after what it points to is gone.",
+        "Find the code that sets the pointer at {place}. Can this line run before that code, or "
+        "after what the pointer points to was freed?",
     ),
     (
         "kasan",
         "NULL",
-        "Ask of the pointer at {place} who sets it, and when; test it before it is used.",
+        "Find the code that sets the pointer at {place}. Does it run before this line? If the "
+        "pointer may be NULL, test it before you use it.",
     ),
     (
         "kasan",
@@ -223,7 +240,11 @@ _REPORTED = (
         "Count the bytes at {place}, the NUL at a string's end included, and make room for all "
         "of them.",
     ),
-    ("kasan", "", "Ask of the pointer at {place} who sets it, and whether it was set before."),
+    (
+        "kasan",
+        "",
+        "Find the code that sets the pointer at {place}. Does it run before this line?",
+    ),
     ("ubsan", "", "Test the value at {place} before it is used."),
     ("overflow", "", "Give the copy at {place} the size of what it copies into."),
     (
@@ -245,7 +266,8 @@ _REPORTED = (
     (
         "init-value",
         "",
-        "Return from init 0 when all went well, else the negative errno of what failed.",
+        "Return 0 from init if all went well, and the negative error of the function that failed "
+        "if not.",
     ),
     (
         "warning",
@@ -322,10 +344,10 @@ _REPORTED = (
     ),
     ("lock-kept", "", "Give the lock back on every way out of the function at {place}."),
     ("preempt", "", "Put get_cpu() before {place} and put_cpu() behind it."),
-    ("stall", "", "Give the loop at {place} an end, or something to sleep on."),
-    ("soft-lockup", "", "Give the loop at {place} an end, or something to sleep on."),
-    ("hang", "interrupts off", "Give the loop at {place} an end, and the interrupts back."),
-    ("hang", "", "Give the loop at {place} an end, or something to sleep on."),
+    ("stall", "", "Let the loop at {place} end, or let it sleep while it waits."),
+    ("soft-lockup", "", "Let the loop at {place} end, or let it sleep while it waits."),
+    ("hang", "interrupts off", "Let the loop at {place} end, and turn interrupts on again."),
+    ("hang", "", "Let the loop at {place} end, or let it sleep while it waits."),
     ("hung-task", "", "Look for what should wake {place}, and wait so that a signal ends it."),
     (
         "memory-leak",

@@ -289,7 +289,10 @@ def _row(begins: str, kind: str, says: str | Callable[[Report], str], step: str)
 
 
 _COUNT = "Count the bytes at {place}, the NUL at a string's end included, and make room for them."
-_WHO_SETS = "Ask of the pointer at {place} who sets it, and when; test it before it is used."
+_WHO_SETS = (
+    "Find the code that sets the pointer at {place}. Does it run before this line? If the pointer "
+    "may be NULL, test it before you use it."
+)
 
 _ADDRESS = (
     _row("heap-buffer-overflow", "heap-overflow", _heap_overflow, _COUNT),

@@ -129,6 +129,17 @@ def test_a_bad_pointer_that_clears_the_address_is_told_and_costs_nothing(
 
 
 @pytest.mark.vm
+def test_an_address_that_chooses_nothing_is_not_called_lost(
+    lab: Lab, stock_kernel: Kernel, student: Make
+) -> None:
+    """What no connection is logged for before a bad pointer either was not lost by it."""
+    bea = student("bea")
+    bea.replace("filter.c", "return daddr == wanted;", "return ntohl(daddr) == wanted;")
+    grade = graded(lab, stock_kernel, bea, {2}, "check_takes_address or check_efault")
+    assert [c.remarks for c in grade.exercises[0].checks if c.remarks] == []
+
+
+@pytest.mark.vm
 def test_the_solution_gets_no_remark(lab: Lab, stock_kernel: Kernel, student: Make) -> None:
     """Nothing in it would have to be better."""
     select = "check_any_line or check_listens or check_clean_reload or check_efault"

@@ -109,6 +109,7 @@ _EXIT = "\tnf_unregister_net_hook(&init_net, &my_nfho);\n"
 _CREATE = """err = sock_create_kern(&init_net, PF_INET, SOCK_STREAM, IPPROTO_TCP,
 \t\t\t       &sock);"""
 _ACCEPT = "err = kernel_accept(sock, &new_sock, 0);\n\tif (err)\n\t\treturn err;"
+_WAITS = "\terr = my_accept();\n\tif (err)\n\t\tgoto out_release;\n"
 _PEER = """\terr = kernel_getpeername(new_sock, (void *)&raddr);
 \tif (err < 0) {
 \t\tsock_release(new_sock);
@@ -197,7 +198,7 @@ MADE = {
         (("\terr = register_chrdev", "\tfor (;;)\n\t\tcpu_relax();\n\terr = register_chrdev"),),
         1,
         "check_any_line",
-        "an end, or something to sleep on",
+        "end, or let it sleep while it waits",
     ),
     "1-left-in-exit": Made(
         FILTER,
@@ -208,6 +209,41 @@ MADE = {
         1,
         "check_clean_reload",
         "In exit, give back what filter.c:",
+    ),
+    "1-first-one-only": Made(
+        FILTER,
+        ((_LOGS, _LOGS.replace("pr_info", "pr_info_once")),),
+        1,
+        "check_any_line",
+        "your tests do not find each packet with SYN",
+        "nothing was logged for it: the log has only lines from before",
+    ),
+    "1-assigns-the-protocol": Made(
+        FILTER,
+        (
+            (
+                "if (iph->protocol != IPPROTO_TCP || ",
+                "iph->protocol = IPPROTO_TCP;\n\tif (",
+            ),
+            ("const struct iphdr *iph", "struct iphdr *iph"),
+        ),
+        1,
+        "check_any_line or check_not_udp",
+        "it changes the packet",
+        "What was sent in a UDP datagram did not arrive",
+    ),
+    "1-copy-of-the-hook-on-the-stack": Made(
+        FILTER,
+        (
+            (_REGISTER, "err = nf_register_net_hook(&init_net, &copy);"),
+            (
+                "\tint err;\n\n\terr = reg",
+                "\tstruct nf_hook_ops copy = my_nfho;\n\tint err;\n\n\terr = reg",
+            ),
+        ),
+        1,
+        "check_any_line or check_clean_reload",
+        "a copy on init's stack is gone by then",
     ),
     "2-drops-what-is-not-logged": Made(
         FILTER,
@@ -254,6 +290,62 @@ MADE = {
         "give back what tcp_sock.c:",
         "20 times, and each time something is left: tcp_sock.c:",
     ),
+    "3-connects": Made(
+        TCP,
+        (
+            (
+                "kernel_bind(sock, (void *)&addr, sizeof(addr))",
+                "kernel_connect(sock, (void *)&addr, sizeof(addr), 0)",
+            ),
+        ),
+        3,
+        "check_listens",
+        "not kernel_connect()",
+    ),
+    "3-shut-down-in-place-of-released": Made(
+        TCP,
+        (
+            (_WAITS, ""),
+            (
+                "\tsock_release(new_sock);\n\t/* TODO 4 end */\n\t/* TODO 3 begin: release the "
+                "listening socket. */\n\tsock_release(sock);",
+                "\t/* TODO 4 end */\n\tkernel_sock_shutdown(sock, SHUT_RDWR);",
+            ),
+        ),
+        3,
+        "check_listens or check_backlog",
+        "Call sock_release(sock) in exit: the module was loaded before",
+        "insmod failed with EADDRINUSE, and nothing listens on",
+    ),
+    "3-released-after-bind-fails-and-used": Made(
+        TCP,
+        (
+            (
+                "err = kernel_bind(sock, (void *)&addr, sizeof(addr));\n"
+                "\tif (err)\n\t\treturn err;",
+                "err = kernel_bind(sock, (void *)&addr, sizeof(addr));\n"
+                "\tif (err)\n\t\tsock_release(sock);",
+            ),
+        ),
+        3,
+        "check_listens or check_port_taken",
+        "must not be used again",
+    ),
+    "3-not-released-and-never-waits": Made(
+        TCP,
+        (
+            (_WAITS, ""),
+            (
+                "\tsock_release(new_sock);\n\t/* TODO 4 end */\n\t/* TODO 3 begin: release the "
+                "listening socket. */\n\tsock_release(sock);",
+                "\t/* TODO 4 end */",
+            ),
+        ),
+        3,
+        "check_listens or check_clean_reload",
+        "In exit, give back what tcp_sock.c:",
+        "Attempt 2 failed",
+    ),
     "3-listens-before-bind": Made(
         TCP,
         (
@@ -280,7 +372,7 @@ MADE = {
     "4-accepts-in-exit": Made(
         TCP,
         (
-            ("\terr = my_accept();\n\tif (err)\n\t\tgoto out_release;\n", ""),
+            (_WAITS, ""),
             ("static int __init my_accept", "static int my_accept"),
             ("my_tcp_sock_exit(void)\n{\n", "my_tcp_sock_exit(void)\n{\n\tmy_accept();\n"),
         ),

@@ -79,7 +79,8 @@ def test_line_that_tells_nothing(diagnose: ModuleType, logged: str) -> None:
 def test_lines_of_every_packet(diagnose: ModuleType) -> None:
     """More than one line for each end are the flags; other lines beside the right one are not."""
     assert "syn is set" in _connection(diagnose, MINE, ANSWER, MINE)
-    assert "syn is set" in _connection(diagnose, MINE, MINE, MINE)
+    assert "several hooks" in _connection(diagnose, MINE, MINE, MINE)
+    assert "the flag syn is set" in _connection(diagnose, MINE, MINE, MINE)
     assert "Register one hook, once" in _connection(diagnose, MINE, MINE)
     assert "are nobody's" in _connection(diagnose, MINE, "127.188.213.41:25719")
 
@@ -186,7 +187,7 @@ def test_major_number_taken(diagnose: ModuleType) -> None:
         ((True, True, True), "Turn the comparison"),
         ((False, True, False), "Compare the destination"),
         ((False, False, True), "Take htonl() or ntohl() away"),
-        ((False, False, False), "See what arrives in ioctl_set_addr"),
+        ((False, False, False), "Does copy_from_user() fetch"),
     ],
 )
 def test_address_that_is_not_seen(
@@ -200,7 +201,7 @@ def test_address_that_is_not_seen(
 
 def test_ioctl_that_fails(diagnose: ModuleType) -> None:
     """ENOTTY with the address in force is a case without an end, and without it none at all."""
-    assert "into default" in diagnose.set_fails("ENOTTY", taken=True)
+    assert "your function goes on" in diagnose.set_fails("ENOTTY", taken=True)
     assert "unlocked_ioctl" in diagnose.set_fails("ENOTTY", taken=False)
     assert "copy_from_user" in diagnose.set_fails("EFAULT", taken=False)
     assert diagnose.set_fails("ENOMEM", taken=False) == ""
@@ -209,7 +210,7 @@ def test_ioctl_that_fails(diagnose: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("error", "value", "told"),
     [
-        ("", 0, "Look at what copy_from_user() returns"),
+        ("", 0, "Call copy_from_user(), and return -EFAULT"),
         ("", 4, "number of bytes"),
         ("", 14, "with a minus"),
         ("EINVAL", 0, "not EINVAL"),
@@ -224,7 +225,7 @@ def test_unknown_command(diagnose: ModuleType) -> None:
     """Success, another error and the right one without its minus are told apart."""
     assert "Look at cmd" in diagnose.unknown_command("", 0)
     assert "with a minus" in diagnose.unknown_command("", 25)
-    assert "not EINVAL" in diagnose.unknown_command("EINVAL", 0)
+    assert "not -EINVAL" in diagnose.unknown_command("EINVAL", 0)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,8 @@ def test_nothing_listens_while_insmod_runs(diagnose: ModuleType) -> None:
 
 def test_port_that_is_taken(diagnose: ModuleType) -> None:
     """Success, -1 and another error are told apart."""
-    assert "all is well" in diagnose.port_taken("")
+    assert "which is negative" in diagnose.port_taken("")
+    assert diagnose.port_taken("", 48153) == ""
     assert "-1 is -EPERM" in diagnose.port_taken("EPERM")
     assert "not EINVAL" in diagnose.port_taken("EINVAL")
 
@@ -328,6 +330,19 @@ def test_datagram_that_is_not_there(
     assert told in diagnose.datagram(b"", diagnose.Traffic(*traffic), left=left)
 
 
+def test_only_some_connections_are_logged(diagnose: ModuleType) -> None:
+    """A line from before shows that the hook is called; without one nobody knows."""
+    before = "[ 1.5] TCP connection initiated from 127.1.2.3:64"
+    assert _connection(diagnose, log=before) == diagnose.SOME_LOGGED
+    assert _connection(diagnose) == diagnose.NOT_CALLED
+
+
+def test_a_port_that_is_taken_comes_before_listen(diagnose: ModuleType) -> None:
+    """Insmod that ends with bind's error says nothing of what becomes of kernel_listen()'s."""
+    assert diagnose.listen_refused("EADDRINUSE") == ""
+    assert diagnose.listen_refused("") == diagnose.LISTEN_REFUSED
+
+
 @pytest.mark.parametrize(
     ("exercise", "actual", "told"),
     [
@@ -336,13 +351,15 @@ def test_datagram_that_is_not_there(
         (4, "it fails with EADDRNOTAVAIL (...)", ""),
         (4, "insmod fails with EADDRNOTAVAIL (...)", "htonl()"),
         (5, "insmod fails with EDESTADDRREQ (...)", "Set msg_name"),
-        (5, "insmod fails with EINVAL (...) at time 2", "msg_namelen is sizeof"),
+        (5, "insmod fails with EINVAL (...) at attempt 2", "msg_namelen is sizeof"),
         (5, "insmod fails with EPIPE (Broken pipe)", "SOCK_DGRAM"),
         (5, "insmod is killed by signal 13", "SOCK_DGRAM"),
         (5, "rmmod fails with EBUSY (...)", "module_exit()"),
         (1, "rmmod fails with EAGAIN (...)", "module_put()"),
         (5, "insmod fails with EXDEV (...)", ""),
         (5, "insmod succeeds", ""),
+        (3, "insmod fails with ECONNREFUSED (...)", "not kernel_connect()"),
+        (3, "insmod fails with EINVAL (...)", "the size of a pointer is too small"),
     ],
 )
 def test_errors_of_insmod_and_rmmod(

@@ -44,8 +44,8 @@ MINE, ANSWER, OTHER = "127.188.213.41:25718", "127.10.127.132:28227", "127.188.2
         ([MINE], [], f"new: {MINE}", "the log says so in other words than the exercise's"),
         ([MINE], [MINE, MINE], "", "the log has 2 lines for it, not 1"),
         ([MINE], [MINE] * 3, "", "the log has 3 lines for it, not 1"),
-        ([MINE], [MINE, ANSWER], "", "beside the right line the log has 1 other line"),
-        ([MINE], [MINE, ANSWER, MINE], "", "beside the right line the log has 2 other lines"),
+        ([MINE], [MINE, ANSWER], "", "besides the right line the log has 1 other line"),
+        ([MINE], [MINE, ANSWER, MINE], "", "besides the right line the log has 2 other lines"),
         ([MINE], [OTHER], "", f"the line that was logged names {OTHER}"),
         ([MINE], [""], "", "the line that was logged names nobody"),
         ([MINE], [OTHER, ANSWER], "", f"of the 2 lines that were logged, none names {MINE}"),
@@ -62,6 +62,15 @@ def test_lines_that_differ(
 ) -> None:
     """What is missing, too much or wrong is counted, and what is there is not denied."""
     assert own.headlines.lines("It was done", expected, actual, log) == f"It was done, and {told}."
+
+
+def test_a_line_from_before_is_not_denied(own: Any) -> None:
+    """A log that has the line of an earlier connection alone is not called one without lines."""
+    words = own.lines.SYN_LINE
+    told = own.headlines.lines("It was done", [MINE], [], f"{words} {OTHER}", words)
+    assert told == "It was done, and nothing was logged for it: the log has only lines from before."
+    told = own.headlines.lines("It was done", [MINE], [], "new", words)
+    assert told == "It was done, and no line in the exercise's words was logged."
 
 
 def test_connection_that_failed_is_not_called_one(own: Any) -> None:
@@ -100,8 +109,11 @@ def test_parts_and_arrivals(own: Any) -> None:
     told = own.headlines
     assert told.part("It", "port", "7", "8") == "It, and the port in the line is 7, not 8."
     assert told.part("It", "port", "", "8") == "It, and no line has the port 8."
-    assert told.arrival("a connection", "") == "What was sent over a connection did not arrive."
-    assert told.arrival("a connection", "x").endswith("arrived, but not unchanged.")
+    assert (
+        told.arrival("over a connection", "") == "What was sent over a connection did not arrive."
+    )
+    assert told.arrival("over a connection", "x").endswith("arrived, but not unchanged.")
+    assert told.arrival("in a UDP datagram", "").startswith("What was sent in a UDP datagram did")
     assert told.datagram(b"", 0, b"m") == "Nothing was sent, and netcat got nothing."
     assert told.datagram(b"", 2, b"m") == "2 datagrams were sent, and netcat got nothing."
     assert told.datagram(b"x", 1, b"m\n") == "netcat got 1 byte, and they are not 'm\\n'."

@@ -19,7 +19,43 @@ INCOMPATIBLE = "from incompatible pointer type [-Wincompatible-pointer-types]\n"
 
 HOOK = "'unsigned int (*)(void *, struct sk_buff *, const struct nf_hook_state *)'"
 
+INCOMPATIBLE_12 = "from incompatible pointer type [-Werror=incompatible-pointer-types]\n"
+
 SAID = {
+    "WRITE_ONCE() takes the variable itself": [
+        "./include/asm-generic/rwonce.h:55:32: error: lvalue required as unary '&' operand\n"
+        "   55 |         *(volatile typeof(x) *)&(x) = (val);\n"
+        "filter.c:100:9: note: in expansion of macro 'WRITE_ONCE'"
+    ],
+    "An & stands before something that has no address": [
+        "bad.c:19:9: error: lvalue required as unary '&' operand"
+    ],
+    "The left side of = is no variable": [
+        "bad.c:19:9: error: lvalue required as left operand of assignment"
+    ],
+    "The function has no label out_release": [
+        "tcp_sock.c:49:17: error: label 'out_release' used but not defined"
+    ],
+    "What stands before .hooknum is no structure": [
+        "filter.c:86:9: error: request for member 'hooknum' in something not a structure or union"
+    ],
+    "A structure cannot be cast to a pointer": [
+        "tcp_sock.c:47:9: error: cannot convert to a pointer type"
+    ],
+    "sock_release() takes the pointer itself": [
+        f"tcp_sock.c:92:22: error: passing argument 1 of 'sock_release' {INCOMPATIBLE_12}"
+        "./include/linux/net.h:260:34: note: expected 'struct socket *' but argument is of type "
+        "'struct socket **'"
+    ],
+    "Declare the pointer as struct socket *, not as struct sock *": [
+        f"tcp_sock.c:47:27: error: passing argument {number} of '{call}' {INCOMPATIBLE_12}"
+        f"./include/linux/net.h:335:32: note: expected 'struct socket {stars}' but argument is of "
+        f"type 'struct sock {stars}'"
+        for number, call, stars in ((1, "kernel_bind", "*"), (5, "sock_create_kern", "**"))
+    ],
+    "The function is declared void and returns a value. Write return;": [
+        "filter.c:58:24: error: 'return' with a value, in function returning void [-Werror=return"
+    ],
     "There is no printf() in the kernel: pr_info()": [
         "error: implicit declaration of function 'printf' [-Werror=implicit-function-declaration]",
         "bad.c:19:9: error: implicit declaration of function 'printf'; did you mean 'vprintk'? "

@@ -281,7 +281,7 @@ def test_a_loop_with_interrupts_on_is_not_told_as_off() -> None:
     assert "wait_for_client() keeps the CPU to itself in a loop" in on.summary
     assert "interrupts" not in on.summary + next_step.of_finding(on)
     assert "with interrupts off" in off.summary
-    assert "interrupts back" in next_step.of_finding(off)
+    assert "turn interrupts on again" in next_step.of_finding(off)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

@@ -234,7 +234,7 @@ def check_any_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
 @pytest.mark.points(0.5)
 @pytest.mark.after("1.any-line")
 def check_no_header(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
-    """A packet that is too short for a TCP header does no harm, nor is a later fragment logged."""
+    """A packet too short for a TCP header does no harm, and a later fragment is not logged."""
     route = Route(picks.loopback(), picks.port(), picks.loopback(), picks.port())
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
@@ -272,7 +272,9 @@ def check_not_udp(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     bytes_like_syn = "000000005002ffff0000000000000000"
     sent = guest.run([PROBE, "datagram", *(str(part) for part in route), bytes_like_syn])
     packet = Packet("udp", *route)
-    _require_arrival(sent.text, [packet], bytes_like_syn, what="a UDP datagram")
+    _require_arrival(
+        sent.text, [packet], bytes_like_syn, what="in a UDP datagram", hint=diagnose.DATAGRAM_LOST
+    )
     said = f"A UDP datagram was sent from {route.client}"
     syn_filter.require_lines([], said, mark, lambda _: diagnose.UDP, packet)
 
@@ -307,7 +309,7 @@ def check_not_forwarded(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
     syn_filter.aim(route.address)
     mark = syn_filter.module.mark()
     arrived = connect(guest, route, picks.token(), client_in="left", server_in="right")
-    _require_arrival(arrived, route.packets(), what="a connection that this host forwards")
+    _require_arrival(arrived, route.packets(), what="over a connection that this host forwards")
     said = f"This host forwarded a connection from {LEFT} to {RIGHT}"
     syn_filter.require_lines([], said, mark, lambda _: diagnose.FORWARDED, route.packet())
 
@@ -321,7 +323,7 @@ def check_traffic_passes(syn_filter: Filter, guest: Guest, picks: Picks) -> None
     _require_traffic(guest, picks, address)
     route, token = Route(LEFT, picks.port(), THIS_LEFT, picks.port()), picks.token()
     arrived = connect(guest, route, token, client_in="left")
-    _require_arrival(arrived, route.packets(), token, what=f"a connection from {LEFT}")
+    _require_arrival(arrived, route.packets(), token, what=f"over a connection from {LEFT}")
 
 
 @pytest.mark.points(0.5)
@@ -477,14 +479,19 @@ def _require_traffic(guest: Guest, picks: Picks, address: str = "") -> None:
 
 
 def _require_arrival(
-    arrived: str, packets: Sequence[Packet], token: str = "", *, what: str = "a connection"
+    arrived: str,
+    packets: Sequence[Packet],
+    token: str = "",
+    *,
+    what: str = "over a connection",
+    hint: str = diagnose.ACCEPT,
 ) -> None:
-    """Raise Unmet unless what was sent over *what* has *arrived*: *token*, or anything."""
+    """Raise Unmet unless what was sent has *arrived*: *token*, or anything; *what* says how."""
     if not arrived or (token and arrived != token):
         raise Unmet(
             headlines.arrival(what, arrived),
             expected=token or "what the client sent",
             actual=arrived or "nothing arrived",
-            hint=diagnose.ACCEPT,
+            hint=hint,
             packets=packets,
         )

@@ -59,6 +59,8 @@ def check_nowhere_else(server: Server, guest: Guest) -> None:
     """One socket listens, and no other one."""
     server.waits()
     found = listeners(guest)
+    if not found and server.insmod_error:
+        raise _nothing_there(server, found)
     if len(found) != 1:
         raise Unmet(
             headlines.only(str(RIGHT), [str(s) for s in found]),
@@ -72,7 +74,8 @@ def check_nowhere_else(server: Server, guest: Guest) -> None:
 @pytest.mark.after("3.listens")
 def check_backlog(server: Server, guest: Guest) -> None:
     """Its backlog is LISTEN_BACKLOG, 5."""
-    assert server.socket is not None
+    if server.socket is None:  # it listened when the module was loaded for an earlier check
+        raise _nothing_there(server, listeners(guest))
     backlogs = _backlogs(guest, server.socket.port)
     if backlogs != ["5"]:
         raise Unmet(
@@ -148,7 +151,7 @@ def check_port_taken(module: Module, guest: Guest, place: dict[str, Socket]) -> 
             if result.value
             else "insmod succeeds",
             log=module.kernel_says(),
-            hint=diagnose.port_taken(error),
+            hint=diagnose.port_taken(error, taken.port),
         )
     after = tcp_sockets(guest)
     if after > before:
@@ -186,7 +189,7 @@ def check_listen_refused(module: Module, guest: Guest) -> None:
             if result.value
             else "insmod succeeds",
             log=module.kernel_says(),
-            hint=diagnose.LISTEN_REFUSED,
+            hint=diagnose.listen_refused(error),
         )
     if (left := tcp_sockets(guest) - before) > 0:
         raise Unmet(

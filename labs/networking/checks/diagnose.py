@@ -41,8 +41,9 @@ def _number(address: str) -> int:
 
 # --- exercise 1: the line of a connection ---------------------------------------------
 
-ACCEPT = (
-    "Return NF_ACCEPT wherever the hook returns: 0 is NF_DROP, and a logged packet goes on, too."
+ACCEPT = "Return NF_ACCEPT wherever the hook returns, also for a packet that it logs: 0 is NF_DROP."
+DATAGRAM_LOST = (
+    f"{ACCEPT} If it does so already, it changes the packet: = assigns, and == compares."
 )
 FLAGS = (
     "Log only where the flag syn is set and ack is not: every other packet is no new connection."
@@ -55,8 +56,13 @@ ACK = (
 
 NOT_CALLED = (
     "Is TODO 1 filled in, and the hook registered for PF_INET at NF_INET_LOCAL_OUT? "
-    "A pr_info() in the hook's first line shows whether it is called at all; a pr_debug() "
-    "does not, as it writes nothing here."
+    'If the way above says "your hook", it is called: then one of your tests fails for every '
+    "packet. The protocol is one byte and needs no htons(). A pr_debug() writes nothing here."
+)
+SOME_LOGGED = (
+    "The hook is called, and your tests do not find each packet with SYN and without ACK. Is the "
+    "TCP header looked for at ip_hdrlen(skb), which counts bytes? And pr_info_once() and "
+    "pr_info_ratelimited() leave lines out."
 )
 WORDS = '"TCP connection initiated from", a blank, then %pI4:%u'
 """What the line of the exercise is made of."""
@@ -66,6 +72,12 @@ ONE_LINE = (
 OWN_WORDS = (
     "Log the line in the exercise's own words; the address and the port are right: "
     f"{WORDS}, with nothing before, between or behind."
+)
+_LINE = re.compile(r"TCP connection initiated from [0-9.]+:\d+")
+MANY = (
+    "Does your code log only where the flag syn is set and ack is not? If it does, several hooks "
+    "log each packet: call nf_register_net_hook() once in init, and nf_unregister_net_hook() in "
+    "exit."
 )
 TWICE = (
     "Register one hook, once, at NF_INET_LOCAL_OUT: each packet is logged twice. Look for a second "
@@ -82,9 +94,12 @@ def connection(client: End, server: End, logged: Sequence[str], *, log: str, arr
     if not arrived:
         return ACCEPT if mine or not logged else _line(client, server, logged[0], log) or ACCEPT
     if not logged:
-        return _other_words(client, server, log) or NOT_CALLED
+        before = any(_LINE.search(line) for line in _said(log))
+        return _other_words(client, server, log) or (SOME_LOGGED if before else NOT_CALLED)
     if len(mine) == len(logged) == 2:
         return TWICE
+    if len(mine) == len(logged) > 1:
+        return MANY
     if mine and set(logged) <= {str(client), str(server)}:
         return FLAGS
     if mine:
@@ -238,7 +253,8 @@ FORWARDED = (
 )
 LEFT_UNSEEN = (
     "Set .hooknum to NF_INET_LOCAL_OUT: what leaves this host does not pass PRE_ROUTING or "
-    "LOCAL_IN. If it is set so, does a test ask for 127.0.0.1?"
+    "LOCAL_IN. If it is set so, does a test ask for 127.0.0.1? Or is the TCP header not read at "
+    "ip_hdrlen(skb), which counts bytes?"
 )
 SYN = (
     "Test that tcph->syn is 1, too: a packet without ACK is no new connection if it has no SYN "
@@ -332,8 +348,8 @@ def address_not_seen(*, others: bool, from_it: bool, to_turned: bool) -> str:
     """
     if others:
         return (
-            "Turn the comparison in test_daddr() round: true is for the address that was set, and "
-            "what is logged now are connections to all others."
+            "Turn the comparison round, in test_daddr() or where it is called: connections to all "
+            "addresses but the one that was set are logged now."
         )
     if from_it:
         return (
@@ -346,15 +362,19 @@ def address_not_seen(*, others: bool, from_it: bool, to_turned: bool) -> str:
             "order, and what is logged now are connections to the address turned round."
         )
     return (
-        "See what arrives in ioctl_set_addr: pr_info() it with %pI4 after copy_from_user(), and "
-        "daddr where test_daddr() compares the two; they must be equal."
+        "Does copy_from_user() fetch the address? arg is a pointer to it, and its 4 bytes are no "
+        "text. If so, print &ioctl_set_addr in my_ioctl() and &daddr in test_daddr() with %pI4: "
+        "the two must be equal."
     )
 
 
 def set_fails(error: str, *, taken: bool) -> str:
     """Tell why the ioctl fails with *error*; *taken*: the address is in force all the same."""
     if error == "ENOTTY" and taken:
-        return "Return 0 once the address is stored: the case runs on into default and its -ENOTTY."
+        return (
+            "Return 0 once the address is stored: your function goes on, as to the default of a "
+            "switch, and returns -ENOTTY."
+        )
     if error == "ENOTTY":
         return (
             "Is my_ioctl() filled in, with a case for MY_IOCTL_FILTER_ADDRESS, and does my_fops "
@@ -404,13 +424,16 @@ def bad_pointer(error: str, value: int) -> str:
             "Return -EFAULT where copy_from_user() is not 0: it returns the number of bytes that "
             "it did not copy, and no error."
         )
-    return "Look at what copy_from_user() returns: anything but 0 is -EFAULT for the caller."
+    return "Call copy_from_user(), and return -EFAULT where it does not return 0."
 
 
 def unknown_command(error: str, value: int) -> str:
     """Tell why an unknown command gets *error* ("" for none), or the return value *value*."""
     if error:
-        return f"Return -ENOTTY in default, not {error}: it says that the device has no such ioctl."
+        return (
+            f"Return -ENOTTY for every other command, not -{error}: ENOTTY says that the device "
+            "has no such ioctl."
+        )
     if value == 25:  # ENOTTY
         return "Return -ENOTTY, with a minus: a positive number is no error to an ioctl's caller."
     return "Look at cmd first: whatever is not MY_IOCTL_FILTER_ADDRESS gets -ENOTTY."
@@ -433,8 +456,8 @@ def listening(found: Sequence[End], error: str, *, loaded: bool) -> str:
         return load_error(3, error)
     if not found:
         return (
-            "Call kernel_listen() after kernel_bind(): init has come back and no socket listens. "
-            "If TODO 3 is still empty, begin with sock_create_kern()."
+            "Call kernel_listen() after kernel_bind(), and release the socket in init only if "
+            "something fails. If TODO 3 is still empty, begin with sock_create_kern()."
             if loaded
             else ""
         )
@@ -451,8 +474,8 @@ def listening(found: Sequence[End], error: str, *, loaded: bool) -> str:
         )
     if address == "0.0.0.0":  # noqa: S104
         return (
-            "Call kernel_bind() before kernel_listen(), and look at its error: a socket without a "
-            "name gets a port of the kernel's choice."
+            "Call kernel_bind() before kernel_listen(), look at its error, and fill in all three "
+            "fields of its address: without them the kernel chooses the port."
         )
     if port in _CHOSEN and port != OTHER_PORT:
         return (
@@ -472,6 +495,13 @@ LISTEN_REFUSED = (
     "Return kernel_listen()'s error from init: it failed, and init goes on as if the socket "
     "listened."
 )
+
+
+def listen_refused(error: str) -> str:
+    """Tell what follows from insmod's *error* ("" if it worked) where kernel_listen() fails."""
+    return "" if error == "EADDRINUSE" else LISTEN_REFUSED  # what bind says came first
+
+
 PEER_GONE = (
     "Look at what kernel_getpeername() returns: below 0 there is no address to print. Release "
     "new_sock then, and return the error."
@@ -486,11 +516,14 @@ RELEASE_BOTH = (
 )
 
 
-def port_taken(error: str) -> str:
-    """Tell what follows from insmod's *error* ("" if it worked) with the port taken."""
+def port_taken(error: str, port: int = RIGHT.port) -> str:
+    """Tell what follows from insmod's *error* ("" if it worked) with the *port* taken."""
+    if not error and port in _CHOSEN and port != RIGHT.port:
+        return ""  # the kernel has chosen another one this time
     if not error:
         return (
-            "Return kernel_bind()'s error from init: it failed, and insmod says that all is well."
+            "Return kernel_bind()'s error, which is negative, from init: bind failed, and insmod "
+            "succeeded."
         )
     if error == "EPERM":
         return "Return kernel_bind()'s error as it is: -1 is -EPERM, and tells the caller nothing."
@@ -659,8 +692,10 @@ _LOAD_ERRORS = {
     (
         3,
         "EINVAL",
-    ): "Call kernel_listen() after kernel_bind(), which gets sizeof(struct sockaddr_in): "
-    "a socket that does not listen cannot accept, and insmod fails with EINVAL.",
+    ): "Call kernel_listen() after kernel_bind(), and before kernel_accept(). Give kernel_bind() "
+    "sizeof(struct sockaddr_in) for the size: the size of a pointer is too small.",
+    (3, "ECONNREFUSED"): "Call kernel_bind() and kernel_listen(), not kernel_connect(): a server "
+    "waits for connections, and only a client connects.",
     (
         3,
         "ENOTSUP",

@@ -28,17 +28,25 @@ def connection(client: str, server: str, *, arrived: bool) -> str:
     return f"netcat tried to connect from {client} to {server}, nothing arrived there"
 
 
-def lines(done: str, expected: Sequence[str], actual: Sequence[str], log: str = "") -> str:
-    """Say how the lines that were logged differ from those *expected*; *log* is the kernel's."""
-    return f"{done}, and {_difference(expected, actual, log)}."
+def lines(
+    done: str, expected: Sequence[str], actual: Sequence[str], log: str = "", words: str = ""
+) -> str:
+    """Say how the lines that were logged differ from those *expected*.
+
+    *log* is all that the kernel has said, what it said before the check did this included;
+    *words* begin the exercise's line.
+    """
+    return f"{done}, and {_difference(expected, actual, log, words)}."
 
 
-def _difference(expected: Sequence[str], actual: Sequence[str], log: str) -> str:
+def _difference(expected: Sequence[str], actual: Sequence[str], log: str, words: str) -> str:
     wanted, got = Counter(expected), Counter(actual)
     missing, more = wanted - got, got - wanted
     if not actual:
         if expected and any(line in log for line in expected):
             return "the log says so in other words than the exercise's"
+        if words and words in log:
+            return "nothing was logged for it: the log has only lines from before"
         if log.strip():
             return "no line in the exercise's words was logged"
         return "nothing was logged"
@@ -53,7 +61,7 @@ def _difference(expected: Sequence[str], actual: Sequence[str], log: str) -> str
         return f"the log has {len(actual)} lines, not {len(expected)}"
     if not missing:
         right = "the right line" if len(expected) == 1 else "the right lines"
-        return f"beside {right} the log has {count(sum(more.values()), 'other line')}"
+        return f"besides {right} the log has {count(sum(more.values()), 'other line')}"
     if len(missing) == len(wanted):
         if len(actual) == 1:
             named = f"names {actual[0]}" if actual[0] else "names nobody"
@@ -123,10 +131,10 @@ def part(done: str, name: str, found: str, right: str) -> str:
 
 
 def arrival(what: str, arrived: str) -> str:
-    """Say what arrived of what was sent by *what*, where that is not all of it."""
+    """Say what arrived of what was sent: *what* says how, "over a connection"."""
     if arrived:
-        return f"What was sent over {what} arrived, but not unchanged."
-    return f"What was sent over {what} did not arrive."
+        return f"What was sent {what} arrived, but not unchanged."
+    return f"What was sent {what} did not arrive."
 
 
 def logged(number: int) -> str:

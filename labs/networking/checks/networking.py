@@ -175,7 +175,7 @@ class Filter:
             late = set(logged(self.module, since, words))
             hint = why(actual)
             log = self.module.kernel_says()
-            message = headlines.lines(done, expected, actual, log)
+            message = headlines.lines(done, expected, actual, log, words)
             if not set(expected) <= set(actual) and set(expected) <= late:
                 message = rf"{done}, and the line came late: it does not end with \n."
                 hint = r"End the line with \n: without it the kernel holds the line back."
@@ -320,7 +320,9 @@ class Server:
                     signal=result.value if result.how == "signalled" else 0,
                 ),
                 expected="insmod succeeds",
-                actual="it still waits" if late else f"it fails with {errno_name(result.value)}",
+                actual="it still waits"
+                if late
+                else f"insmod fails with {errno_name(result.value)}",
                 log=self.module.kernel_says(),
                 hint=diagnose.not_coming_back(self.insmod_error),
             )
