@@ -176,8 +176,7 @@ def error_paths(
             expected="init allocates something, a socket or a device number",
             actual="it allocates nothing",
         )
-    struck = kernel_log.injected(module.console(), module.name)
-    calls = {one.number: struck[one.number - 1] for one in done if one.number <= len(struck)}
+    calls = _calls(module, done)
     judged = [one for one in done if _counts(one, calls, only, leave)]
     every = {
         one.number: leaks_of(
@@ -359,11 +358,29 @@ Calls = dict[int, tuple[str, str, int]]
 """Round -> the function that was called when an allocation failed, and where it was called."""
 
 
+def _calls(module: Module, done: list[Round]) -> Calls:
+    """Return what the log says of the failures, one for each round of *done*; else nothing.
+
+    A module can keep the console silent, and write what vm/witness does: then there are fewer or
+    more of them than rounds, and none is believed.
+    """
+    struck = kernel_log.injected(module.console(), module.name)
+    if len(struck) != len(done):
+        module.guest.sync()
+        struck = kernel_log.injected(module.logged(), module.name)
+    if len(struck) != len(done):
+        return {}
+    return {one.number: call for one, call in zip(done, struck, strict=True)}
+
+
 def _counts(one: Round, calls: Calls, only: str, leave: str) -> bool:
-    """Tell whether a round is this exercise's business; one in which nothing failed is."""
-    if one.left:
+    """Tell whether a round is this exercise's business.
+
+    One in which nothing failed is, and one of which the log does not tell.
+    """
+    if one.left or one.number not in calls:
         return True
-    called, _, _ = calls.get(one.number, ("", "", 0))
+    called, _, _ = calls[one.number]
     return bool((one.met or re.search(only, called)) and not re.search(leave, called))
 
 

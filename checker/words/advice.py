@@ -23,6 +23,11 @@ from checker.words import errors
 
 FILE = "advice.toml"
 
+_LINE, _TEXT = 1000, 8000
+"""Characters of a line, and of what is said of one line of the source, that patterns are tried
+on: a source can make the compiler print long texts of its own, with #error, in which a pattern
+would be tried for hours."""
+
 COMMON = ROOT / "labs" / "common" / FILE
 """The sentences that every lab shares; the students' archive has it, too."""
 
@@ -84,13 +89,14 @@ def explain(
     only they tell.
     """
     rows = [row for row in of(lab) if row.kind in ("", kind)]
+    output = "\n".join(line[:_LINE] for line in output.splitlines())
     for row in rows:
         if row.whole and (match := row.pattern.search(output)):
             return _told(row, match, _place_of_whole(output, match, sources or {}))
     serious = [one for one in errors.mistakes(output) if one.serious]
     for one in serious:
         for row in rows:
-            if not row.whole and (match := row.pattern.search(one.text)):
+            if not row.whole and (match := row.pattern.search(one.text[:_TEXT])):
                 name = match.groupdict().get("name") or ""
                 place = one.place or (errors.used(sources or {}, name) if name else "")
                 return _told(row, match, place)

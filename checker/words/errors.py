@@ -106,8 +106,9 @@ def _together(found: list[Mistake]) -> list[Mistake]:
 # --- places that only the source tells ------------------------------------------------
 
 
+# each of them may lack its end: what has begun is not looked for again from a later place
 _NOT_CODE = re.compile(
-    r"/\*(?:.*?\*/|.*)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
+    r"/\*(?:.*?\*/|.*)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?", re.DOTALL
 )
 
 
@@ -116,7 +117,7 @@ def code(source: str) -> str:
     return _NOT_CODE.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), source)
 
 
-_FUNCTION = re.compile(r"(?P<name>\w+)\s*\(")
+_FUNCTION = re.compile(r"\b(?P<name>\w+)\s*\(")
 
 
 def never_closed(sources: Mapping[str, str]) -> tuple[str, str]:

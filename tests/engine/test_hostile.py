@@ -72,6 +72,8 @@ SAYS = {
     "kasan-off": "has kasan_disable_current, which keeps the kernel from watching",
     "kprobes-off": "turned kprobes off",
     "lockdep-off": "turned lockdep off",
+    "error-paths-forged": "filter.c:.* leaks memory",
+    "error-paths-silenced": "filter.c:.* leaks memory",
     "lockdep-off-for-itself": "has lockdep_off, which keeps the kernel from watching",
     "not-sanitized": "has __no_sanitize_address, which keeps the kernel from watching",
     # what it keeps from others
@@ -90,7 +92,7 @@ SAYS = {
 }
 """What the first check that is lost says, as a pattern; the others lose nothing."""
 
-DEBUG = {"lockdep-off"}
+DEBUG = {"lockdep-off", "error-paths-forged", "error-paths-silenced"}
 """What needs a debug kernel to be anything at all."""
 
 SLOW = {

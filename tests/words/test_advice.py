@@ -339,3 +339,14 @@ def test_advice_that_is_wrong_is_told_with_its_row(tmp_path: Path, text: str, me
     path.write_text(text)
     with pytest.raises(LabError, match=message):
         advice.read(path)
+
+
+def test_a_source_that_prints_long_lines_costs_no_time(lab: Lab) -> None:
+    """What #error repeats fits the beginning of a pattern over and over, and never its end."""
+    for words in (
+        "incompatible type for argument 1 of setsockopt ",
+        "modpost: GPL-incompatible ",
+        "error: variable 'a' has initializer but incomplete type ",
+    ):
+        said = f"filter.c:3:2: error: #error {words * 2000}\nfilter.c:9:1: error: lvalue required"
+        assert advice.explain(lab, said).place

@@ -63,3 +63,12 @@ def test_a_source_full_of_open_comments_costs_no_time() -> None:
     code = errors.code("int a;\n" + "/* " * 300_000)
     assert code.startswith("int a;\n")
     assert not code.strip().removeprefix("int a;")
+
+
+def test_a_source_full_of_open_strings_and_long_words_costs_no_time() -> None:
+    """What is never closed ends with its line, and no word is tried from each of its letters."""
+    assert errors.code('a("\nb(\'\nc("d");') == "a( \nb( \nc(   );"
+    quotes = '\\"' * 200_000
+    assert not errors.code(f"#if 0\n{quotes}\n#endif").splitlines()[1].strip("\\ ")
+    word = "a" * 200_000
+    assert errors.never_closed({"a.c": f"{word} +(\n{{\n"}) == ("a.c:1", "")
