@@ -492,6 +492,9 @@ class Grade(Record):
 
 # --- a class -------------------------------------------------------------------------
 
+GRADER_FAILED = "The grader failed"
+"""How an attempt's problem begins that is not the student's."""
+
 
 class Student(Record):
     """Who handed in, as far as the LMS or the roster says; unknown fields are empty."""
@@ -519,6 +522,9 @@ class Attempt(Record):
     problem: str = Field(default="", description="a sentence, when nothing could be graded")
     sources: str = Field(default="", description="a hash of the files; empty: not known")
     commit: str = Field(default="", description="which commit it is, of a git checkout")
+    listing: tuple[str, ...] = Field(
+        default=(), description="what was handed in, when nothing could be graded: paths for people"
+    )
 
 
 class Mark(Record):

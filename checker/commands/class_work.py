@@ -193,6 +193,7 @@ def _received(the_lab: Lab, found: Intake) -> list[batch.Received]:
             late=one.late,
             problem=problem,
             commit=one.commit,
+            listing=one.listing,
         )
         received.append(batch.Received(students[one.student], attempt, given))
     return received
@@ -282,7 +283,9 @@ def _write_pages_alone(store: Store, rules: Course, the_lab: Lab) -> list[Entry]
         key = page.entry.student.key
         links[key] = f"students/{student_page.file_name(key)}"
         _replace(folder / links[key], page.html)
-    index = class_page.render(the_lab.title, finished, links, runs=store.tried())
+    index = class_page.render(
+        the_lab.title, finished, links, runs=store.tried(), hidden=_hidden(rules)
+    )
     _replace(folder / "index.html", index)
     for old in set((folder / "students").iterdir()) - {folder / link for link in links.values()}:
         old.unlink(missing_ok=True)
@@ -308,6 +311,7 @@ def _pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry])
             lab=the_lab.title,
             sources=store.sources(key, entry.attempt.label) if entry.attempt else {},
             hidden=course.hidden(rules, now, due),
+            now=now,
         )
         yield Page(entry, page)
 
