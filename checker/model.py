@@ -522,6 +522,9 @@ class Attempt(Record):
     problem: str = Field(default="", description="a sentence, when nothing could be graded")
     sources: str = Field(default="", description="a hash of the files; empty: not known")
     commit: str = Field(default="", description="which commit it is, of a git checkout")
+    source: str = Field(
+        default="", description="where it came from; a group's attempts have the same"
+    )
     listing: tuple[str, ...] = Field(
         default=(), description="what was handed in, when nothing could be graded: paths for people"
     )

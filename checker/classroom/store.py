@@ -47,6 +47,7 @@ CREATE TABLE attempts (
     graded TEXT REFERENCES grades,
     git TEXT NOT NULL DEFAULT '',  -- which commit it is
     listing TEXT NOT NULL DEFAULT '[]',  -- what was handed in, where nothing could be graded
+    source TEXT NOT NULL DEFAULT '',  -- where it came from
     PRIMARY KEY (student, label)
 );
 CREATE TABLE sources (
@@ -166,7 +167,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged, or was not made by knetlab: {error}.") from error
         columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(attempts)")}
-        for name, default in (("git", "''"), ("listing", "'[]'")):
+        for name, default in (("git", "''"), ("listing", "'[]'"), ("source", "''")):
             if columns and name not in columns:  # a file that was made before there was the column
                 column = f"{name} TEXT NOT NULL DEFAULT {default}"
                 with self._db:
@@ -213,11 +214,11 @@ class Store:
                 )
             self._db.execute(
                 "INSERT INTO attempts (student, label, submitted, late, problem, sources, wanted, "
-                "git, listing) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "git, listing, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET submitted = coalesce(excluded.submitted, submitted), "
                 "late = coalesce(excluded.late, late), problem = excluded.problem, "
                 "sources = excluded.sources, wanted = excluded.wanted, git = excluded.git, "
-                "listing = excluded.listing",
+                "listing = excluded.listing, source = excluded.source",
                 (
                     student.key,
                     attempt.label,
@@ -228,6 +229,7 @@ class Store:
                     wanted,
                     attempt.commit,
                     json.dumps(attempt.listing),
+                    attempt.source,
                 ),
             )
             self._point(wanted)
@@ -303,7 +305,7 @@ class Store:
         """Return the attempts with the grades that stand for them, as they were added."""
         rows = self._db.execute(
             "SELECT student, label, submitted, late, problem, sources, wanted, graded, "
-            "grades.record, errors.message, git, listing FROM attempts "
+            "grades.record, errors.message, git, listing, attempts.source FROM attempts "
             "LEFT JOIN grades ON grades.key = graded LEFT JOIN errors ON errors.key = wanted "
             "ORDER BY attempts.rowid"
         )
@@ -321,6 +323,7 @@ class Store:
             error,
             commit,
             listing,
+            source,
         ) in rows:
             grade = Grade.model_validate_json(record) if record else None
             doubt = grade.doubt if grade else ""
@@ -341,6 +344,7 @@ class Store:
                     sources=sources,
                     commit=commit,
                     listing=tuple(json.loads(listing)),
+                    source=source,
                 )
             )
         return found
