@@ -439,6 +439,9 @@ class Provenance(Record):
     accel: str = Field(default="tcg", description="tcg or kvm")
     qemu: str = Field(default="", description="QEMU's version: 7.2.22; empty: not noted")
     cpu: str = Field(default="", description="the guest's processor, as QEMU has it after -cpu")
+    sources: str = Field(
+        default="", description="hash of the student's files that were graded; empty: not noted"
+    )
     seconds: float = Field(description="wall seconds of the whole run")
 
 
