@@ -100,6 +100,28 @@ def parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    verify = commands.add_parser(
+        "verify",
+        help="make a grade again, and say whether it is the same result; or check who signed it",
+    )
+    verify.add_argument(
+        "file", type=Path, metavar="FILE.json", help="a grade that check --json wrote"
+    )
+    verify.add_argument(
+        "--submission",
+        type=Path,
+        metavar="PATH",
+        help="grade this folder again, with the seed, the lab and the kernel of the file",
+    )
+    verify.add_argument(
+        "--signed-by",
+        type=Path,
+        metavar="KEYS",
+        help="FILE.json.asc must be a signature by one of these public keys (OpenPGP)",
+    )
+    _own_kernel_options(verify)
+    verify.set_defaults(run=_verify)
+
     skel = commands.add_parser(
         "skeleton", help="write the files that a student starts from to skels/LAB"
     )
@@ -451,6 +473,45 @@ def _check_on_all(arguments: argparse.Namespace) -> int:
     if found.errors:
         return GRADER_FAILED
     return FULL if found.full else PARTIAL
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from checker import lab
+    from checker.classroom import verify
+    from checker.classroom.export import entries, sheet
+    from checker.engine import submission
+    from checker.report import terminal
+    from checker.report import verify as report
+
+    if not (arguments.submission or arguments.signed_by):
+        raise InputError(
+            "Say what to verify: --submission PATH grades again, --signed-by KEYS looks at the "
+            "signature."
+        )
+    name = str(arguments.file)
+    if not arguments.file.is_file():
+        raise InputError(f"There is no file {name}; knetlab check --json {name} writes one.")
+    entry = entries.from_grade(sheet.decode(arguments.file.read_bytes(), name), name)
+    stored = entry.attempt.grade if entry.attempt else None
+    assert stored
+    if arguments.signed_by:
+        print(f"{name} was signed by {verify.signer(arguments.file, arguments.signed_by)}.")
+    if not arguments.submission:
+        return FULL
+    the_lab = lab.load(stored.lab)
+    given = submission.read(the_lab, arguments.submission)
+    on = _own_kernel(arguments) or verify.kernel_of(stored)
+    with terminal.Progress(Console(stderr=True, highlight=False)) as progress:
+        _announce(progress.stage, progress.note)
+        new = verify.again(
+            stored, the_lab, given, on, on_stage=progress.stage, on_result=progress.check_done
+        )
+    if new.status == "error":
+        print(f"knetlab: the grader failed this time: {new.message}", file=sys.stderr)
+        return GRADER_FAILED
+    verdict = verify.compare(stored, new)
+    report.render(verdict, new, Console(highlight=False))
+    return PARTIAL if verdict.differs else FULL
 
 
 def _require_folder(target: Path | None) -> None:

@@ -439,6 +439,9 @@ class Provenance(Record):
     accel: str = Field(default="tcg", description="tcg or kvm")
     qemu: str = Field(default="", description="QEMU's version: 7.2.22; empty: not noted")
     cpu: str = Field(default="", description="the guest's processor, as QEMU has it after -cpu")
+    sources: str = Field(
+        default="", description="hash of the student's files that were graded; empty: not noted"
+    )
     seconds: float = Field(description="wall seconds of the whole run")
 
 
@@ -492,6 +495,9 @@ class Grade(Record):
 
 # --- a class -------------------------------------------------------------------------
 
+GRADER_FAILED = "The grader failed"
+"""How an attempt's problem begins that is not the student's."""
+
 
 class Student(Record):
     """Who handed in, as far as the LMS or the roster says; unknown fields are empty."""
@@ -519,6 +525,12 @@ class Attempt(Record):
     problem: str = Field(default="", description="a sentence, when nothing could be graded")
     sources: str = Field(default="", description="a hash of the files; empty: not known")
     commit: str = Field(default="", description="which commit it is, of a git checkout")
+    source: str = Field(
+        default="", description="where it came from; a group's attempts have the same"
+    )
+    listing: tuple[str, ...] = Field(
+        default=(), description="what was handed in, when nothing could be graded: paths for people"
+    )
 
 
 class Mark(Record):

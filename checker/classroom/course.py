@@ -27,7 +27,7 @@ from pydantic import Field, Strict, ValidationError
 from checker.classroom.intake.commit import Rule
 from checker.engine import collector
 from checker.errors import InputError
-from checker.model import Attempt, Entry, Grade, Lab, Mark, Record, Student
+from checker.model import GRADER_FAILED, Attempt, Entry, Grade, Lab, Mark, Record, Student
 from checker.points import rounded, told
 
 Moment = Annotated[datetime, Strict()]  # a date alone would mean its first second
@@ -408,7 +408,7 @@ def _ungraded(course: Course, lab: Lab, attempt: Attempt) -> str:
         return attempt.problem or "It was not graded."
     if grade.status == "error":
         said = " ".join(grade.message.split()) or "it did not say why."
-        return f"The grader failed, which costs no points: {said}"
+        return f"{GRADER_FAILED}, which costs no points: {said}"
     done = {exercise.number for exercise in grade.exercises}
     left = [
         str(e.number)
@@ -479,7 +479,16 @@ def settle(
     for attempt in attempts:
         found[attempt.student].append(attempt)
     now = now or datetime.now(UTC)
+    if hidden(course, now):
+        found = {key: list(map(_discreet, of)) for key, of in found.items()}
     return [_entry(course, lab, s, own.get(s.key, Own()), found[s.key], now=now) for s in students]
+
+
+def _discreet(attempt: Attempt) -> Attempt:
+    """Return *attempt* without the grader's own words: they may be about a hidden check."""
+    if not attempt.problem.startswith(GRADER_FAILED):
+        return attempt
+    return attempt.model_copy(update={"problem": f"{GRADER_FAILED}, which costs no points."})
 
 
 def own_rules(

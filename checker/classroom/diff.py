@@ -70,17 +70,17 @@ def _alone(entry: Entry, kind: Kind) -> Change:
 
 def _change(old: Entry, new: Entry) -> Change | None:
     grades = [entry.attempt.grade if entry.attempt else None for entry in (old, new)]
-    checks = _checks(*grades)
-    if _numbers(old.mark) == _numbers(new.mark) and not checks and _fate(old) == _fate(new):
+    changed = checks(*grades)
+    if _numbers(old.mark) == _numbers(new.mark) and not changed and _fate(old) == _fate(new):
         return None
     why = [*_attempts(old, new), *_marks(old.mark, new.mark)]
-    differ = [what for what, first, second in _provenance(*grades) if first != second]
+    differ = [what for what, first, second in provenance(*grades) if first != second]
     if differ:
         why.append(f"It was graded with another {_listed(differ)}.")
     files = [entry.attempt.sources if entry.attempt else "" for entry in (old, new)]
     if all(files) and files[0] != files[1]:
         why.append("Other files were handed in.")
-    elif checks and all(grades) and not differ:
+    elif changed and all(grades) and not differ:
         why.append(
             "Files, kernel, lab, grader and image are the same: the checks do not always say the "
             "same of it. Please report that."
@@ -94,7 +94,7 @@ def _change(old: Entry, new: Entry) -> Change | None:
         before=old.mark,
         after=new.mark,
         why=tuple(why),
-        checks=tuple(checks),
+        checks=tuple(changed),
     )
 
 
@@ -143,7 +143,7 @@ def _marks(old: Mark | None, new: Mark | None) -> Iterable[str]:
     yield from (note for note in new.notes if note not in old.notes)
 
 
-def _checks(old: Grade | None, new: Grade | None) -> list[CheckChange]:
+def checks(old: Grade | None, new: Grade | None) -> list[CheckChange]:
     """Return the checks whose status or points differ; none unless both runs have a grade."""
     if not (old and new):
         return []
@@ -168,7 +168,7 @@ def _points(check: CheckResult | None) -> float:
     return check.points if check else 0.0
 
 
-def _provenance(old: Grade | None, new: Grade | None) -> list[tuple[str, str, str]]:
+def provenance(old: Grade | None, new: Grade | None) -> list[tuple[str, str, str]]:
     """Return what can change a grade besides what was handed in, before and after."""
     if not (old and new):
         return []
@@ -193,16 +193,16 @@ def _made(both: Sequence[tuple[Entry, Entry]]) -> Iterable[str]:
     counts: dict[tuple[str, str, str], int] = {}
     for pair in both:
         old, new = (entry.attempt.grade if entry.attempt else None for entry in pair)
-        for what, first, second in _provenance(old, new):
+        for what, first, second in provenance(old, new):
             if first != second:
-                key = (what, _short(first), _short(second))
+                key = (what, short(first), short(second))
                 counts[key] = counts.get(key, 0) + 1
     for (what, first, second), number in counts.items():
         students = "1 student" if number == 1 else f"{number} students"
         yield f"The {what} was {first} and is {second}, for {students}."
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """Return as much of a hash as tells it from others; what is no hash stays."""
     return text[:12] if re.fullmatch("[0-9a-f]{40,}", text) else text
 

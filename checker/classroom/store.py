@@ -12,6 +12,7 @@ neither waits for the other.
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from checker.errors import InputError
-from checker.model import Attempt, Grade, Student
+from checker.model import GRADER_FAILED, Attempt, Grade, Student
 from vm.cache import digest
 
 FILE = "grades.sqlite"
@@ -45,6 +46,8 @@ CREATE TABLE attempts (
     wanted TEXT NOT NULL,   -- key of the grade it should have; empty: none
     graded TEXT REFERENCES grades,
     git TEXT NOT NULL DEFAULT '',  -- which commit it is
+    listing TEXT NOT NULL DEFAULT '[]',  -- what was handed in, where nothing could be graded
+    source TEXT NOT NULL DEFAULT '',  -- where it came from
     PRIMARY KEY (student, label)
 );
 CREATE TABLE sources (
@@ -164,9 +167,11 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged, or was not made by knetlab: {error}.") from error
         columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(attempts)")}
-        if columns and "git" not in columns:  # a file that was made before there was the column
-            with self._db:
-                self._db.execute("ALTER TABLE attempts ADD COLUMN git TEXT NOT NULL DEFAULT ''")
+        for name, default in (("git", "''"), ("listing", "'[]'"), ("source", "''")):
+            if columns and name not in columns:  # a file that was made before there was the column
+                column = f"{name} TEXT NOT NULL DEFAULT {default}"
+                with self._db:
+                    self._db.execute(f"ALTER TABLE attempts ADD COLUMN {column}")
         if about.get("version") != str(VERSION):
             raise InputError(f"{path} was made by another version of knetlab; use another folder.")
         if self.lab and about["lab"] != self.lab:
@@ -208,10 +213,12 @@ class Store:
                     [(hashed, path, content) for path, content in sources.items()],
                 )
             self._db.execute(
-                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?) "
+                "INSERT INTO attempts (student, label, submitted, late, problem, sources, wanted, "
+                "git, listing, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET submitted = coalesce(excluded.submitted, submitted), "
                 "late = coalesce(excluded.late, late), problem = excluded.problem, "
-                "sources = excluded.sources, wanted = excluded.wanted, git = excluded.git",
+                "sources = excluded.sources, wanted = excluded.wanted, git = excluded.git, "
+                "listing = excluded.listing, source = excluded.source",
                 (
                     student.key,
                     attempt.label,
@@ -221,6 +228,8 @@ class Store:
                     hashed,
                     wanted,
                     attempt.commit,
+                    json.dumps(attempt.listing),
+                    attempt.source,
                 ),
             )
             self._point(wanted)
@@ -296,7 +305,7 @@ class Store:
         """Return the attempts with the grades that stand for them, as they were added."""
         rows = self._db.execute(
             "SELECT student, label, submitted, late, problem, sources, wanted, graded, "
-            "grades.record, errors.message, git FROM attempts "
+            "grades.record, errors.message, git, listing, attempts.source FROM attempts "
             "LEFT JOIN grades ON grades.key = graded LEFT JOIN errors ON errors.key = wanted "
             "ORDER BY attempts.rowid"
         )
@@ -313,13 +322,15 @@ class Store:
             record,
             error,
             commit,
+            listing,
+            source,
         ) in rows:
             grade = Grade.model_validate_json(record) if record else None
             doubt = grade.doubt if grade else ""
             grade = None if doubt else grade
             said = problem
             if not said and graded != wanted:
-                said = f"The grader failed: {error}" if error else doubt or "It was not graded yet."
+                said = f"{GRADER_FAILED}: {error}" if error else doubt or "It was not graded yet."
             said = said or doubt
             found.append(
                 Attempt(
@@ -332,6 +343,8 @@ class Store:
                     problem=said,
                     sources=sources,
                     commit=commit,
+                    listing=tuple(json.loads(listing)),
+                    source=source,
                 )
             )
         return found

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.text import Text
 
 from checker import lab
-from checker.classroom import RULES, batch, cluster, course, diff, intake, similar
+from checker.classroom import RULES, batch, cluster, course, diff, intake, similar, twins
 from checker.classroom.course import Course
 from checker.classroom.export import entries, github, sheet
 from checker.classroom.export.entries import Hidden
@@ -193,6 +193,8 @@ def _received(the_lab: Lab, found: Intake) -> list[batch.Received]:
             late=one.late,
             problem=problem,
             commit=one.commit,
+            source=one.source,
+            listing=one.listing,
         )
         received.append(batch.Received(students[one.student], attempt, given))
     return received
@@ -282,11 +284,27 @@ def _write_pages_alone(store: Store, rules: Course, the_lab: Lab) -> list[Entry]
         key = page.entry.student.key
         links[key] = f"students/{student_page.file_name(key)}"
         _replace(folder / links[key], page.html)
-    index = class_page.render(the_lab.title, finished, links, runs=store.tried())
+    index = class_page.render(
+        the_lab.title,
+        finished,
+        links,
+        runs=store.tried(),
+        hidden=_hidden(rules),
+        twins=_twins(store, the_lab, finished),
+    )
     _replace(folder / "index.html", index)
     for old in set((folder / "students").iterdir()) - {folder / link for link in links.values()}:
         old.unlink(missing_ok=True)
     return finished
+
+
+def _twins(store: Store, the_lab: Lab, finished: Sequence[Entry]) -> dict[str, str]:
+    """Return key -> a sentence on who has the same files, of those attempts that count."""
+    attempts = [entry.attempt for entry in finished if entry.attempt]
+    files = {a.student: store.sources(a.student, a.label) for a in attempts}
+    same = twins.find(the_lab, files, {a.student: a.source for a in attempts})
+    names = {entry.student.key: entry.student.name or entry.student.key for entry in finished}
+    return twins.sentences(same, names)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -308,6 +326,7 @@ def _pages(store: Store, rules: Course, the_lab: Lab, finished: Sequence[Entry])
             lab=the_lab.title,
             sources=store.sources(key, entry.attempt.label) if entry.attempt else {},
             hidden=course.hidden(rules, now, due),
+            now=now,
         )
         yield Page(entry, page)
 
@@ -492,12 +511,16 @@ def _similar(arguments: argparse.Namespace) -> int:
         if store.lab != the_lab.name:
             raise InputError(f"{arguments.folder} holds grades of {store.lab}, not {the_lab.name}.")
         # of several attempts the last
-        last = {attempt.student: attempt.label for attempt in store.attempts()}
-        sources = {student: store.sources(student, label) for student, label in last.items()}
+        last = {attempt.student: attempt for attempt in store.attempts()}
+        sources = {student: store.sources(student, a.label) for student, a in last.items()}
+    same = twins.find(the_lab, sources, {student: a.source for student, a in last.items()})
+    console = Console(highlight=False)
+    similar_report.render_same(same, console)
     pairs = similar.find(the_lab, {student: files for student, files in sources.items() if files})
-    similar_report.render(pairs, Console(highlight=False))
+    similar_report.render(pairs, console)
     if arguments.html:
-        arguments.html.write_text(similar_report.page(the_lab, pairs), encoding="utf-8")
+        page = similar_report.page(the_lab, pairs, same)
+        arguments.html.write_text(page, encoding="utf-8")
     return FULL
 
 

@@ -16,6 +16,7 @@ from checker.engine import build as building
 from checker.engine import earlier, guests, pool
 from checker.engine.earlier import Earlier
 from checker.engine.grade import Checked, grade, healthy, hold_back, judge
+from checker.engine.submission import fingerprint
 from checker.engine.testbed import Testbed
 from checker.errors import InputError, LabError
 from checker.model import (
@@ -121,6 +122,7 @@ def grade_submission(lab: Lab, submission: Submission, kernel: Kernel, options: 
             accel=options.accel,
             qemu=qemu_version(),
             cpu=CPU[options.accel],
+            sources=fingerprint(submission),
             seconds=round(time.monotonic() - started, 3),
         ),
         warnings=tuple(dict.fromkeys(w for e in exercises for w in warnings[e.number])),

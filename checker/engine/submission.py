@@ -8,6 +8,7 @@ from pathlib import Path
 
 from checker.errors import InputError
 from checker.model import Lab, SourceFile, Submission
+from vm import cache
 
 MAX_SOURCE = 1 << 20
 """Bytes of one source file; a student's module has a few thousand."""
@@ -38,6 +39,12 @@ def read(lab: Lab, path: Path) -> Submission:
         )
     name = os.fsencode(path.resolve().name).decode(errors="replace")  # any bytes make a name
     return Submission(name=name, path=path, files=files)
+
+
+def fingerprint(given: Submission) -> str:
+    """Return a hash of the files of *given*, and of what is wrong with those that are not read."""
+    files = sorted((file.path, file.content or b"", file.problem) for file in given.files)
+    return cache.digest(*(part for file in files for part in file))
 
 
 def _read_file(root: Path, name: str) -> SourceFile:

@@ -9,6 +9,8 @@ from checker.model import Entry
 from checker.report import class_story, html, templates, text
 
 NO_RUNS: Mapping[str, int] = {}
+NONE_HIDDEN: Mapping[str, str] = {}
+NO_TWINS: Mapping[str, str] = {}
 
 
 def render(
@@ -17,13 +19,17 @@ def render(
     links: Mapping[str, str],
     *,
     runs: Mapping[str, int] = NO_RUNS,
+    hidden: Mapping[str, str] = NONE_HIDDEN,
+    twins: Mapping[str, str] = NO_TWINS,
 ) -> str:
     """Return the page of a class, UTF-8 when written.
 
     *entries* stand in the table in their order. *links* maps a student's key to the file of
     their page, relative to this one (student_page.file_name); who is not in it has no link.
     *runs* maps a key to how many times the submission was run, where that is more than once.
-    The page is the instructor's: hidden checks are on it.
+    *hidden* are the checks that students do not see, with "never" or "after_due_date": they are
+    on this page, which is the teacher's, and it says so at its top. *twins* maps a key to a
+    sentence on who has the same files.
     """
     # by position: in a key a character may have been written out
     keys = [entry.student.key for entry in entries]
@@ -50,6 +56,9 @@ def render(
         ),
         without_grade=class_story.without_grade(entries),
         kernels=class_story.kernels(entries),
+        hidden=hidden,
+        twins={cleaned[key]: text.plain(said) for key, said in twins.items() if key in cleaned},
+        maximum=class_story.maximum(entries),
         exercises=sorted(
             {
                 exercise.number: exercise.title
@@ -58,7 +67,6 @@ def render(
                 for exercise in grade.exercises
             }.items()
         ),
-        grade_of=class_story.grade_of,
         scores=class_story.scores,
         state=class_story.state,
         moment=html.moment,

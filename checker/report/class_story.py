@@ -14,6 +14,7 @@ from statistics import mean, median
 from checker.model import CheckResult, Entry, Grade
 from checker.report.story import WORDS, checks, lacks_feature
 from checker.report.student_page import why_no_grade
+from checker.report.text import points
 
 BINS = 10
 """Of the histogram: each is ten percent wide, and the last holds full marks as well."""
@@ -81,6 +82,11 @@ def figures(entries: Sequence[Entry]) -> Figures:
         mean=mean(scores) if scores else None,
         median=median(scores) if scores else None,
     )
+
+
+def maximum(entries: Iterable[Entry]) -> str:
+    """Return the most points that a mark can have, "100"; empty without a mark."""
+    return " or ".join(sorted({points(e.mark.max_score) for e in entries if e.mark}))
 
 
 def histogram(entries: Iterable[Entry]) -> list[int]:

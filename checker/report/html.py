@@ -19,6 +19,7 @@ def render(
     mark: Mark | None = None,
     hidden: frozenset[str] = frozenset(),
     name: str = "",
+    lab: str = "",
     submitted: datetime | None = None,
 ) -> str:
     """Return *grade* as an HTML page, UTF-8 when written.
@@ -27,7 +28,7 @@ def render(
     the compiler or the kernel speaks of are shown from them. *mark* is what the course makes
     of the score. The checks with the ids in *hidden* are not on the page, neither their names
     nor their findings; it says how many there are, and their points. *name* stands in
-    place of the submission's.
+    place of the submission's, and *lab*, a title, in place of the lab's name.
     """
     whole = text.clean(grade)
     grade = story.shown(whole, hidden)
@@ -42,6 +43,7 @@ def render(
         styles=STYLES,
         grade=grade,
         mark=text.clean(mark) if mark else None,
+        lab=text.plain(lab) or grade.lab,
         name=text.plain(name) or grade.submission,
         submitted=moment(submitted),
         withheld=withheld,

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checker.classroom.similar import Pair, Side
+from checker.classroom.twins import Same
 from checker.model import Lab
 from checker.report.templates import environment
 from checker.report.text import count, one_line, plain
@@ -45,9 +46,22 @@ _PAGES = environment()
 _PAGES.filters.update(one_line=lambda text: one_line(plain(text)), parts=_parts)
 
 
-def page(lab: Lab, pairs: Sequence[Pair]) -> str:
-    """Return *pairs* as one HTML page that needs nothing but itself, UTF-8 when written."""
-    return _PAGES.get_template("similar.html.j2").render(lab=lab, pairs=pairs)
+def page(lab: Lab, pairs: Sequence[Pair], same: Sequence[Same] = ()) -> str:
+    """Return *same* and *pairs* as one HTML page that needs nothing but itself, UTF-8."""
+    return _PAGES.get_template("similar.html.j2").render(lab=lab, pairs=pairs, same=same)
+
+
+def render_same(same: Sequence[Same], console: Console) -> None:
+    """Print a row for the students who have the same files."""
+    if not same:
+        return
+    console.print(Text("The same files, byte for byte, which are not the skeleton's:", "bold red"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Students", "Files"):
+        table.add_column(name, overflow="fold")
+    for one in same:
+        table.add_row(*(Text("\n".join(map(plain, cell))) for cell in (one.students, one.paths)))
+    console.print(table)
 
 
 def render(pairs: Sequence[Pair], console: Console) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 
 from checker.model import Entry
 from checker.report import html, templates, text
@@ -17,11 +18,13 @@ def render(
     lab: str,
     sources: Mapping[str, str] = html.NO_SOURCES,
     hidden: frozenset[str] = frozenset(),
+    now: datetime | None = None,
 ) -> str:
     """Return the page of *entry*, UTF-8 when written.
 
-    *lab* is its name or title, for a page without a grade. *sources* and *hidden* are as for
-    html.render(): the student's files, and the ids of the checks that are not shown.
+    *lab* is its name or title. *sources* and *hidden* are as for html.render(): the
+    student's files, and the ids of the checks that are not shown. *now* is the date of a page
+    without a grade.
     """
     name = entry.student.name or entry.student.key
     attempt = entry.attempt
@@ -32,6 +35,7 @@ def render(
             mark=entry.mark,
             hidden=hidden,
             name=name,
+            lab=lab,
             submitted=attempt.submitted,
         )
     return templates.render(
@@ -41,7 +45,9 @@ def render(
         name=text.plain(name),
         mark=text.clean(entry.mark) if entry.mark else None,
         submitted=html.moment(attempt.submitted if attempt else None),
+        now=html.moment(now),
         problem=text.plain(why_no_grade(entry)),
+        listing=[text.plain(path) for path in attempt.listing] if attempt else [],
     )
 
 

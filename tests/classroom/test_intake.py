@@ -144,6 +144,18 @@ def test_an_archive_in_a_folder(lab: Lab, read: Read, tmp_path: Path) -> None:
     assert only(found, "ada").found[FILTER] == f"lab.zip: {FILTER}"
     assert "None of the lab's files" in only(found, "bob").problem
     assert any("stays packed" in note for note in only(found, "bob").notes)
+    assert only(found, "bob").listing == ("lab.zip: inner.zip",)
+    assert only(found, "ada").listing == ()
+
+
+def test_what_was_found_instead_is_listed(lab: Lab, read: Read, tmp_path: Path) -> None:
+    """With none of the lab's files the paths that are there are kept, the first of many."""
+    put(tmp_path / "subs" / "ada", {f"photo-{n:02}.txt": b"x" for n in range(25)})
+    put(tmp_path / "subs" / "bob", {"lab.zip": b"PK broken"})
+    found = read(tmp_path / "subs")
+    listing = only(found, "ada").listing
+    assert (listing[0], listing[-1], len(listing)) == ("photo-00.txt", "and 5 more", 21)
+    assert only(found, "bob").listing
 
 
 def test_a_bad_archive_beside_good_files(lab: Lab, read: Read, tmp_path: Path) -> None:

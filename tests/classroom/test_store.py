@@ -103,6 +103,15 @@ def test_error_does_not_overwrite_an_earlier_grade(tmp_path: Path) -> None:
         assert store.tried() == {"alice": 3}
 
 
+def test_what_was_found_is_kept(tmp_path: Path) -> None:
+    """The paths of what could not be graded are read back, and go with the next attempt's."""
+    with Store(tmp_path, "networking") as store:
+        store.add(ALICE, attempt(problem="None.", listing=("a/x.c", "b.txt")), {}, "")
+        assert store.attempts()[0].listing == ("a/x.c", "b.txt")
+        store.add(ALICE, attempt(), {"filter.c": b"1"}, "k")
+        assert store.attempts()[0].listing == ()
+
+
 def test_regrading_keeps_the_time_of_submission(tmp_path: Path) -> None:
     """A later run that knows no time takes none away."""
     with Store(tmp_path, "networking") as store:

@@ -272,7 +272,50 @@ def test_hidden_check_is_not_on_a_students_page(knetlab: Run, graded: Path) -> N
     assert knetlab("report", "--from", graded) == 0
     (alice,) = (graded / "report" / "students").glob("alice-*")
     assert "1.outgoing-syn" not in alice.read_text()
-    assert "1.outgoing-syn" in (graded / "report" / "index.html").read_text()
+    index = (graded / "report" / "index.html").read_text()
+    head = index[index.index("<header>") : index.index("</header>")]
+    assert "This page is for the teacher." in head
+    assert "<code>1.outgoing-syn</code> never shown" in head
+
+
+def test_who_has_the_same_file_is_named(
+    knetlab: Run, graded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A twin stands in the student's row of the class's page, and first in `similar`."""
+    pytest.importorskip("copydetect")
+    own = {SOURCES[0]: (SOLUTION / SOURCES[0]).read_bytes()}
+    with Store(graded, "networking") as store:
+        for key, source in (("tom", "tom.zip"), ("kim", "kim.zip")):
+            attempt = Attempt(student=key, label="1", submitted=SUBMITTED, source=source)
+            store.add(Student(key=key, name=key.title()), attempt, own, key)
+    assert knetlab("report", "--from", graded) == 0
+    index = (graded / "report" / "index.html").read_text()
+    name = Path(SOURCES[0]).name
+    assert f"The same {name} as Alice, Kim and Mallory." in index
+    assert [
+        p for p in (graded / "report" / "students").iterdir() if "The same" in p.read_text()
+    ] == []
+    capsys.readouterr()
+    assert knetlab("similar", "networking", "--from", graded, "--html", tmp_path / "s.html") == 0
+    said = capsys.readouterr().out
+    assert said.index("byte for byte") < said.index("kim") < said.index("similar code is not")
+    assert "byte for byte" in (tmp_path / "s.html").read_text()
+
+
+def test_the_graders_words_do_not_tell_of_a_hidden_check(knetlab: Run, graded: Path) -> None:
+    """What the grader said when it failed is on no student's page while a check is hidden."""
+    with Store(graded, "networking") as store:
+        attempt = Attempt(student="dan", label="2", submitted=SUBMITTED)
+        store.add(Student(key="dan", name="Dan"), attempt, {SOURCES[0]: b"int x;\n"}, "new")
+        store.fail("new", "1.outgoing-syn: QEMU ended.")
+    pages = graded / "report" / "students"
+    assert knetlab("report", "--from", graded) == 0
+    (dan,) = pages.glob("dan-*")
+    assert "The grader failed: 1.outgoing-syn: QEMU ended." in dan.read_text()
+    (graded / "course.toml").write_text('[visible]\n"1.outgoing-syn" = "never"\n')
+    assert knetlab("report", "--from", graded) == 0
+    assert "The grader failed, which costs no points." in dan.read_text()
+    assert not [p for p in pages.iterdir() if "outgoing-syn" in p.read_text()]
 
 
 def test_a_name_in_the_rules_that_is_nobodys_is_an_error(

@@ -131,7 +131,7 @@ def test_who_has_no_grade_is_listed_with_the_reason() -> None:
 
 def cells(page: str, row: int) -> list[str]:
     """Return what stands in the cells of one row of the table of students."""
-    table = page[page.index('<table id="students">') : page.index("</table>\n</div>")]
+    table = page[page.index('<table id="students">') : page.index("</table>\n</section>")]
     found = re.findall(r"<tr.*?</tr>", table, re.DOTALL)[row + 1]
     return [words(Page(c).said) for c in re.findall(r"<t[dh].*?</t[dh]>", found, re.DOTALL)]
 
@@ -139,9 +139,10 @@ def cells(page: str, row: int) -> list[str]:
 def test_table_has_the_mark_and_the_exercises() -> None:
     """A row has final, raw and penalty, each exercise's points, the state and when it came."""
     page = render(entry("ada", "crash", penalty=5), absent("eve"))
-    head = ["Adaada", "52", "100", "57", "5", "17", "20", "0", "0", "20", "graded"]
-    assert cells(page, 0)[:-1] == [*head, "2026-11-20 21:30 UTC"]
-    assert cells(page, 1) == ["Eveeve", *[""] * 9, "Nothing was handed in.", "", ""]
+    head = ["Adaada", "52", "57", "5", "17", "20", "0", "0", "20", "graded"]
+    assert cells(page, 0) == [*head, "2026-11-20 21:30 UTC"]
+    assert cells(page, 1) == ["Eveeve", *[""] * 8, "Nothing was handed in.", ""]
+    assert re.search(r"Most points\s*100", Page(page).said)
 
 
 def test_time_is_sorted_by_the_clock() -> None:
@@ -183,6 +184,49 @@ def test_evil_key_keeps_its_link() -> None:
     page = render(entry("a\x1bda"), links={"a\x1bda": "x.html"}, runs={"a\x1bda": 2})
     assert 'href="./x.html"' in page
     assert "2 times" in Page(page).said
+
+
+# --- what stands where ----------------------------------------------------------------
+
+
+def test_students_stand_first() -> None:
+    """The table of students is the first part, and the rows of the checks come after it."""
+    page = Page(render(*class_of(30)))
+    parts = [str(a["id"]) for name, a in page.elements if name == "h2"]
+    assert parts == ["students-heading", "without", "distribution", "rates", "findings", "runs"]
+
+
+def test_hidden_checks_are_told_of_at_the_top() -> None:
+    """The page says that it is the teacher's, and which checks students do not see, until when."""
+    hidden = {"1.outgoing-syn": "never", "5.<b>": "after_due_date"}
+    page = render(entry("ada"), hidden=hidden)
+    said = words(Page(page[page.index("<header>") : page.index("<main>")]).said)
+    assert (
+        "This page is for the teacher. It shows checks that are hidden from students now: "
+        "1.outgoing-syn never shown, 5.<b> until the last deadline is over."
+    ) in said
+    assert "for the teacher" not in render(entry("ada"))
+
+
+def test_titles_are_alike() -> None:
+    """Each page's title and headline begin with the lab's title, and who it is about comes next."""
+    lost = Entry(student=Student(key="bob"), attempt=Attempt(student="bob", problem="Broken."))
+    for page, title, headline in (
+        (render(entry("ada")), "Networking: 1 student", "Networking: 1 student"),
+        (
+            student_page.render(entry("ada"), lab="Networking"),
+            "Networking: Ada, 100 of 100",
+            "Networking: Ada",
+        ),
+        (
+            student_page.render(lost, lab="Networking"),
+            "Networking: bob, no grade",
+            "Networking: bob",
+        ),
+    ):
+        assert f"<title>{title}</title>" in page
+        (found,) = re.findall("<h1>.*?</h1>", page)
+        assert Page(found).said == headline
 
 
 # --- the page as a whole --------------------------------------------------------------

@@ -196,6 +196,24 @@ def test_nothing_runs_over_the_side(browser: Browser, page: Callable[[], str], w
     assert hidden == []
 
 
+def test_pages_have_one_width(browser: Browser) -> None:
+    """The class's page is as wide as a student's, and its table is whole without scrolling."""
+    edges = []
+    for page in (the_class(), a_student()):
+        browser.show(page)
+        edges.append(
+            browser.run("const r = document.body.getBoundingClientRect(); return [r.x, r.width]")
+        )
+    assert edges[0] == edges[1]
+    browser.show(the_class())
+    assert (
+        browser.run(
+            "const s = document.querySelector('.scroll'); return s.scrollWidth - s.clientWidth"
+        )
+        <= 0
+    )
+
+
 def hex_colour(text: str) -> str:
     """Return "rgb(1, 2, 3)" as #rrggbb."""
     return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", text)[:3])

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html import unescape
 
 import pytest
-from classes import absent, entry, grade
+from classes import SUBMITTED, absent, entry, grade
 from pages import Page, words
 from support import ROOT, Student
 
@@ -49,7 +50,7 @@ def test_mark_stands_in_three_parts() -> None:
     assert "52 of 100 points" in said
     assert "Handed in <26> hours late." in said
     assert "Handed in 2026-11-20 21:30 UTC" in said
-    assert "<title>52 of 100: Ada, networking</title>" in page
+    assert "<title>networking: Ada, 52 of 100</title>" in page
 
 
 def test_no_penalty_has_no_sign() -> None:
@@ -247,6 +248,23 @@ def test_broken_archive_is_said() -> None:
     assert "networking: Eve <b>" in said
     assert "40 of 100 points" in said
     assert "Set by hand." in said
+
+
+def test_page_without_a_grade_says_what_was_found_and_when() -> None:
+    """It has the date it was made, when the work came, and the paths that were in it, as text."""
+    given = Attempt(
+        student="eve",
+        submitted=SUBMITTED,
+        problem="None of the lab's files is there.",
+        listing=("work/<b>.c", "and 3 more"),
+    )
+    lost = Entry(student=Person(key="eve"), attempt=given)
+    page = Page(student_page.render(lost, lab="networking", now=SUBMITTED + timedelta(days=1)))
+    said = words(page.said)
+    assert "Handed in 2026-11-20 21:30 UTC As of 2026-11-21 21:30 UTC" in said
+    assert "What was found work/<b>.c and 3 more" in said
+    assert not page.all("b")
+    assert "What was found" not in student_page.render(absent("eve"), lab="networking")
 
 
 def test_absent_and_waiting_are_told_apart() -> None:

@@ -39,6 +39,9 @@ MEMORY = 1 << 30
 SECONDS = 60
 """Seconds of a processor that one submission may take before grading."""
 
+LISTED = 20
+"""So many files are listed of a submission that has nothing to grade."""
+
 _TEMPORARY = ".unpacked-"
 
 
@@ -56,6 +59,7 @@ class Handed(Record):
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = Field(default=(), description="sentences")
     problem: str = Field(default="", description="a sentence when there is nothing to grade")
+    listing: tuple[str, ...] = Field(default=(), description="what was found, with a problem")
 
 
 Commits = Callable[[Sequence[Student]], Mapping[str, Rule]]
@@ -421,17 +425,26 @@ def _staged(
     ]
     work = functools.partial(_stage, lab, scratch, rules)
     with contextlib.closing(pool.each(work, items, jobs, method="fork")) as results:
-        for (number, attempt, _), result in results:
+        for (number, attempt, bundle), result in results:
             if isinstance(result, Handed):
                 staged[number] = result
-            elif isinstance(result, InputError):
-                staged[number] = attempt.model_copy(update={"problem": str(result)})
+                continue
+            if isinstance(result, InputError):
+                problem = str(result)
             elif isinstance(result, pool.WorkerDied | MemoryError):
                 problem = _too_much(attempt.source)
-                staged[number] = attempt.model_copy(update={"problem": problem})
             else:
                 raise _trouble(result, scratch)
+            listing = _listing(shown(name or path.name) for name, path in bundle.pieces)
+            staged[number] = attempt.model_copy(update={"problem": problem, "listing": listing})
     return staged
+
+
+def _listing(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return *paths* in order, the first of many."""
+    found = sorted(paths)
+    more = len(found) - LISTED
+    return (*found[:LISTED], f"and {more} more") if more > 0 else tuple(found)
 
 
 def _stage(
@@ -476,6 +489,7 @@ def _stage(
             "missing": found.missing,
             "notes": (*dict.fromkeys((*notes, *found.notes)),),
             "problem": found.problem,
+            "listing": _listing(source.shown for source in sources) if found.problem else (),
         }
     )
 
