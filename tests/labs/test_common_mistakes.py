@@ -258,6 +258,20 @@ MADE = {
         "check_clean_use",
         "A connection does not work while the module is loaded. Return NF_ACCEPT",
     ),
+    "2-memory-left": Made(
+        FILTER,
+        (
+            (
+                "\t\tif (copy_from_user(&addr",
+                "\t\tkmalloc(4, GFP_KERNEL);\n\t\tif (copy_from_user(&addr",
+            ),
+            ("#include <linux/fs.h>", "#include <linux/slab.h>\n#include <linux/fs.h>"),
+        ),
+        2,
+        "check_clean_use",
+        "errors included, give back what filter.c:",
+        "got an address, a bad pointer and an unknown command",
+    ),
     "2-copies-the-wrong-way": Made(
         FILTER,
         (("copy_from_user(&addr, (void __user *)arg", "copy_from_user((void *)arg, &addr"),),

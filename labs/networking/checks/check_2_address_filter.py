@@ -266,7 +266,7 @@ def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
                 packets=route.packets(),
             )
 
-    what = "An address was set and a connection to it was opened"
+    what = "The ioctl got an address, a bad pointer and an unknown command, and a connection was opened"
     endurance.use(syn_filter.module, work, what, times)
 
 
