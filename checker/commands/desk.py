@@ -222,6 +222,11 @@ def _source(arguments: argparse.Namespace) -> int:
             kept = ", ".join((*source_files.FOLDERS, *source_files.ALONE))
             raise InputError(f"There is no {name} here. These folders are kept: {kept}.")
         print(path)
+    elif not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise InputError(
+            f"{name!r} is no name of a function, a struct or a macro: write it as in C, for "
+            "example kernel_bind."
+        )
     elif found := kernel_source.find(folder, name):
         print(f"Linux {version}, in {folder}\n\n{kernel_source.shown(found)}")
     else:

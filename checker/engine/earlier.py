@@ -15,6 +15,7 @@ from pydantic import Field
 from checker.engine.grade import Checked, healthy
 from checker.lab import ROOT
 from checker.model import CheckResult, Exercise, Finding, Lab, Record, Reused, Submission
+from checker.words import advice
 from vm import cache, image
 from vm.machine import CPU, Config, qemu_version
 
@@ -90,8 +91,8 @@ def usable(earlier: Mapping[int, Earlier], keys: Mapping[int, str]) -> dict[int,
 
 
 def code_hash() -> str:
-    """Return a hash of knetlab's own code."""
-    return tree_hash(ROOT / "checker", Path(image.__file__).parent)
+    """Return a hash of knetlab's own code, and of the sentences that all labs share."""
+    return tree_hash(ROOT / "checker", Path(image.__file__).parent, advice.COMMON.parent)
 
 
 def tree_hash(*folders: Path) -> str:

@@ -126,7 +126,7 @@ def test_source_says_what_it_does_not_have(
     """A name that is not defined and a file that is not kept are errors that say so."""
     monkeypatch.setattr(kernels, "source", lambda release: ("6.1.9-1", tree))
     said = {}
-    for name in ("kernel_bind", "net/socket.c", "nosuch", "../x.c"):
+    for name in ("kernel_bind", "net/socket.c", "nosuch", "../x.c", "(", "a\udcff"):
         with pytest.raises(SystemExit) as ended:
             cli.main(["source", name])
         said[name] = (ended.value.code, *capsys.readouterr())
@@ -136,3 +136,5 @@ def test_source_says_what_it_does_not_have(
     assert said["nosuch"][0] == said["../x.c"][0] == 2
     assert "defines no nosuch" in said["nosuch"][2]
     assert "no ../x.c here" in said["../x.c"][2]
+    assert said["("][0] == said["a\udcff"][0] == 2
+    assert "'(' is no name of a function" in said["("][2]

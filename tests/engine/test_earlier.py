@@ -13,6 +13,7 @@ from checker.engine import earlier, grading, submission
 from checker.engine.earlier import Earlier
 from checker.engine.grade import Checked
 from checker.model import Build, CheckResult, Exercise, Finding, Grade, Lab, ModuleBuild, Status
+from checker.words import advice
 from vm.kernel import Kernel
 
 FILTER, TCP, UDP = SOURCES
@@ -163,3 +164,16 @@ def test_old_and_new_results_are_judged_together(desk: Desk) -> None:
     health = {check.id: check.status for e in whole.exercises for check in e.checks}
     assert (health["1.healthy"], health["2.healthy"]) == ("pass", "fail")
     assert {c.id: c.status for e in again.exercises for c in e.checks} == health
+
+
+def test_the_sentences_that_all_labs_share_are_part_of_knetlab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told of a compiler error is not kept when labs/common says it in another way."""
+    shared = tmp_path / advice.FILE
+    monkeypatch.setattr(advice, "COMMON", shared)
+    shared.write_text("one\n")
+    before = earlier.code_hash()
+    assert earlier.code_hash() == before
+    shared.write_text("two\n")
+    assert earlier.code_hash() != before
