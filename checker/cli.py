@@ -32,7 +32,7 @@ from checker.commands.exits import BAD_INPUT, FULL, GRADER_FAILED, PARTIAL, STOP
 from checker.errors import InputError
 from vm import debian, debug_kernel, reaper
 from vm import kernel as kernels
-from vm.errors import BadKit, MissingTool, NoMirror, NoSandbox, NoSpace, VMError
+from vm.errors import BadKit, VMError
 from vm.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -760,9 +760,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 _announce(_note)
                 kit.use(Path(path))
             status = arguments.run(arguments)
-    except (BadKit, InputError, MissingTool, NoMirror, NoSandbox, NoSpace) as error:
+    except (BadKit, InputError) as error:
         status = _say(error, BAD_INPUT)
-    except VMError as error:
+    except VMError as error:  # what this host lacks, too: no verdict about anybody's work
         status = _say(error, GRADER_FAILED)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -772,7 +772,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if full
             else error.strerror
         )
-        status = _say(f"{what}{said}.", BAD_INPUT if full else GRADER_FAILED)
+        status = _say(f"{what}{said}.", GRADER_FAILED)
     except KeyboardInterrupt:
         status = _say("stopped.", STOPPED)
     sys.exit(status)

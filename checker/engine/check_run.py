@@ -42,6 +42,12 @@ _logger = logging.getLogger("knetlab")
 MAX_CRASHES = 3
 """After so many guests lost in one exercise, the rest of its checks are not tried."""
 
+SAME_HANGS = 2
+"""After so many hangs at one line the rest of an exercise's checks are not tried.
+
+A hang costs many seconds, and the next would tell nothing new.
+"""
+
 GUESTS = 3
 """So many guests a check gets that go before they have its code; then it is an error."""
 
@@ -103,10 +109,11 @@ class CheckRun:
         have = self.testbed.config.kernel.features
         return [need for need in self.spec.needs if need not in have]
 
-    def gate(self, results: Sequence[CheckResult], crashes: int) -> None:
+    def gate(self, results: Sequence[CheckResult], crashes: int, hangs: Sequence[str] = ()) -> None:
         """Raise when the check cannot earn anything: a skip, BuildFailed or GraderError.
 
-        *results* are those of the exercise so far, *crashes* how many guests it has lost.
+        *results* are those of the exercise so far, *crashes* how many guests it has lost, and
+        *hangs* the lines where it hung, each time.
         """
         for built in map(self.testbed.build.target, self.spec.exercise.builds):
             if built.grader_error:
@@ -121,6 +128,9 @@ class CheckRun:
                 pytest.skip(did_not_pass(earlier))
         if crashes >= MAX_CRASHES:
             pytest.skip(f"the {self._what} took {MAX_CRASHES} guests down before")
+        for place in hangs:
+            if hangs.count(place) >= SAME_HANGS:
+                pytest.skip(f"the kernel hung at {place} in {SAME_HANGS} checks before")
 
     # -- its guest --------------------------------------------------------------------
 
@@ -217,6 +227,15 @@ class CheckRun:
         error = self.errors.get("teardown")
         there = self.session is not None and self.session.has_code
         return error if there and isinstance(error, GuestError) else None
+
+    def hang(self, reported: list[Finding]) -> str:
+        """Return the line, as *reported* has it, at which the guest hung during the check.
+
+        Empty where it did not, or where nobody knows. At the check's end does not count: a check
+        that has passed by then is worth trying.
+        """
+        told = _told(self.error, reported) if isinstance(self.error, GuestTimeout) else None
+        return told.location if told else ""
 
     def reported(self) -> list[Finding]:
         """Return what the kernel reported during the check, or what was seen besides."""

@@ -83,6 +83,7 @@ class Plugin(Collector):
         self._run: CheckRun | None = None
         self._capture: Any = None
         self._crashes = 0
+        self._hangs: list[str] = []
         self._ways = 0
 
     @property
@@ -234,7 +235,7 @@ class Plugin(Collector):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         """Let nothing of a check run, its fixtures included, that cannot earn anything."""
-        self._current.gate(self.results, self._crashes)
+        self._current.gate(self.results, self._crashes, self._hangs)
         self.after[self._current.spec.id] = self._current.spec.after
 
     @pytest.hookimpl(wrapper=True)
@@ -278,6 +279,8 @@ class Plugin(Collector):
             self.whose[run.spec.id] = session.whose
         hung = any(isinstance(e, GuestTimeout) for e in (run.error, run.at_the_end))
         self.testbed.hung |= hung and not alone
+        if not alone and (place := run.hang(reported)):
+            self._hangs.append(place)
         # a crash at the end costs a guest and no time, and the next check may well pass
         if session and session.guest.dead and not alone and (hung or not run.at_the_end):
             self._crashes += 1

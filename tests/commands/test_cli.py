@@ -127,7 +127,7 @@ def test_missing_qemu_is_named_with_its_package(
     )
     with pytest.raises(SystemExit) as exit_:
         cli.main(["check", "--submission", str(ROOT / "skels/networking"), "--exercise", "5"])
-    assert exit_.value.code == 2
+    assert exit_.value.code == 3  # the host's failing, and nobody's bad work
     assert "apt install qemu-system-x86" in capsys.readouterr().err
 
 

@@ -215,6 +215,43 @@ def check_x():
     assert done.testbed.hung
 
 
+HANGING = """
+import pytest
+from vm.errors import GuestCrashed, GuestTimeout
+
+@pytest.mark.points(1)
+@pytest.mark.parametrize("number", range(5))
+def check_x(number):
+    "X."
+    raise GuestTimeout("it hangs")
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "tried"),
+    [
+        (["a.c:7"] * 5, 2),
+        (["a.c:7", "a.c:9", "a.c:7", "a.c:9", "a.c:7"], 3),
+        (["a.c:1", "a.c:2", "a.c:3", "a.c:4", "a.c:5"], 5),
+        ([""] * 5, 5),
+    ],
+)
+def test_the_same_hang_is_not_tried_a_third_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], tried: int
+) -> None:
+    """After two hangs at one line the rest is not tried; another line is another hang."""
+    places = iter(lines)
+
+    def reported(_: check_run.CheckRun) -> list[Finding]:
+        return [Finding(kind="hang", summary="It spins.", location=next(places))]
+
+    monkeypatch.setattr(check_run.CheckRun, "reported", reported)
+    results = ran(a_lab(tmp_path, HANGING)).results
+    assert [result.status for result in results] == ["timeout"] * tried + ["skip"] * (5 - tried)
+    if tried < 5:
+        assert results[-1].message == "the kernel hung at a.c:7 in 2 checks before"
+
+
 def test_hang_is_told_by_what_the_module_did() -> None:
     """The log of a hang is the last report with a place in the module, not where the kernel is."""
     sleeps = Finding(kind="atomic-sleep", summary="It sleeps.", location="a.c:7", report="BUG: a")
@@ -486,6 +523,43 @@ def test_what_the_kernel_reports_without_the_module_is_no_finding(
     done = ran(a_lab(tmp_path, REPORTED.format(there=there)), config)
     assert [result.status for result in done.results] == ["pass"]
     assert [finding.kind for finding in done.findings] == kinds
+
+
+REPORTS_ONCE = """
+import pytest
+
+@pytest.mark.points(2)
+def check_x(module, guest):
+    "X."
+    assert module.path
+    guest.run(["/bin/sh", "-c", "echo '<2>kernel BUG at fs/inode.c:1!' >/dev/kmsg"])
+    guest.put("/run/mark", b"of the first")
+
+@pytest.mark.points(2)
+def check_y(module, guest):
+    "Y."
+    assert module.path
+    assert not guest.run(["/bin/cat", "/run/mark"]).ok
+
+@pytest.mark.points(1)
+def check_z(module, guest):
+    "Z."
+"""
+
+
+@pytest.mark.vm
+def test_a_check_after_a_finding_has_a_new_guest(
+    tmp_path: Path, config: Config, guests: list[str]
+) -> None:
+    """A kernel that has reported sees less; where nothing was reported the guest stays."""
+    done = ran(a_lab(tmp_path, REPORTS_ONCE), config)
+    assert [(result.id, result.status) for result in done.results] == [
+        ("1.x", "pass"),
+        ("1.y", "pass"),
+        ("1.z", "pass"),
+    ]
+    assert [finding.check for finding in done.findings] == ["1.x"]
+    assert len(guests) == 2
 
 
 def test_guest_that_goes_at_the_end_ends_no_check(tmp_path: Path) -> None:
