@@ -266,7 +266,10 @@ def check_clean_use(syn_filter: Filter, guest: Guest, picks: Picks) -> None:
                 packets=route.packets(),
             )
 
-    what = "The ioctl got an address, a bad pointer and an unknown command, and a connection was opened"
+    what = (
+        "The ioctl got an address, a bad pointer and an unknown command, and a connection was "
+        "opened"
+    )
     endurance.use(syn_filter.module, work, what, times)
 
 
