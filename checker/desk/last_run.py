@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import pydantic
-
 from checker.engine.earlier import Earlier
 from checker.model import Grade, Lab, Submission
 from vm import cache
@@ -31,7 +29,7 @@ def folder(submission: Path) -> Path:
 
 def grade(submission: Path) -> Grade | None:
     """Return the grade of the last run, None when there was none or it cannot be read."""
-    with contextlib.suppress(OSError, pydantic.ValidationError):
+    with contextlib.suppress(OSError, ValueError):
         return Grade.model_validate_json((folder(submission) / _GRADE).read_text())
     return None
 
@@ -59,7 +57,7 @@ def results(lab: Lab, submission: Path) -> dict[int, Earlier]:
     """Return what the exercises of *lab* came to in their last runs, as far as it can be read."""
     found = {}
     for exercise in lab.exercises:
-        with contextlib.suppress(OSError, pydantic.ValidationError):
+        with contextlib.suppress(OSError, ValueError):
             text = (folder(submission) / _result(exercise.number)).read_text(encoding="utf-8")
             one = Earlier.model_validate_json(text)
             if one.lab == lab.name:
@@ -114,7 +112,7 @@ def save(kept: Path, made: Grade) -> None:
 
 def newest() -> Grade | None:
     """Return the grade of the last run of all folders, None when there was none."""
-    with contextlib.suppress(OSError, VMError, pydantic.ValidationError):
+    with contextlib.suppress(OSError, VMError, ValueError):
         files = (cache.root() / "last-run").glob(f"[!.]*/{_GRADE}")
         latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
         return Grade.model_validate_json(latest.read_text()) if latest else None

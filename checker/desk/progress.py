@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pydantic
 from pydantic import AwareDatetime, Field
 
 from checker.engine import earlier, submission
@@ -46,7 +45,7 @@ class Progress(Record):
 
 def load(lab: Lab, folder: Path) -> Progress:
     """Return what is kept of *folder*; nothing where it was never checked."""
-    with contextlib.suppress(OSError, pydantic.ValidationError):
+    with contextlib.suppress(OSError, ValueError):
         return Progress.model_validate_json(_file(lab, folder).read_text(encoding="utf-8"))
     return Progress()
 

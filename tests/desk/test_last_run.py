@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from classes import grade
 
-from checker.desk import last_run
-from checker.model import SourceFile, Submission
+from checker.desk import last_run, progress
+from checker.model import Lab, SourceFile, Submission
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +54,22 @@ def test_a_run_that_was_broken_off_leaves_the_one_before(tmp_path: Path) -> None
     assert list(last_run.folder(tmp_path).parent.iterdir()) == [last_run.folder(tmp_path)]
 
 
-def test_a_grade_that_cannot_be_read_is_no_grade(tmp_path: Path) -> None:
-    """A file of an older knetlab, or half a one, is as good as none."""
+@pytest.mark.parametrize("content", [b"{", b"\xff\0"], ids=["half", "no text"])
+def test_what_was_kept_and_cannot_be_read_is_nothing(
+    tmp_path: Path, lab: Lab, content: bytes
+) -> None:
+    """A file of an older knetlab, half a one, or one that a full disk spoilt is as good as none."""
     with last_run.keeping(tmp_path) as kept:
         last_run.save(kept, grade("full"))
-    (last_run.folder(tmp_path) / "grade.json").write_text("{")
+    progress.set_hints(lab, tmp_path, 1, 2)
+    (last_run.folder(tmp_path) / "grade.json").write_bytes(content)
+    (last_run.folder(tmp_path) / "exercise-1.json").write_bytes(content)
+    (kept_progress,) = (tmp_path / "cache").rglob("progress/*.json")
+    kept_progress.write_bytes(content)
     assert last_run.grade(tmp_path) is None
+    assert last_run.newest() is None
+    assert last_run.results(lab, tmp_path) == {}
+    assert progress.load(lab, tmp_path) == progress.Progress()
 
 
 def test_runs_that_nobody_repeated_for_a_month_go(tmp_path: Path) -> None:
