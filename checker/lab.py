@@ -57,7 +57,7 @@ def load(name: str, folder: Path = LABS) -> Lab:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         _prove_format(data, path)
         lab = Lab.model_validate({**data, "name": name, "root": path.parent})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LabError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]

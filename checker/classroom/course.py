@@ -119,7 +119,7 @@ def load(path: Path, lab: Lab) -> Course:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
     for key in ("weights", "visible"):
         data[key] = _flat(data.get(key, {}))

@@ -128,7 +128,7 @@ def read(path: Path) -> tuple[Advice, ...]:
     """Return the rows of an advice.toml; LabError naming file and row when one is wrong."""
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["advice"]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LabError(f"{path} is not TOML: {error}.") from error
     except KeyError as error:
         raise LabError(f"{path} has no [[advice]].") from error

@@ -325,6 +325,7 @@ def test_a_program_gets_sentences_of_its_own(lab: Lab, said: str, sentence: str)
     ("text", "message"),
     [
         ("advice = [", "is not TOML"),
+        ("advice = " + "[" * 5000, "is not TOML"),
         ("", r"has no \[\[advice\]\]"),
         ("[[advice]]\npattern = 'a'\n", "advice 1 has the keys pattern: they are"),
         ("[[advice]]\npattern = '('\nsays = ''\n", "advice 1: the pattern is no regular"),
