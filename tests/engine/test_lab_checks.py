@@ -6,13 +6,14 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support import Student
 
 from checker.engine import build, check_run, collector, grading, plugin, submission
 from checker.engine import testbed as testbeds
@@ -725,3 +726,23 @@ def test_a_check_types_at_the_guests_shell(config: Config, tmp_path: Path) -> No
     assert (typed.status, typed.points) == ("pass", 2), typed
     assert late.status == "timeout"
     assert "'sleep 1000' was typed, the prompt did not come within 1 s" in late.message
+
+
+@pytest.mark.vm
+def test_a_filter_is_read_once_and_not_in_each_guest(
+    lab: Lab, stock_kernel: Kernel, student: Callable[..., Student]
+) -> None:
+    """One line a load earns no more in a guest that took the place of another than in the first."""
+    once = student()
+    once.replace("filter.c", "return daddr == wanted;", "return true;")
+    once.replace(
+        "filter.c", "\tstruct tcphdr buf;\n", "\tstruct tcphdr buf;\n\tstatic bool done;\n"
+    )
+    once.replace(
+        "filter.c", "\n\tpr_info(", "\n\tif (done)\n\t\treturn;\n\tdone = true;\n\tpr_info("
+    )
+    options = grading.Options(exercises=frozenset({2}), jobs=1, seed=1)
+    given = submission.read(lab, once.path)
+    grade = grading.grade_submission(lab, given, stock_kernel, options)
+    status = {check.id: check.status for check in grade.exercises[0].checks}
+    assert status["2.other-address"] == status["2.source-ignored"] == "fail"

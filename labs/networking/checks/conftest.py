@@ -55,6 +55,9 @@ def syn_filter(
         guest.run(["/sbin/tool", "mknod", DEVICE, "42"])
     module.load()
     the_filter = Filter(module)
+    # a second guest has the same module, and its check none that has run before
+    if guest not in readings and readings:
+        readings[guest] = next(iter(readings.values()))
     if guest not in readings:
         said = _said(module, ways[0], token)
         needs_address = not lines.known(said, *ways[0].ends)
