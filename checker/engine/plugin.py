@@ -278,7 +278,9 @@ class Plugin(Collector):
         if session and session.whose:
             self.whose[run.spec.id] = session.whose
         hung = any(isinstance(e, GuestTimeout) for e in (run.error, run.at_the_end))
-        self.testbed.hung |= hung and not alone
+        # what stays in the kernel would keep the endurance checks waiting, too
+        stuck = any(finding.kind == "stuck-module" for finding in run.own)
+        self.testbed.hung |= (hung or stuck) and not alone
         if not alone and (place := run.hang(reported)):
             self._hangs.append(place)
         # a crash at the end costs a guest and no time, and the next check may well pass

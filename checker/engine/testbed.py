@@ -290,8 +290,8 @@ class Module(Session):
 
     *is_ours* tells of a line ("filter.c:41") whether it is in a function of the exercise
     that is checked, or of another one; None where it is in nobody's. *hung*: whether a guest
-    hung with the module in an earlier check. *release* is that of the guest's kernel. *sources*
-    are the student's files that it is made of, path -> text.
+    hung with the module in an earlier check, or kept it. *release* is that of the guest's
+    kernel. *sources* are the student's files that it is made of, path -> text.
     """
 
     def __init__(

@@ -275,7 +275,7 @@ def test_hidden_check_is_not_on_a_students_page(knetlab: Run, graded: Path) -> N
     index = (graded / "report" / "index.html").read_text()
     head = index[index.index("<header>") : index.index("</header>")]
     assert "This page is for the teacher." in head
-    assert "<code>1.outgoing-syn</code> never shown" in head
+    assert "<code>1.outgoing-syn</code> (always)" in head
 
 
 def test_who_has_the_same_file_is_named(

@@ -216,6 +216,22 @@ def check_x():
     assert done.testbed.hung
 
 
+def test_a_module_that_stays_is_kept_in_mind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What rmmod could not remove is no more waited for than a hang."""
+
+    def stays(run: check_run.CheckRun) -> list[Finding]:
+        run.own = [Finding(kind="stuck-module", summary="It stays.")]
+        return run.own
+
+    (tmp_path / "well").mkdir()
+    assert not ran(a_lab(tmp_path / "well", GOOD)).testbed.hung
+    monkeypatch.setattr(check_run.CheckRun, "reported", stays)
+    (tmp_path / "stays").mkdir()
+    assert ran(a_lab(tmp_path / "stays", GOOD)).testbed.hung
+
+
 HANGING = """
 import pytest
 from vm.errors import GuestCrashed, GuestTimeout

@@ -203,7 +203,7 @@ def test_hidden_checks_are_told_of_at_the_top() -> None:
     said = words(Page(page[page.index("<header>") : page.index("<main>")]).said)
     assert (
         "This page is for the teacher. It shows checks that are hidden from students now: "
-        "1.outgoing-syn never shown, 5.<b> until the last deadline is over."
+        "1.outgoing-syn (always), 5.<b> (until the last deadline is over)."
     ) in said
     assert "for the teacher" not in render(entry("ada"))
 
