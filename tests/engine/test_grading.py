@@ -39,7 +39,7 @@ def test_solution_earns_everything(lab: Lab, stock_kernel: Kernel) -> None:
     """The reference solution has full marks in every exercise."""
     grade = _grade(lab, stock_kernel, lab.solution)
     assert _scores(grade) == STOCK
-    assert (grade.score, grade.max_score, grade.status) == (96, 96, "graded")
+    assert (grade.score, grade.max_score, grade.status) == (96.5, 96.5, "graded")
 
 
 @pytest.mark.vm

@@ -361,4 +361,4 @@ def test_machine_made_mutants_are_graded(
     record = json.loads(written.read_text())
     assert record["schema"] == "knetlab/selftest-auto/v1"
     assert [o["verdict"] for o in record["outcomes"]] == ["caught", "excused", "caught"]
-    assert "5.datagram" in record["outcomes"][0]["checks"]
+    assert "5.arrives" in record["outcomes"][0]["checks"]

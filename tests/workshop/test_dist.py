@@ -304,7 +304,7 @@ def test_the_skeletons_are_graded_there_and_earn_nothing(
 ) -> None:
     """In an empty folder, without a solution anywhere, the skeletons get 0 points."""
     grade = check()
-    assert (grade["status"], grade["score"], grade["max_score"]) == ("graded", 0, 96)
+    assert (grade["status"], grade["score"], grade["max_score"]) == ("graded", 0, 96.5)
 
 
 @pytest.mark.vm
@@ -313,7 +313,7 @@ def test_a_right_solution_has_full_marks_there(
 ) -> None:
     """In its first run, for which it makes the lab's programs and all else by itself."""
     grade = check(*SOURCES, cache_home=cache_home)
-    assert (grade["status"], grade["score"], grade["max_score"]) == ("graded", 96, 96)
+    assert (grade["status"], grade["score"], grade["max_score"]) == ("graded", 96.5, 96.5)
     made = {path.name for path in (cache_home / "knetlab").iterdir() if not path.is_symlink()}
     assert {"initramfs", "module", "program", "template", "witness"} <= made
 
@@ -337,7 +337,7 @@ def test_points_that_are_hidden_are_in_neither_sum(
     folder = unpack(dist.collect([lab], ["5.exactly-one"]).pack(), tmp_path / "archive")
     worth = collector.worth(lab)["5.exactly-one"]
     grade = check(*SOURCES, folder=folder)
-    assert (grade["score"], grade["max_score"]) == (96 - worth, 96 - worth)
+    assert (grade["score"], grade["max_score"]) == (96.5 - worth, 96.5 - worth)
     assert f"{worth:g} more points are for checks that only your instructor has." in str(
         grade["said"]
     )
