@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import diagnose
 import headlines
 import pytest
-from networking import PROBE, Filter, Route, connect, logged, netcat
+from networking import PROBE, Filter, Route, connect, logged, netcat, not_refused
 
 from checker.engine import endurance
-from checker.engine.testbed import Module, Picks, Unmet, errno_name
+from checker.engine.testbed import Module, Picks, Unmet
 from checker.kit.trace import Packet
 from vm.guest import Guest
 from vm.pcap import tcp_segments
@@ -348,21 +348,9 @@ def check_major_taken(module: Module, guest: Guest, picks: Picks) -> None:
         result = module.try_load()
         loaded = module.loaded
         held = any(line.startswith(holds) for line in guest.read("/proc/devices").splitlines())
-    error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
     if result.value != errno.EBUSY or loaded:
-        raise Unmet(
-            headlines.insmod(
-                "Another module had the major number 42 before this one was loaded",
-                error,
-                signal=result.value if result.how == "signalled" else 0,
-            ),
-            expected=f"insmod fails with {errno_name(errno.EBUSY)}",
-            actual=f"insmod fails with {errno_name(result.value)}"
-            if result.value
-            else "insmod succeeds",
-            log=module.kernel_says(),
-            hint=diagnose.major_taken(error),
-        )
+        done = "Another module had the major number 42 before this one was loaded"
+        raise not_refused(module, result, errno.EBUSY, done, diagnose.major_taken)
     if not held:
         raise Unmet(
             "Another module had the major number 42; insmod failed with EBUSY, and then the number "
@@ -391,21 +379,9 @@ def check_hook_refused(module: Module, guest: Guest) -> None:
     with endurance.refused(module, "nf_register_net_hook", "nf_register_net_hooks"):
         result = module.try_load()
         loaded = module.loaded
-    error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
     if result.value != errno.ENOBUFS or loaded:
-        raise Unmet(
-            headlines.insmod(
-                "nf_register_net_hook() was made to fail with ENOBUFS",
-                error,
-                signal=result.value if result.how == "signalled" else 0,
-            ),
-            expected=f"insmod fails with {errno_name(errno.ENOBUFS)}",
-            actual=f"insmod fails with {errno_name(result.value)}"
-            if result.value
-            else "insmod succeeds",
-            log=module.kernel_says(),
-            hint=diagnose.HOOK_REFUSED,
-        )
+        done = "nf_register_net_hook() was made to fail with ENOBUFS"
+        raise not_refused(module, result, errno.ENOBUFS, done, lambda _: diagnose.HOOK_REFUSED)
     if any(line.startswith(" 42 ") for line in guest.read("/proc/devices").splitlines()):
         raise Unmet(
             "nf_register_net_hook() was made to fail, insmod failed, and the major number 42 is "

@@ -12,10 +12,19 @@ import re
 import diagnose
 import headlines
 import pytest
-from networking import LISTEN, NC, Server, Socket, listed, listeners, tcp_sockets
+from networking import (
+    LISTEN,
+    NC,
+    Server,
+    Socket,
+    listed,
+    listeners,
+    not_refused,
+    tcp_sockets,
+)
 
 from checker.engine import endurance
-from checker.engine.testbed import Late, Module, Unmet, errno_name
+from checker.engine.testbed import Late, Module, Unmet
 from vm.guest import Guest
 
 RIGHT = Socket("127.0.0.1", 60000, LISTEN)
@@ -138,20 +147,10 @@ def check_port_taken(module: Module, guest: Guest, place: dict[str, Socket]) -> 
         raise
     loaded = module.loaded
     holder.kill()
-    error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
     if result.value != errno.EADDRINUSE or loaded:
-        raise Unmet(
-            headlines.insmod(
-                f"netcat had {taken} before the module was loaded",
-                error,
-                signal=result.value if result.how == "signalled" else 0,
-            ),
-            expected=f"insmod fails with {errno_name(errno.EADDRINUSE)}",
-            actual=f"insmod fails with {errno_name(result.value)}"
-            if result.value
-            else "insmod succeeds",
-            log=module.kernel_says(),
-            hint=diagnose.port_taken(error, taken.port),
+        done = f"netcat had {taken} before the module was loaded"
+        raise not_refused(
+            module, result, errno.EADDRINUSE, done, lambda e: diagnose.port_taken(e, taken.port)
         )
     after = tcp_sockets(guest)
     if after > before:
@@ -176,21 +175,9 @@ def check_listen_refused(module: Module, guest: Guest) -> None:
             late.hint = diagnose.LISTEN_REFUSED
             raise
         loaded = module.loaded
-    error = errno.errorcode.get(result.value, "") if result.how == "exited" else ""
     if result.value != errno.ENOBUFS or loaded:
-        raise Unmet(
-            headlines.insmod(
-                "kernel_listen() was made to fail with ENOBUFS",
-                error,
-                signal=result.value if result.how == "signalled" else 0,
-            ),
-            expected=f"insmod fails with {errno_name(errno.ENOBUFS)}",
-            actual=f"insmod fails with {errno_name(result.value)}"
-            if result.value
-            else "insmod succeeds",
-            log=module.kernel_says(),
-            hint=diagnose.listen_refused(error),
-        )
+        done = "kernel_listen() was made to fail with ENOBUFS"
+        raise not_refused(module, result, errno.ENOBUFS, done, diagnose.listen_refused)
     if (left := tcp_sockets(guest) - before) > 0:
         raise Unmet(
             f"kernel_listen() was made to fail, insmod failed, and "

@@ -12,7 +12,7 @@ from typing import Self
 import diagnose
 import headlines
 import pytest
-from networking import MESSAGE, NC, Receiver, Socket, listed, sockets, traffic
+from networking import MESSAGE, NC, Receiver, Socket, listed, not_refused, sockets, traffic
 
 from checker.engine import endurance
 from checker.engine.testbed import Late, Module, Unmet, errno_name
@@ -148,18 +148,13 @@ def check_send_fails(module: Module, guest: Guest) -> None:
         result = module.try_load()
     loaded = module.loaded
     if result.value != errno.EACCES or loaded:
-        raise Unmet(
-            headlines.insmod(
-                "A rule forbade to send to port 60001",
-                errno.errorcode.get(result.value, "") if result.how == "exited" else "",
-                signal=result.value if result.how == "signalled" else 0,
-            ),
-            expected=f"insmod fails with {errno_name(errno.EACCES)}, as sending does",
-            actual=f"insmod fails with {errno_name(result.value)}"
-            if result.value
-            else "insmod succeeds",
-            log=module.kernel_says(),
-            hint=diagnose.SEND_FAILED,
+        done = "A rule forbade to send to port 60001"
+        raise not_refused(
+            module,
+            result,
+            errno.EACCES,
+            done,
+            lambda _: diagnose.SEND_FAILED,
             packets=[DATAGRAM],
         )
     said = "Nothing could be sent, insmod failed, and a socket is left."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -16,7 +16,7 @@ from lines import RIGHT, SYN_LINE, Style
 
 from checker.engine.testbed import Late, Module, Unmet, errno_name
 from checker.kit.trace import Packet
-from vm.guest import Guest, Process
+from vm.guest import Guest, Process, Result
 
 NC = "/bin/nc"
 PROBE = "/lab/checks/probe"
@@ -260,6 +260,37 @@ def await_listeners(guest: Guest) -> list[Socket]:
 def listed(found: list[Socket]) -> str:
     """Write sockets for a student to read."""
     return ", ".join(map(str, found)) or "nothing"
+
+
+def not_refused(
+    module: Module,
+    result: Result,
+    wanted: int,
+    done: str,
+    hint: Callable[[str], str],
+    *,
+    packets: Sequence[Packet] = (),
+) -> Unmet:
+    """Return what is said where insmod should have failed with the errno *wanted*.
+
+    *done* is what the check did before, the first half of a sentence; *hint* gets the name of the
+    error that insmod failed with instead, "" if there was none.
+    """
+    killed = result.how == "signalled"
+    error = "" if killed else errno.errorcode.get(result.value, "")
+    if killed:
+        actual = f"insmod is killed by signal {result.value}"
+    else:
+        failed = f"insmod fails with {errno_name(result.value)}"
+        actual = failed if result.value else "insmod succeeds"
+    return Unmet(
+        headlines.insmod(done, error, signal=result.value if killed else 0),
+        expected=f"insmod fails with {errno_name(wanted)}",
+        actual=actual,
+        log=module.kernel_says(),
+        hint=hint(error),
+        packets=packets,
+    )
 
 
 @dataclass
