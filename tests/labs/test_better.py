@@ -91,6 +91,16 @@ def test_an_address_that_is_simply_assigned(better: ModuleType) -> None:
     assert not better.once(ModuleFile(), {})
 
 
+def test_a_hook_that_is_called_for_ipv6_too(better: ModuleType) -> None:
+    """NFPROTO_INET is told with its line; NFPROTO_IPV4 and a word in a comment are right."""
+    source = "static struct nf_hook_ops ops = {\n\t.pf = NFPROTO_INET,\n};\n"
+    assert f"{FILTER}:2 registers the hook with NFPROTO_INET" in better.every_family(
+        {FILTER: source}
+    )
+    for right in ("NFPROTO_IPV4", "PF_INET", "PF_INET /* or NFPROTO_INET */"):
+        assert not better.every_family({FILTER: source.replace("NFPROTO_INET", right)})
+
+
 def test_a_buffer_that_nothing_needs(better: ModuleType) -> None:
     """Its place, name and size are told; a small one is nobody's business."""
     source = "int x;\nvoid f(void)\n{\n\tchar text[256];\n}\n"

@@ -48,6 +48,8 @@ def _all(file: ModuleFile, sources: Mapping[str, str], exercise: int) -> Iterato
     yield visible(file)
     yield description(file)
     yield buffers(sources)
+    if exercise == 1:
+        yield every_family(sources)
     if exercise in (3, 5):
         yield of_process(file)
         yield by_operations(file)
@@ -113,6 +115,22 @@ def once(file: ModuleFile, sources: Mapping[str, str]) -> str:
         "read it while the ioctl writes it, and the compiler may otherwise read or write it in "
         "parts, or more than once."
     )
+
+
+_INET = re.compile(r"\bNFPROTO_INET\b")
+
+
+def every_family(sources: Mapping[str, str]) -> str:
+    """Tell of a hook that is called for IPv6 as well, and reads each header as one of IPv4."""
+    for path, source in sources.items():
+        for number, line in enumerate(code(source).splitlines(), 1):
+            if _INET.search(line):
+                return (
+                    f"{path}:{number} registers the hook with NFPROTO_INET, and so it is called for "
+                    "IPv6 packets, too. ip_hdr() and %pI4 are for IPv4 alone: use NFPROTO_IPV4, "
+                    "which is the same as PF_INET."
+                )
+    return ""
 
 
 _ARRAY = re.compile(r"\b(?:char|u8|__u8)\s+(\w+)\s*\[\s*(\d+)\s*\]")
