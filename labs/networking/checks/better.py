@@ -126,9 +126,9 @@ def every_family(sources: Mapping[str, str]) -> str:
         for number, line in enumerate(code(source).splitlines(), 1):
             if _INET.search(line):
                 return (
-                    f"{path}:{number} registers the hook with NFPROTO_INET, and so it is called for "
-                    "IPv6 packets, too. ip_hdr() and %pI4 are for IPv4 alone: use NFPROTO_IPV4, "
-                    "which is the same as PF_INET."
+                    f"{path}:{number} registers the hook with NFPROTO_INET, and so it is called "
+                    "for IPv6 packets, too. ip_hdr() and %pI4 are for IPv4 alone: use "
+                    "NFPROTO_IPV4, which is the same as PF_INET."
                 )
     return ""
 
