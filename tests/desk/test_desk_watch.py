@@ -72,7 +72,7 @@ def test_a_save_is_checked_and_the_next_exercise_follows(
     """From the first failure over a save to the exercise that is still open, keys on the way."""
     seen = watching("--submission", str(skels.path))
     seen.until("Exercise 1, SYN logger: 0 of 19.5 points")
-    seen.until("failed: A connection that this host opens is logged once")
+    seen.until("failed: A connection that this host opens puts a line into the log.")
     seen.until(f"Waiting for a save ({watch.KEYS})")
     os.write(seen.child_fd, b"\xffx")  # keys that mean nothing
     seen.type("h")

@@ -84,5 +84,5 @@ def test_what_is_built_and_how_a_program_is_started_is_said(fixture_lab: Lab, la
     assert build.doing(fixture_lab.builds) == "building the modules and programs"
     assert build.doing([fixture_lab.target("greet")]) == "building the programs"
     assert build.doing(lab.builds) == "building the modules"
-    assert console.by_path(fixture_lab.builds).endswith("as user/greet is")
+    assert console.by_path(fixture_lab.builds).endswith("by its path, for example user/greet")
     assert console.by_path(lab.builds) == ""

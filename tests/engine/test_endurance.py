@@ -135,7 +135,7 @@ def test_a_module_that_stays_loaded_after_an_interruption_is_told_so() -> None:
         is_ours=lambda _: None,
         kernel_says=str,
     )
-    with pytest.raises(Unmet, match="it was still loaded from the time before") as unmet:
+    with pytest.raises(Unmet, match="it was still loaded from the attempt before") as unmet:
         endurance.reload(module, waiting="interrupt")
     assert "Return from init the error of the call" in unmet.value.hint
 

@@ -118,7 +118,8 @@ def test_values_are_as_the_pages_say(seen: Seen) -> None:
     assert facts["error"] == "-EADDRINUSE"
     says("debugging", "`%p` prints a scrambled address on purpose")
     scrambled, real = facts["pointer"].split()
-    assert int(scrambled, 16) != int(real, 16)
+    # until the kernel has random numbers enough it prints no number at all
+    assert scrambled == "(____ptrval____)" or int(scrambled, 16) != int(real, 16)
     assert (facts["address"], facts["swapped"]) == ("127.0.0.1 1", "24810")
     says("handout", "`copy_from_user()` returns the number of bytes that it could *not* copy")
     assert (facts["left"], facts["filled"]) == ("4", "0")
