@@ -85,14 +85,7 @@ def add(
     grade.set_defaults(run=_run, debug=debug)
 
     report = commands.add_parser("report", help="write the pages of a class again")
-    report.add_argument(
-        "--from",
-        dest="folder",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="the folder of the grades",
-    )
+    _folder_option(report)
     report.add_argument(
         "--watch", action="store_true", help="and again whenever a grade ends, until Ctrl-C"
     )
@@ -104,14 +97,7 @@ def add(
         epilog="; ".join(f"{name}: {about}" for name, about in export.ABOUT.items()),
     )
     out.add_argument("format", choices=list(export.ABOUT), metavar="FORMAT")
-    out.add_argument(
-        "--from",
-        dest="folder",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="the folder of the grades, or one grade that check --json wrote",
-    )
+    _folder_option(out, "PATH", "the folder of the grades, or one grade that check --json wrote")
     out.add_argument(
         "--out",
         type=Path,
@@ -153,14 +139,7 @@ def add(
         "similar", help="list pairs of students who share code that few others have"
     )
     alike.add_argument("lab", metavar="LAB", help="its name")
-    alike.add_argument(
-        "--from",
-        dest="folder",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="the folder of the grades",
-    )
+    _folder_option(alike)
     alike.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page that shows the pairs side by side"
     )
@@ -171,3 +150,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from checker.commands import class_work
 
     return class_work.COMMANDS[arguments.command](arguments)
+
+
+def _folder_option(
+    parser: argparse.ArgumentParser,
+    metavar: str = "DIR",
+    what: str = "the folder of the grades",
+) -> None:
+    parser.add_argument(
+        "--from", dest="folder", type=Path, required=True, metavar=metavar, help=what
+    )
